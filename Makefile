@@ -1,0 +1,38 @@
+# make bench   installs what is missing, runs the quick suite, prints the comparison and where the report is
+# make test    installs what is missing, runs every test
+SHELL := /bin/bash
+# Namespaces, cgroups, mounts and loop devices need root.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+SUITE ?= quick
+PYTEST_ARGUMENTS ?=
+
+.PHONY: help setup setup-test bench test lint format clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what running needs, if it is missing
+	@setup/install.sh bench
+
+setup-test:
+	@setup/install.sh test
+
+bench: setup ## run the quick suite (SUITE=name for another) and report
+	@$(AS_ROOT) .venv/bin/bench run $(SUITE)
+
+test: setup-test ## run every test
+	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: setup-test ## check style and types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+format: setup-test ## put the code into the common form
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+clean: ## remove what dead runs left on the host, and everything that set-up and tests made here
+	@if [ -x .venv/bin/bench ]; then $(AS_ROOT) .venv/bin/bench clean; fi
+	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

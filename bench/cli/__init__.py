@@ -1,0 +1,107 @@
+"""The command line. Every verb is a module of its own, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from bench import __version__
+
+_VERBS = {
+    "run": ("bench.cli.run", "Run a suite: a shipped one by name, or a file."),
+    "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
+    "show": ("bench.cli.results", "Print what a run measured."),
+    "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
+    "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
+    "export": ("bench.cli.results", "Write a run's samples as tidy data."),
+    "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
+    "image": ("bench.cli.image", "Build, list, show and prune images."),
+    "clean": ("bench.cli.clean", "Remove what runs that died have left on the host."),
+}
+"""Verb → where it lives, and the line of help that does not need it imported."""
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its verbs without importing them, so that help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(_VERBS[cmd_name][0])
+        command = getattr(module, cmd_name if cmd_name != "list" else "list_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _VERBS and not args[0].startswith("-"):
+            import difflib  # noqa: PLC0415 - only a mistake needs it
+
+            near = difflib.get_close_matches(args[0], _VERBS, n=1)
+            ctx.fail(f"no verb '{args[0]}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", message="bench %(version)s")
+def cli() -> None:
+    """Run identical workloads on the bare host, in a container and in a virtual machine, and compare."""
+
+
+def _explain(error: Exception) -> int | None:
+    """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
+    from results.errors import StoreError  # noqa: PLC0415 - only an error needs them
+    from runtimes.base import HostError, InstanceError  # noqa: PLC0415
+    from workloads.errors import InvalidInput  # noqa: PLC0415
+
+    if isinstance(error, InvalidInput | HostError | StoreError):
+        click.echo(f"bench: {error}", err=True)
+        return EXIT_BAD_INPUT
+    if isinstance(error, InstanceError):
+        click.echo(f"bench: {error}", err=True)
+        return EXIT_FAILED
+    return None
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Carry out one command line and give its exit code. This is the one exception boundary of the program."""
+    try:
+        result = cli.main(args=list(arguments), prog_name="bench", standalone_mode=False)
+    except click.exceptions.Abort:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        click.echo("bench: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        code = _explain(error)
+        if code is None:
+            raise
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """The ``bench`` console script."""
+    sys.exit(run_command_line(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""Options and output that several verbs share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from results.records import RunRecord
+    from results.store import Store
+
+store_option = click.option(
+    "--store",
+    "store_directory",
+    envvar="BENCH_STORE",
+    default="bench-results",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of the result store [$BENCH_STORE].",
+)
+
+run_argument = click.argument("run", default="latest")
+
+
+def format_option(*choices: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The ``--format`` option with these choices, the first being the default."""
+    return click.option(
+        "--format", "output_format", type=click.Choice(choices), default=choices[0], show_default=True, help="Form of the output."
+    )
+
+
+@contextmanager
+def open_run(store_directory: Path, run: str) -> Iterator[tuple[Store, RunRecord]]:
+    """The store and the run that a ``RUN`` argument means: an id, a unique prefix, or ``latest``."""
+    from results.store import Store  # noqa: PLC0415 - help must not pay for it
+
+    with Store.open(store_directory, create=False) as store:
+        yield store, store.resolve(run)
+
+
+def console() -> Console:
+    """A console on standard output, without colour where it is not a terminal."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(highlight=False)
+
+
+def print_json(data: object) -> None:
+    """Print plain data as JSON."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], output_format: str, *, empty: str) -> None:
+    """Print records as a table whose columns are their keys, or as JSON.
+
+    Args:
+        rows: all with the same keys, in the order of the columns.
+        output_format: ``table`` or ``json``.
+        empty: what to say where there is no row.
+    """
+    if output_format == "json":
+        print_json(list(rows))
+        return
+    if not rows:
+        click.echo(empty)
+        return
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    print_renderable(table)
+
+
+def _cell(value: object) -> RenderableType:
+    from rich.text import Text  # noqa: PLC0415
+
+    return Text(", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value))
+
+
+def print_renderable(*renderables: RenderableType) -> None:
+    """Print rich renderables on standard output."""
+    target = console()
+    for renderable in renderables:
+        target.print(renderable)

@@ -1,0 +1,77 @@
+"""``bench show``, ``compare``, ``report`` and ``export``: what to do with a run that is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli.options import format_option, open_run, print_json, print_renderable, run_argument, store_option
+
+
+@click.command()
+@run_argument
+@store_option
+@format_option("table", "json")
+def show(run: str, store_directory: Path, output_format: str) -> None:
+    """Print what RUN measured: for each workload, metric and arm the median, the spread and the number of trials.
+
+    RUN is an id, a unique prefix of one, or 'latest'.
+    """
+    from results.terminal import show_json, show_renderables  # noqa: PLC0415 - help must not pay for it
+
+    with open_run(store_directory, run) as (store, record):
+        if output_format == "json":
+            print_json(show_json(store, record))
+        else:
+            print_renderable(*show_renderables(store, record))
+
+
+@click.command()
+@run_argument
+@store_option
+@format_option("table", "json")
+def compare(run: str, store_directory: Path, output_format: str) -> None:
+    """Compare the arms of RUN with its baseline, metric by metric.
+
+    RUN is an id, a unique prefix of one, or 'latest'. A ratio is the arm's value divided by the baseline's.
+    """
+    from results.terminal import compare_json, compare_renderables  # noqa: PLC0415
+
+    with open_run(store_directory, run) as (store, record):
+        if output_format == "json":
+            print_json(compare_json(store, record))
+        else:
+            print_renderable(*compare_renderables(store, record))
+
+
+@click.command()
+@run_argument
+@store_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory to write to [the run's own directory in the store].",
+)
+def report(run: str, store_directory: Path, output: Path | None) -> None:
+    """Write RUN's report: one HTML file that needs no network, and a Markdown file with its charts."""
+    from results.report import write_report  # noqa: PLC0415
+
+    with open_run(store_directory, run) as (store, record):
+        written = write_report(store, record, output or store.run_directory(record.id) / "report")
+    click.echo(written.html)
+    click.echo(written.markdown)
+
+
+@click.command()
+@run_argument
+@store_option
+@format_option("csv", "json", "parquet")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to [standard output].")
+def export(run: str, store_directory: Path, output_format: str, output: Path | None) -> None:
+    """Write RUN's samples as tidy data, one row a sample."""
+    from results.export import export_run  # noqa: PLC0415
+
+    with open_run(store_directory, run) as (store, record):
+        export_run(store, record, output_format, output)

@@ -1,0 +1,203 @@
+"""What this host can and cannot do. Each check is small, names what it looked at, and says how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bench.host import cgroup_version, collect_facts, read_text
+
+Status = Literal["ok", "warning", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: what was looked at.
+        status: ``ok``; ``warning``: works, but figures suffer or a part is left out; ``missing``: a runtime cannot work.
+        detail: what was found.
+        fix: how to mend it; empty where there is nothing to mend.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+_PROGRAMS = {
+    "gcc": ("gcc", "to compile the agent"),
+    "mmdebstrap": ("mmdebstrap", "to build images"),
+    "mke2fs": ("e2fsprogs", "to make images and scratch disks"),
+    "busybox": ("busybox-static", "for the guest's initramfs"),
+    "cpio": ("cpio", "for the guest's initramfs"),
+    "qemu-system-x86_64": ("qemu-system-x86", "for the vm runtime"),
+}
+
+_EMBEDDED_DRIVER = "libvirt/connection-driver/libvirt_driver_qemu.so"
+_NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
+_CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
+_LEAST_DISK = 4 << 30
+_NOISY_LOAD = 0.5
+
+
+def _find_program(name: str) -> str | None:
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def check_root() -> Check:
+    if os.geteuid() == 0:
+        return Check("root", "ok", "running as root")
+    return Check("root", "missing", f"running as user {os.geteuid()}", "run it as root, or with sudo")
+
+
+def check_cpus() -> Check:
+    count = len(os.sched_getaffinity(0))
+    if count > 1:
+        return Check("CPUs", "ok", f"{count} CPUs to run on")
+    return Check("CPUs", "warning", "one CPU: instances share it with the harness", "use a machine with two CPUs or more")
+
+
+def check_cgroups() -> Check:
+    version = cgroup_version()
+    if version == "none":
+        return Check("cgroups", "missing", "no cgroup hierarchy is mounted", "mount cgroup2 at /sys/fs/cgroup")
+    if version == "v2":
+        present = set(read_text("/sys/fs/cgroup/cgroup.controllers", "").split())
+    else:
+        lines = [line.split() for line in read_text("/proc/cgroups", "").splitlines() if not line.startswith("#")]
+        present = {fields[0] for fields in lines if fields[3] == "1"}
+    lacking = [name for name in _CONTROLLERS if name not in present]
+    if lacking:
+        fix = "enable them on the kernel command line (cgroup_enable=…) or in the delegating service"
+        return Check("cgroups", "missing", f"{version}, without {', '.join(lacking)}", fix)
+    return Check("cgroups", "ok", f"{version}, with {', '.join(_CONTROLLERS)}")
+
+
+def check_namespaces() -> Check:
+    lacking = [name for name in _NAMESPACES if not Path(f"/proc/self/ns/{name}").exists()]
+    if lacking:
+        return Check("namespaces", "missing", f"the kernel has no {', '.join(lacking)} namespace", "use a kernel built with them")
+    return Check("namespaces", "ok", ", ".join(_NAMESPACES))
+
+
+def check_file_systems() -> Check:
+    known = {line.split()[-1] for line in read_text("/proc/filesystems", "").splitlines()}
+    lacking = [name for name in ("overlay", "ext4") if name not in known and _find_program("modprobe") is None]
+    if lacking:
+        return Check("file systems", "missing", f"no {', '.join(lacking)} in /proc/filesystems", "load the module, or use another kernel")
+    return Check("file systems", "ok", "overlay and ext4")
+
+
+def _check_device(name: str, path: str, use: str, fix: str) -> Check:
+    try:
+        os.close(os.open(path, os.O_RDWR))
+    except OSError as error:
+        return Check(name, "missing", f"{path}: {error.strerror}; needed {use}", fix)
+    return Check(name, "ok", f"{path} opens")
+
+
+def check_loop_devices() -> Check:
+    return _check_device("loop devices", "/dev/loop-control", "to mount images and scratch disks", "modprobe loop")
+
+
+def check_tap_devices() -> Check:
+    return _check_device("tap devices", "/dev/net/tun", "for guests' networks", "modprobe tun")
+
+
+def check_programs() -> Iterator[Check]:
+    for program, (package, use) in _PROGRAMS.items():
+        found = _find_program(program)
+        if found:
+            yield Check(program, "ok", found)
+        else:
+            yield Check(program, "missing", f"not installed; needed {use}", f"apt-get install {package}")
+
+
+def check_libvirt() -> Check:
+    try:
+        import libvirt  # noqa: PLC0415 - its absence is what is asked
+    except ImportError:
+        return Check("libvirt", "missing", "libvirt-python is not installed", "apt-get install libvirt-dev, then make setup")
+    number = libvirt.getVersion()
+    version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+    if not any(path.exists() for path in Path("/usr/lib").glob(f"*/{_EMBEDDED_DRIVER}")):
+        fix = "apt-get install libvirt-daemon-driver-qemu"
+        return Check("libvirt", "missing", f"{version}, without the QEMU driver for qemu:///embed", fix)
+    return Check("libvirt", "ok", f"{version}, with the embedded QEMU driver")
+
+
+def check_disk() -> Check:
+    from workloads.image import cache_directory  # noqa: PLC0415
+
+    place = cache_directory()
+    existing = next(path for path in (place, *place.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free >= _LEAST_DISK:
+        return Check("disk", "ok", f"{free >> 30} GiB free for images at {place}")
+    fix = "free some space, or set BENCH_CACHE to a directory on another disk; 'bench image prune' removes old images"
+    return Check("disk", "warning", f"{free >> 20} MiB free for images at {place}", fix)
+
+
+def check_noise() -> Iterator[Check]:
+    """What makes figures waver, from the facts that every run records."""
+    facts = collect_facts()
+    load = float(facts["load"].split()[0]) if facts["load"] != "unknown" else 0.0
+    busy = load > _NOISY_LOAD * (os.cpu_count() or 1)
+    yield Check("load", "warning" if busy else "ok", f"{load} in the last minute", "stop what else runs" if busy else "")
+    governor = facts["governor"]
+    slow = governor not in ("performance", "unknown")
+    fix = "cpupower frequency-set --governor performance" if slow else ""
+    yield Check("frequency governor", "warning" if slow else "ok", governor, fix)
+    merging = facts["ksm"] == "1"
+    fix = "echo 0 > /sys/kernel/mm/ksm/run" if merging else ""
+    yield Check("page merging (KSM)", "warning" if merging else "ok", "on: it hides memory" if merging else "off", fix)
+    swapping = not facts["swap"].startswith("0")
+    yield Check("swap", "warning" if swapping else "ok", facts["swap"], "swapoff -a while measuring" if swapping else "")
+
+
+def check_kvm() -> Check:
+    """Whether a kernel really boots under KVM, found out by booting one: that /dev/kvm opens proves nothing."""
+    from bench.images import newest_image  # noqa: PLC0415
+    from runtimes.vm.probe import probe_accelerator  # noqa: PLC0415
+
+    emulated = "guests run in software emulation: they work, but their speed says nothing about virtualisation"
+    if not Path("/dev/kvm").exists():
+        fix = "enable virtualisation in the firmware, or nested virtualisation for this machine, and modprobe kvm"
+        return Check("KVM", "warning", f"there is no /dev/kvm; {emulated}", fix)
+    accelerator = probe_accelerator(newest_image())
+    if accelerator.name == "kvm":
+        return Check("KVM", "ok", accelerator.reason)
+    return Check("KVM", "warning", f"{accelerator.reason}; {emulated}", "use a host whose KVM runs guests")
+
+
+_CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
+    check_root,
+    check_cpus,
+    check_cgroups,
+    check_namespaces,
+    check_file_systems,
+    check_loop_devices,
+    check_tap_devices,
+    check_programs,
+    check_libvirt,
+    check_kvm,
+    check_disk,
+    check_noise,
+)
+
+
+def examine() -> Iterator[Check]:
+    """Carry out every check, yielding each finding as it is made."""
+    for check in _CHECKS:
+        found = check()
+        if isinstance(found, Check):
+            yield found
+        else:
+            yield from found

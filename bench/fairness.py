@@ -1,0 +1,80 @@
+"""The fairness manifest: what differed between the arms, seen from inside each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from runtimes.accounting import parse_meminfo
+
+if TYPE_CHECKING:
+    from runtimes.agent.client import AgentClient
+
+_FILES = {
+    "kernel": "/proc/sys/kernel/osrelease",
+    "clocksource": "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+    "transparent_hugepages": "/sys/kernel/mm/transparent_hugepage/enabled",
+    "spectre_v2": "/sys/devices/system/cpu/vulnerabilities/spectre_v2",
+    "somaxconn": "/proc/sys/net/core/somaxconn",
+    "overcommit_memory": "/proc/sys/vm/overcommit_memory",
+    "swappiness": "/proc/sys/vm/swappiness",
+    "dirty_ratio": "/proc/sys/vm/dirty_ratio",
+    "aslr": "/proc/sys/kernel/randomize_va_space",
+}
+
+
+def _read(agent: AgentClient, path: str) -> str:
+    try:
+        return agent.read_file(path).decode(errors="replace").strip()
+    except OSError:
+        return "not visible"
+
+
+def _allowed_cpus(status: str) -> str:
+    """How many CPUs the agent may run on, from its ``Cpus_allowed_list`` (proc_pid_status(5))."""
+    listed = next((line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list")), "")
+    count = 0
+    for part in filter(None, listed.split(",")):
+        first, _, last = part.partition("-")
+        count += int(last or first) - int(first) + 1
+    return str(count)
+
+
+def _scratch_mount(agent: AgentClient) -> str:
+    """File system and mount options of the scratch disk, as the instance sees them."""
+    mounts = [line.split() for line in _read(agent, "/proc/self/mounts").splitlines()]
+    seen = {fields[1]: f"{fields[2]} {fields[3]}" for fields in mounts if len(fields) > 3}
+    return seen.get("/scratch", "none")
+
+
+def observe(agent: AgentClient) -> dict[str, str]:
+    """What a program inside this instance sees of the things that make results differ, fact → text."""
+    cpuinfo = _read(agent, "/proc/cpuinfo")
+    models = [line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
+    memory = parse_meminfo(_read(agent, "/proc/meminfo").encode())
+    return {
+        **{name: _read(agent, path) for name, path in _FILES.items()},
+        "allowed_cpus": _allowed_cpus(_read(agent, "/proc/self/status")),
+        "visible_cpus": str(len(models)),
+        "cpu_model": models[0] if models else "not visible",
+        "visible_memory_mib": str(memory.get("total", 0) >> 20),
+        "scratch_disk": _scratch_mount(agent),
+    }
+
+
+def differences(observed: Mapping[str, Mapping[str, str]]) -> list[dict[str, object]]:
+    """The facts on which the arms do not agree.
+
+    Args:
+        observed: arm → what :func:`observe` gave for it.
+
+    Returns:
+        one ``{"fact": name, "values": {arm: value}}`` a fact, in the order of the facts.
+    """
+    names = list(dict.fromkeys(name for facts in observed.values() for name in facts))
+    rows: list[dict[str, object]] = []
+    for name in names:
+        values = {arm: facts.get(name, "not visible") for arm, facts in observed.items()}
+        if len(set(values.values())) > 1:
+            rows.append({"fact": name, "values": values})
+    return rows

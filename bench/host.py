@@ -1,0 +1,134 @@
+"""What host this is: the facts recorded with every run, and the fingerprint made of the stable ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus", "memory", "kernel", "architecture")
+"""What a fingerprint is made of: never frequencies or bogomips, which differ from one boot to the next."""
+
+_VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
+
+
+def read_text(path: str | Path, otherwise: str = "unknown") -> str:
+    """The stripped text of a small file, or ``otherwise`` where the kernel has no such file or will not show it."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return otherwise
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's entries of /proc/cpuinfo, and the number of sockets (proc_cpuinfo(5))."""
+    entries: dict[str, str] = {}
+    sockets = set()
+    for line in read_text("/proc/cpuinfo", "").splitlines():
+        key, _, value = line.partition(":")
+        entries.setdefault(key.strip(), value.strip())
+        if key.strip() == "physical id":
+            sockets.add(value.strip())
+    entries["sockets"] = str(len(sockets) or 1)
+    return entries
+
+
+def _chosen(path: str) -> str:
+    """The bracketed word of a sysfs file that lists its choices, such as ``always [madvise] never``."""
+    text = read_text(path)
+    return text.partition("[")[2].partition("]")[0] or text
+
+
+def mitigations(root: Path = _VULNERABILITIES) -> dict[str, str]:
+    """CPU vulnerability → what the kernel says of it, those that do not concern this CPU left out."""
+    if not root.is_dir():
+        return {}
+    states = {entry.name: read_text(entry) for entry in sorted(root.iterdir())}
+    return {name: state for name, state in states.items() if state != "Not affected"}
+
+
+def _turbo() -> str:
+    no_turbo = read_text("/sys/devices/system/cpu/intel_pstate/no_turbo")
+    if no_turbo in ("0", "1"):
+        return "on" if no_turbo == "0" else "off"
+    return {"1": "on", "0": "off"}.get(read_text("/sys/devices/system/cpu/cpufreq/boost"), "unknown")
+
+
+def _total_steal() -> str:
+    """Jiffies stolen by a hypervisor since boot, all CPUs (proc_stat(5), eighth figure)."""
+    first = read_text("/proc/stat", "").partition("\n")[0].split()
+    return first[8] if len(first) > 8 else "unknown"
+
+
+def _cgroup_mounts() -> str:
+    mounts = [line.split() for line in read_text("/proc/self/mounts", "").splitlines()]
+    return "; ".join(f"{fields[1]} {fields[2]} {fields[3]}" for fields in mounts if fields[2] in ("cgroup", "cgroup2"))
+
+
+def cgroup_version() -> str:
+    """``v2``, ``v1`` or ``hybrid`` (v1 controllers with an empty v2 tree beside them), or ``none``."""
+    kinds = {line.split()[2] for line in read_text("/proc/self/mounts", "").splitlines()} & {"cgroup", "cgroup2"}
+    names = {frozenset({"cgroup"}): "v1", frozenset({"cgroup2"}): "v2", frozenset({"cgroup", "cgroup2"}): "hybrid"}
+    return names.get(frozenset(kinds), "none")
+
+
+def _first_line(argv: list[str]) -> str:
+    program = shutil.which(argv[0])
+    if program is None:
+        return "not installed"
+    finished = subprocess.run([program, *argv[1:]], capture_output=True, text=True, timeout=20, check=False)
+    return (finished.stdout or finished.stderr).partition("\n")[0].strip()
+
+
+def _package_versions() -> dict[str, str]:
+    """Versions of the host's programs that take part in a measurement."""
+    programs = {
+        "qemu_version": ["qemu-system-x86_64", "--version"],
+        "mmdebstrap_version": ["mmdebstrap", "--version"],
+        "gcc_version": ["gcc", "--version"],
+    }
+    return {name: _first_line(argv) for name, argv in programs.items()}
+
+
+def collect_facts() -> dict[str, str]:
+    """Every recorded fact of this host, name → text. Facts that the kernel does not show are ``unknown``."""
+    cpu = _cpuinfo()
+    memory = next((line.split()[1] for line in read_text("/proc/meminfo", "").splitlines() if line.startswith("MemTotal")), "0")
+    release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
+    return {
+        "cpu_model": cpu.get("model name", "unknown"),
+        "microcode": cpu.get("microcode", "unknown"),
+        "sockets": cpu["sockets"],
+        "cpus": str(os.cpu_count()),
+        "memory": str(int(memory) * 1024),
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "distribution": release.get("PRETTY_NAME", "unknown"),
+        "virtualised": str("hypervisor" in cpu.get("flags", "").split()).lower(),
+        "kernel_command_line": read_text("/proc/cmdline"),
+        "mitigations": json.dumps(mitigations(), sort_keys=True),
+        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "turbo": _turbo(),
+        "smt": read_text("/sys/devices/system/cpu/smt/control"),
+        "transparent_hugepages": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "ksm": read_text("/sys/kernel/mm/ksm/run"),
+        "swap": str(max(0, len(read_text("/proc/swaps", "").splitlines()) - 1)) + " devices",
+        "clocksource": read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "steal_jiffies": _total_steal(),
+        "load": read_text("/proc/loadavg"),
+        "cgroup_version": cgroup_version(),
+        "cgroup_mounts": _cgroup_mounts(),
+        "python_version": platform.python_version(),
+        **_package_versions(),
+    }
+
+
+def fingerprint(facts: Mapping[str, str]) -> str:
+    """Twelve hexadecimal digits that tell hosts apart: results from different fingerprints are never joined unasked."""
+    stable = {name: facts.get(name, "unknown") for name in STABLE_FACTS}
+    return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,221 @@
+"""The one seam: what a runtime is, and what it hands back.
+
+Every arm is something that starts the agent inside an environment and hands back a byte stream to it. A runtime is opened
+once a run with what the run holds of the host (:class:`runtimes.facilities.Facilities`), and then starts fresh instances:
+
+    with ContainerRuntime.open(facilities, options) as runtime:
+        with runtime.start(spec) as instance:
+            instance.agent.run(Command(("sysbench", "cpu", "run")))
+            instance.stop()
+
+Leaving the ``start`` context always tears the instance down, whatever happened inside; ``stop`` is the orderly way, timed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from runtimes.agent.client import AgentClient
+    from runtimes.facilities import Facilities
+
+
+class InstanceError(Exception):
+    """An instance did not start, died, or could not be stopped: the trial has failed, the run goes on."""
+
+
+class HostError(Exception):
+    """The host cannot give what was asked for. The message says what, why, and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Where the parts of one built image lie.
+
+    Attributes:
+        id: hash of the recipe, hexadecimal.
+        rootfs: the ext4 file that every arm mounts read-only; the agent is in it at ``AGENT_PATH``.
+        kernel: the guest kernel, an uncompressed ELF with a PVH entry.
+        initramfs: our initramfs for the guest.
+    """
+
+    id: str
+    rootfs: Path
+    kernel: Path
+    initramfs: Path
+
+
+AGENT_PATH = "/usr/lib/bench/agent"
+"""Where the image holds the agent."""
+
+SCRATCH_PATH = "/scratch"
+"""Where an instance sees its scratch disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one instance may use.
+
+    Attributes:
+        cpus: CPU time, in CPUs; a whole number is given as a CPU set of that size (vCPUs for a guest), a fraction by a quota.
+        cpuset: the host CPUs that the instance may run on; empty for all.
+        memory: bytes; for a guest, the size of its memory.
+    """
+
+    cpus: float
+    cpuset: tuple[int, ...]
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """One instance to start.
+
+    Attributes:
+        name: unique on the host, starts with ``bench-``, at most 40 characters.
+        image: what it runs.
+        limits: what it may use.
+        scratch: a file that holds a fresh ext4 file system for ``/scratch``, or None.
+        directory: where artefacts of this instance go (console log, domain XML, QEMU argv); exists.
+        start_timeout: seconds from the request to READY.
+    """
+
+    name: str
+    image: Image
+    limits: Limits
+    scratch: Path | None
+    directory: Path
+    start_timeout: float = 60.0
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Stamps of one instance's life, nanoseconds on the host's CLOCK_MONOTONIC.
+
+    A phase is named by the stamp that ends it: the phase ``clone`` runs from the stamp before it to the stamp ``clone``.
+    Every runtime stamps ``requested`` first, ``ready`` when the agent's READY arrived, then ``stop_requested`` and ``stopped``.
+    """
+
+    stamps: dict[str, int] = field(default_factory=dict)
+
+    def stamp(self, name: str, at: int | None = None) -> int:
+        """Record ``name`` at ``at`` (now, if not given) and return the stamp."""
+        taken = time.monotonic_ns() if at is None else at
+        self.stamps[name] = taken
+        return taken
+
+    def seconds(self, start: str, end: str) -> float:
+        """Seconds between two stamps.
+
+        Raises:
+            KeyError: one of them was not taken.
+        """
+        return (self.stamps[end] - self.stamps[start]) / 1e9
+
+    def phases(self, start: str = "requested", end: str = "ready") -> Iterator[tuple[str, float]]:
+        """The phases between two stamps in the order of time, each with its seconds; they add up to the whole."""
+        first, last = self.stamps[start], self.stamps[end]
+        inside = sorted((at, name) for name, at in self.stamps.items() if first < at <= last and name != start)
+        before = first
+        for at, name in inside:
+            yield name, (at - before) / 1e9
+            before = at
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """What the host gives for one instance now, bytes.
+
+    Attributes:
+        charged: the current charge of the instance's cgroup.
+        parts: that charge split as the kernel does (``anon``, ``file``, ``kernel``…).
+        pss: proportional set size over all processes of the instance, the VMM included.
+        guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is shared.
+    """
+
+    charged: int
+    parts: Mapping[str, int]
+    pss: int
+    guest: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one instance has cost the host since it was requested.
+
+    Attributes:
+        cpu_time: seconds of host CPU, VMM included.
+        memory_peak: bytes, the kernel's own high-water mark of the instance's cgroup.
+        oom_kills: processes that the kernel killed because the cgroup was at its limit.
+    """
+
+    cpu_time: float
+    memory_peak: int
+    oom_kills: int
+
+
+class Instance(Protocol):
+    """One running environment.
+
+    Attributes:
+        agent: the connected client, READY already received.
+        timeline: stamps so far.
+        address: IPv4 address on the run's bridge, or None where it has no network.
+        facts: what is recorded with the trial (``accel``, ``kernel``, ``clocksource``…).
+    """
+
+    agent: AgentClient
+    timeline: Timeline
+    address: str | None
+    facts: Mapping[str, str]
+
+    def memory(self) -> MemoryReading:
+        """Read the memory figures now."""
+
+    def usage(self) -> Usage:
+        """Read CPU time and peaks up to now."""
+
+    def stop(self) -> None:
+        """Shut down in order, stamping ``stop_requested`` and ``stopped``.
+
+        Raises:
+            InstanceError: it did not stop in time (and was killed).
+        """
+
+
+class Options(BaseModel):
+    """Base of every runtime's arm options: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Runtime(Protocol):
+    """A way to start instances, opened once a run."""
+
+    name: ClassVar[str]
+    options_model: ClassVar[type[Options]]
+
+    @classmethod
+    def open(cls, facilities: Facilities, options: Options) -> AbstractContextManager[Runtime]:
+        """Make ready for a run: connections, probes, whatever must not be paid inside a trial.
+
+        Raises:
+            HostError: this host cannot run it, or not with these options.
+        """
+
+    def start(self, spec: InstanceSpec) -> AbstractContextManager[Instance]:
+        """Start an instance and wait for READY.
+
+        Raises:
+            InstanceError: it did not come up; nothing of it is left.
+        """
+
+    def image_parts(self, image: Image) -> Mapping[str, int]:
+        """Bytes of the image that this runtime needs, by part (``userland``, ``kernel``, ``initramfs``)."""
