@@ -1,0 +1,140 @@
+"""The store's SQLite file: opening it, its schema, and what its errors mean to a user.
+
+A rollback journal, not a write-ahead log: a trial takes seconds and its commit milliseconds, so readers hardly ever
+wait, and a reader needs neither extra files nor write permission beside the database. Every commit is synced
+(``synchronous = FULL``, the default): after a crash of the program or the machine, every committed trial is whole and
+no other is there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from results.errors import StoreError
+
+APPLICATION_ID = 0x62656E63
+"""Marks the file as ours in SQLite's header: ``benc``."""
+
+SCHEMA_VERSION = 1
+
+BUSY_TIMEOUT = 10.0
+"""Seconds to wait for another process's commit."""
+
+
+@contextmanager
+def open_database(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
+    """Open the database; with ``create``, make what is missing and make sure that it can be written.
+
+    Without ``create``, nothing is created. Transactions are explicit (:func:`transaction`); foreign keys are enforced.
+
+    Raises:
+        StoreError: it is missing, damaged, not ours, of a newer version, locked, or not writable where it must be.
+    """
+    if not create and not path.is_file():
+        raise StoreError(f"no store in {path.parent}: `bench run` makes one; name another with --store or $BENCH_STORE")
+    with mended(path):
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        # mode=rw also where we only read: after a crash the first to open the file has to roll its journal back.
+        # SQLite itself falls back on reading where the file cannot be written.
+        uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
+    with closing(connection):
+        with mended(path):
+            _check_version(connection, path, create)
+            connection.execute("PRAGMA foreign_keys = ON")
+            if create:
+                _create_schema(connection)
+        yield connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """All that is executed inside is committed together, or not at all.
+
+    Raises:
+        StoreError: it could not be written; nothing of it is there.
+    """
+    with mended(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            # After some errors (a full disk) SQLite has rolled back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def mended(path: Path) -> Iterator[None]:
+    """Turn errors of the file system and of SQLite into a StoreError that says what to do.
+
+    Violated constraints pass: they are errors of the program, not of the store.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except sqlite3.Error as error:
+        # The low byte is the primary code, see https://www.sqlite.org/rescode.html.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        raise StoreError(_advice(code, path, error)) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StoreError(
+            f"cannot write the store {path.parent}: {reason}; name a directory that can be written with --store"
+        ) from error
+
+
+def _advice(code: int, path: Path, error: sqlite3.Error) -> str:
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return (
+                f"{path} has been locked by another process for {BUSY_TIMEOUT:g} s: wait for it to end, then try again"
+            )
+        case sqlite3.SQLITE_FULL:
+            return f"no room left to write {path}: free some space on its disk; what was committed before is kept"
+        case sqlite3.SQLITE_NOTADB:
+            return f"{path} is not a database: move it away, or name another store with --store"
+        case sqlite3.SQLITE_CORRUPT:
+            return (
+                f"{path} is damaged ({error}): move it away, and try `sqlite3 {path} .recover` for what is left of it"
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return f"cannot write {path} ({error}): check the permissions of it and its directory, or use --store"
+        case _:
+            return f"{path}: {error}; check the disk it is on, or name another store with --store"
+
+
+def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> None:
+    # In one transaction: another process may be creating the schema right now.
+    connection.execute("BEGIN")
+    application, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+    )
+    connection.execute("COMMIT")
+    if application == APPLICATION_ID:
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: update it, or use --store"
+            )
+        return
+    if tables or not create:
+        what = "belongs to another program" if tables else "is empty"
+        raise StoreError(f"{path} {what}: move it away, or name another store with --store")
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
+    """Create the tables that are missing, in one transaction, so that two first runs at once do not clash."""
+    schema = files("results").joinpath("schema.sql").read_text(encoding="utf-8")
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {schema}"
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )

@@ -1,0 +1,146 @@
+"""The records of a run: frozen, free of state, storage and presentation."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+Better = Literal["lower", "higher", "neutral"]
+"""Which direction of a metric is the good one; ``neutral`` where neither is."""
+
+Accel = Literal["none", "kvm", "tcg"]
+"""What executes an instance's instructions: the host itself, KVM, or QEMU's software emulation."""
+
+RunStatus = Literal["running", "complete", "partial", "failed"]
+
+TrialStatus = Literal["ok", "failed"]
+
+ParamValue = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One execution of a suite.
+
+    Attributes:
+        id: from :func:`new_run_id`.
+        suite: the suite's name.
+        suite_hash: hash of the suite as run.
+        baseline: the arm that the others are divided by.
+        seed: what the order of the trials was drawn from.
+        image: id of the image that every arm ran.
+        host_fingerprint: hash of the host's stable facts; results of different fingerprints are never joined unasked.
+        started: ISO 8601, UTC.
+        ended: ISO 8601, UTC; None while it runs, and for ever if it died.
+        status: ``partial`` is a run that stopped early and keeps what it measured.
+        stop_reason: why no further block was started, in words.
+        version: of this program.
+        arms: names of the arms, in the order of the suite.
+    """
+
+    id: str
+    suite: str
+    suite_hash: str
+    baseline: str
+    seed: int
+    image: str
+    host_fingerprint: str
+    started: str
+    ended: str | None
+    status: RunStatus
+    stop_reason: str | None
+    version: str
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """One fresh instance that ran one workload: the unit of replication.
+
+    Attributes:
+        run: id of the run.
+        trial: number in the run, in order of execution; unique there.
+        block: the round over all arms that it belongs to.
+        position: its place in the block.
+        workload: name of the workload.
+        params: its parameters, all of them.
+        arm: name of the arm.
+        runtime: name of the arm's runtime.
+        accel: ``none`` where no virtual machine is involved.
+        status: a failed trial has no samples that count.
+        error: why it failed, for a reader; None if it did not.
+        started: ISO 8601, UTC.
+        log: path of its log, relative to the run's directory; None if it left none.
+        facts: what the instance reported of itself (``kernel``, ``clocksource``…).
+    """
+
+    run: str
+    trial: int
+    block: int
+    position: int
+    workload: str
+    params: Mapping[str, ParamValue]
+    arm: str
+    runtime: str
+    accel: Accel
+    status: TrialStatus
+    error: str | None
+    started: str
+    log: str | None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of one metric.
+
+    Attributes:
+        metric: name of the metric.
+        value: in ``unit``; finite.
+        unit: ``s``, ``bytes``, or what the workload declares.
+        better: which direction is the good one.
+        iteration: which repetition inside the instance, from 0.
+        primary: whether the workload names it as what it measures foremost.
+
+    Raises:
+        ValueError: the value is not a finite number.
+    """
+
+    metric: str
+    value: float
+    unit: str
+    better: Better
+    iteration: int = 0
+    primary: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"metric {self.metric}: {self.value} is not a finite number")
+
+
+def new_run_id(now: datetime | None = None) -> str:
+    """A new id such as ``20261124-114502-3f9a``: UTC second, then chance; ids sort as the runs started."""
+    moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
+    return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def format_params(params: Mapping[str, ParamValue]) -> str:
+    """Parameters as one string ``k=v,k=v``, sorted by key; empty for none.
+
+    Booleans read ``true`` and ``false``; a string that holds a comma, an equals sign or a quote, or nothing, is quoted
+    as in JSON, so that where one parameter ends and the next begins is never in doubt.
+    """
+    return ",".join(f"{key}={_format_param(params[key])}" for key in sorted(params))
+
+
+def _format_param(value: ParamValue) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if not value or any(character in value for character in ',="'):
+        return json.dumps(value, ensure_ascii=False)
+    return value

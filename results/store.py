@@ -1,0 +1,241 @@
+"""The store: one directory with ``bench.sqlite`` and, for every run, ``runs/<id>/`` for its files.
+
+    with Store(Path("bench-results")).open(create=True) as store:
+        store.add_run(record)
+        store.add_trial(trial, samples)     # committed when it returns
+        store.finish_run(record.id, "complete", ended, stop_reason)
+
+Reading creates nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.database import mended, open_database, transaction
+from results.errors import StoreError
+from results.liveness import alive, is_alive
+from results.records import RunRecord, RunStatus, Sample, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATABASE = "bench.sqlite"
+LATEST = "latest"
+
+_RUN_COLUMNS = ", ".join(field.name for field in fields(RunRecord))
+_TRIAL_COLUMNS = ", ".join(field.name for field in fields(TrialRecord))
+
+
+class Store:
+    """Runs, their trials and their samples. To be opened before use, and used by the thread that opened it.
+
+    Every method raises StoreError where the database cannot be read or written, with what to do about it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._path = directory / DATABASE
+        self._opened: sqlite3.Connection | None = None
+        self._claims: dict[str, ExitStack] = {}
+
+    @contextmanager
+    def open(self, create: bool) -> Iterator[Store]:
+        """Open the store; ``create`` makes it if it is not there, and checks that it can be written.
+
+        Leaving the context ends the claim on runs that were added and not finished: they are partial.
+
+        Raises:
+            StoreError: it is missing (without ``create``), damaged, of a newer version, locked or not writable.
+        """
+        with open_database(self._path, create) as connection:
+            self._opened = connection
+            try:
+                yield self
+            finally:
+                self._opened = None
+                for claim in self._claims.values():
+                    claim.close()
+                self._claims.clear()
+
+    def run_directory(self, run_id: str) -> Path:
+        """Where a run's files are: ``suite.yaml``, ``host.json``, ``trials/<n>/``…; made by :meth:`add_run`."""
+        return self.directory / "runs" / run_id
+
+    def add_run(self, record: RunRecord) -> None:
+        """Begin a run: its directory, its row, and the claim that it is being written.
+
+        Raises:
+            StoreError: there is a run with this id.
+        """
+        directory = self.run_directory(record.id)
+        with mended(self._path), ExitStack() as stack:
+            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                # Before the row: whoever sees a running run must find it claimed.
+                stack.enter_context(alive(directory / "lock"))
+                with transaction(self._connection, self._path):
+                    self._insert("run", _run_row(record))
+            except (BlockingIOError, sqlite3.IntegrityError) as error:
+                raise StoreError(
+                    f"run {record.id} is in {self.directory} already: give the new one another id"
+                ) from error
+            self._claims[record.id] = stack.pop_all()
+
+    def finish_run(self, run_id: str, status: RunStatus, ended: str, stop_reason: str | None) -> None:
+        """Record how a run ended, and give up the claim on it.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        with transaction(self._connection, self._path):
+            changed = self._connection.execute(
+                "UPDATE run SET status = ?, ended = ?, stop_reason = ? WHERE id = ?",
+                (status, ended, stop_reason, run_id),
+            )
+            if changed.rowcount == 0:
+                raise self._unknown(run_id)
+        self._claims.pop(run_id, ExitStack()).close()
+
+    def add_trial(self, record: TrialRecord, samples: Iterable[Sample]) -> None:
+        """Record a trial with all its samples, or nothing of it; committed and on disk when this returns.
+
+        Raises:
+            ValueError: the trial's number is taken, its run unknown, or a metric has two values for one iteration.
+        """
+        try:
+            with transaction(self._connection, self._path):
+                trial = self._insert("trial", _trial_row(record))
+                self._connection.executemany(
+                    "INSERT INTO sample VALUES (?, ?, ?, ?)",
+                    [(trial, self._metric(sample), sample.iteration, sample.value) for sample in samples],
+                )
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"trial {record.trial} of run {record.run} contradicts the store: {error}") from error
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, newest first. One marked running whose process is gone reads ``partial``."""
+        with mended(self._path):
+            rows = self._connection.execute(f"SELECT {_RUN_COLUMNS} FROM run ORDER BY started DESC, id DESC").fetchall()
+        return [self._run(row) for row in rows]
+
+    def resolve(self, text: str) -> RunRecord:
+        """The run that ``text`` means: an id, a unique prefix of one, or ``latest``.
+
+        Raises:
+            StoreError: none or several; the message names the nearest.
+        """
+        runs = self.runs()
+        if text == LATEST and runs:
+            return runs[0]
+        found = [run for run in runs if text and run.id.startswith(text)]
+        exact = [run for run in found if run.id == text]
+        if len(found) == 1 or exact:
+            return (exact or found)[0]
+        if found:
+            raise StoreError(f"{text} is the beginning of several runs: {_some(found)}; give more of it")
+        raise self._unknown(text)
+
+    def arms(self, run_id: str) -> list[str]:
+        """The arms of a run in the order of the suite."""
+        return list(self._exactly(run_id).arms)
+
+    def trials(self, run_id: str) -> list[TrialRecord]:
+        """The trials of a run in order of execution, failed ones too."""
+        self._exactly(run_id)
+        with mended(self._path):
+            rows = self._connection.execute(
+                f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE run = ? ORDER BY trial", (run_id,)
+            ).fetchall()
+        return [_trial(row) for row in rows]
+
+    def frame(self, run_id: str) -> pd.DataFrame:
+        """The samples of a run's successful trials, one row each, as :func:`results.frame.read_frame` describes."""
+        from results.frame import read_frame
+
+        run = self._exactly(run_id)
+        with mended(self._path):
+            return read_frame(self._connection, run)
+
+    def delete_run(self, run_id: str) -> None:
+        """Remove a run, its trials and its directory.
+
+        Raises:
+            StoreError: there is no such run, or it is being written.
+        """
+        if self._exactly(run_id).status == "running":
+            raise StoreError(f"run {run_id} is being written: stop it first")
+        with transaction(self._connection, self._path):
+            self._connection.execute("DELETE FROM run WHERE id = ?", (run_id,))
+        with mended(self._path):
+            # The row is gone first: files without a row do no harm, a row without files misleads.
+            if self.run_directory(run_id).exists():
+                shutil.rmtree(self.run_directory(run_id))
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise RuntimeError("the store is not open: use it inside `with store.open(…)`")
+        return self._opened
+
+    def _insert(self, table: str, row: dict[str, object]) -> int:
+        columns, places = ", ".join(row), ", ".join("?" * len(row))
+        cursor = self._connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", tuple(row.values()))
+        return int(cursor.lastrowid or 0)
+
+    def _metric(self, sample: Sample) -> int:
+        key = (sample.metric, sample.unit, sample.better, sample.primary)
+        self._connection.execute(
+            "INSERT INTO metric (name, unit, better, is_primary) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", key
+        )
+        query = "SELECT id FROM metric WHERE name = ? AND unit = ? AND better = ? AND is_primary = ?"
+        return int(self._connection.execute(query, key).fetchone()[0])
+
+    def _run(self, row: tuple[Any, ...]) -> RunRecord:
+        run = RunRecord(*row)
+        run = replace(run, seed=int(run.seed), arms=tuple(json.loads(row[-1])))
+        if run.status == "running" and not is_alive(self.run_directory(run.id) / "lock"):
+            return replace(run, status="partial", stop_reason="its process ended before it did")
+        return run
+
+    def _exactly(self, run_id: str) -> RunRecord:
+        with mended(self._path):
+            row = self._connection.execute(f"SELECT {_RUN_COLUMNS} FROM run WHERE id = ?", (run_id,)).fetchone()
+        if row is None:
+            raise self._unknown(run_id)
+        return self._run(row)
+
+    def _unknown(self, text: str) -> StoreError:
+        runs = self.runs()
+        if not runs:
+            return StoreError(f"no run in {self.directory} yet: `bench run` makes one")
+        nearest = difflib.get_close_matches(text, [run.id for run in runs], n=3, cutoff=0.5)
+        named = ", ".join(nearest) if nearest else _some(runs)
+        return StoreError(f"no run {text!r} in {self.directory}; the nearest: {named}")
+
+
+def _some(runs: list[RunRecord]) -> str:
+    return ", ".join(run.id for run in runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+
+
+def _run_row(record: RunRecord) -> dict[str, object]:
+    row: dict[str, object] = {field.name: getattr(record, field.name) for field in fields(RunRecord)}
+    return row | {"seed": str(record.seed), "arms": json.dumps(record.arms)}
+
+
+def _trial_row(record: TrialRecord) -> dict[str, object]:
+    row: dict[str, object] = {field.name: getattr(record, field.name) for field in fields(TrialRecord)}
+    return row | {"params": json.dumps(dict(record.params)), "facts": json.dumps(dict(record.facts))}
+
+
+def _trial(row: tuple[Any, ...]) -> TrialRecord:
+    trial = TrialRecord(*row)
+    return replace(trial, params=json.loads(row[5]), facts=json.loads(row[-1]))

@@ -1,0 +1,264 @@
+"""Tables for a terminal: functions that return rich renderables, and print nothing.
+
+Nothing is said by colour alone, so that a pipe, a log and ``NO_COLOR`` lose nothing. Names are always wrapped in
+``Text``: in plain strings rich would take square brackets for markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.cells import cell_len
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from results.charts.quantities import MISSING, interval, is_bytes, quantity, ratio
+from results.compare import Comparison, compare
+from results.compare import to_json as comparisons_json
+from results.records import RunRecord, TrialRecord
+from results.summary import Summary, describe
+from results.summary import to_json as summary_json
+
+if TYPE_CHECKING:
+    from results.store import Store
+
+Row = TypeVar("Row", Comparison, Summary)
+Cells = tuple[str | Text, ...]
+
+VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": "yellow"}
+STATUS_STYLES = {"running": "cyan", "complete": "green", "partial": "yellow", "failed": "red"}
+EMULATED = "tcg"
+
+
+def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
+    """What ``bench show`` prints: the run, its figures by workload case, and the trials that failed.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return summary_view(run, store.trials(run.id), describe(store.frame(run.id)))
+
+
+def show_json(store: Store, run: RunRecord) -> dict[str, object]:
+    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), summaries.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return summary_json(run, store.trials(run.id), describe(store.frame(run.id)))
+
+
+def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
+    """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return comparison_view(compare(store.frame(run.id), run.baseline))
+
+
+def compare_json(store: Store, run: RunRecord) -> list[dict[str, object]]:
+    """The same as plain data, parts of metrics included: :func:`results.compare.to_json`.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    return comparisons_json(compare(store.frame(run.id), run.baseline))
+
+
+def comparison_view(comparisons: Sequence[Comparison]) -> list[RenderableType]:
+    """Tables of comparisons, primary metrics first, parts of metrics left out; see :func:`compare_renderables`."""
+    if not comparisons:
+        return [Text("Nothing to compare: no arm has a successful trial beside the baseline's.")]
+    shown = _shown(comparisons)
+    tables = _tables(("median", "ratio", "95 % interval", "verdict", "n"), shown, _comparison_rows)
+    return [*_banner(comparisons), *tables, *_notes(shown), *_left_out(comparisons, shown)]
+
+
+def summary_view(run: RunRecord, trials: Sequence[TrialRecord], summaries: Sequence[Summary]) -> list[RenderableType]:
+    """A run's head, tables of its summaries and of its failed trials; see :func:`show_renderables`."""
+    shown = _shown(summaries)
+    tables = _tables(("median", "minimum", "25 %", "75 %", "maximum", "n"), shown, _summary_rows)
+    failed = [trial for trial in trials if trial.status == "failed"]
+    head = [_run_header(run, trials), *_banner(summaries)]
+    return [*head, *tables, *_left_out(summaries, shown), *_failed_trials(failed)]
+
+
+def emulation_banner(arms: Iterable[str]) -> Panel:
+    """The loud notice that the named arms ran under software emulation."""
+    text = Text.assemble(
+        ("NOT A PERFORMANCE RESULT: ", "bold"),
+        ", ".join(arms),
+        " ran under QEMU's software emulation (tcg), not KVM. It shows that everything works. Its figures say nothing"
+        " about how fast a virtual machine is, and are marked ",
+        (EMULATED, "bold"),
+        ".",
+    )
+    return Panel(text, border_style="bold red", title="software emulation", title_align="left")
+
+
+def _banner(rows: Sequence[Comparison] | Sequence[Summary]) -> list[RenderableType]:
+    emulated = list(dict.fromkeys(row.arm for row in rows if row.accel == EMULATED))
+    return [emulation_banner(emulated)] if emulated else []
+
+
+def _shown(rows: Sequence[Row]) -> list[Row]:
+    """The rows to show, by workload case in the order given, primary metrics first.
+
+    Parts of a metric (``startup.exec``, ``memory.file``) are left out: with them a run is hundreds of lines.
+    """
+    kept = [row for row in rows if row.primary or "." not in row.metric]
+    cases = {case: place for place, case in enumerate(dict.fromkeys(_case_of(row) for row in kept))}
+    return sorted(kept, key=lambda row: (cases[_case_of(row)], not row.primary))
+
+
+def _left_out(rows: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]:
+    wholes = dict.fromkeys(row.metric.split(".")[0] for row in rows if not row.primary and "." in row.metric)
+    if len(rows) == len(shown):
+        return []
+    parts = ", ".join(f"{whole}.*" for whole in wholes)
+    return [Text(f"Not shown: {len(rows) - len(shown)} rows of parts ({parts}); --format json has them.", "dim")]
+
+
+def _tables(
+    columns: Sequence[str], rows: Sequence[Row], rows_of_metric: Callable[[list[Row]], list[Cells]]
+) -> list[RenderableType]:
+    """A table a workload case, with columns that stand at the same place in all of them."""
+    cases = [
+        (case, [cells for _, metric in groupby(of_case, _metric_of) for cells in rows_of_metric(list(metric))])
+        for case, of_case in groupby(rows, _case_of)
+    ]
+    widths = [
+        max(len(name), *(cell_len(str(cells[place])) for _, table in cases for cells in table if len(cells) > 1))
+        for place, name in enumerate(columns, start=1)
+    ]
+    return [_table(case, list(zip(columns, widths, strict=True)), table_rows) for case, table_rows in cases]
+
+
+def _table(case: tuple[str, str], columns: Sequence[tuple[str, int]], rows: list[Cells]) -> RenderableType:
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    title = Text.assemble((case[0], "bold underline"), ("  " + case[1].replace(",", " "), "not dim"))
+    table.add_column(title, ratio=1, overflow="fold")
+    for name, width in columns:
+        table.add_column(name, width=width, justify="left" if name == "verdict" else "right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    return Padding(table, (0, 0, 1, 0))
+
+
+def _case_of(row: Comparison | Summary) -> tuple[str, str]:
+    return row.workload, row.params
+
+
+def _metric_of(row: Comparison | Summary) -> str:
+    return row.metric
+
+
+def _comparison_rows(rows: list[Comparison]) -> list[Cells]:
+    first = rows[0]
+    baseline = _figure(first.baseline_median, first.unit)
+    return [
+        (_metric_title(first),),
+        (f"  {first.baseline}", baseline, "1", "", "baseline", ""),
+        *(
+            (
+                _arm(row.arm, row.accel),
+                _figure(row.median, row.unit),
+                ratio(row.ratio),
+                interval(row.ci_low, row.ci_high) or MISSING,
+                _verdict(row),
+                str(row.n),
+            )
+            for row in rows
+        ),
+    ]
+
+
+def _summary_rows(rows: list[Summary]) -> list[Cells]:
+    cells: list[Cells] = [(_metric_title(rows[0]),)]
+    for row in rows:
+        figures = (row.median, row.minimum, row.quartile_low, row.quartile_high, row.maximum)
+        cells.append((_arm(row.arm, row.accel), *(_figure(value, row.unit) for value in figures), str(row.n)))
+    return cells
+
+
+def _metric_title(row: Comparison | Summary) -> Text:
+    unit = "" if _scales(row.unit) or not row.unit else f" ({row.unit})"
+    return Text.assemble((row.metric, "bold" if row.primary else ""), (unit, "dim"))
+
+
+def _scales(unit: str) -> bool:
+    return unit == "s" or is_bytes(unit)
+
+
+def _figure(value: float | None, unit: str) -> str:
+    """A value; with its unit where that goes by the value, otherwise it stands beside the metric."""
+    return quantity(value, unit if _scales(unit) else "")
+
+
+def _arm(arm: str, accel: str) -> Text:
+    return Text.assemble("  ", arm, (f" {EMULATED}", "bold red") if accel == EMULATED else "")
+
+
+def _verdict(row: Comparison) -> Text:
+    mark = " *" if row.warnings else ""
+    return Text(f"{row.verdict}{mark}", VERDICT_STYLES[row.verdict])
+
+
+def _notes(rows: Sequence[Comparison]) -> list[RenderableType]:
+    """Every warning once, with the comparisons that it is about."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        for warning in row.warnings:
+            about.setdefault(warning, []).append(f"{row.workload} {row.metric} ({row.arm})")
+    notes: list[RenderableType] = []
+    for warning, concerned in about.items():
+        others = f" and {len(concerned) - 2} more" if len(concerned) > 2 else ""
+        note = Text.assemble("* ", (f"{warning}: ", "yellow"), "; ".join(concerned[:2]), others)
+        notes.append(note)
+    return notes
+
+
+def _run_header(run: RunRecord, trials: Sequence[TrialRecord]) -> RenderableType:
+    failed = sum(trial.status == "failed" for trial in trials)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column(overflow="fold")
+    status = Text(run.status, STATUS_STYLES[run.status])
+    if run.stop_reason:
+        status.append(f" ({run.stop_reason})", "not dim default")
+    for name, value in (
+        ("run", Text(run.id, "bold")),
+        ("suite", Text(run.suite)),
+        ("status", status),
+        ("started", Text(run.started)),
+        ("ended", Text(run.ended or MISSING)),
+        ("trials", Text(f"{len(trials) - failed} ok, {failed} failed", "red" if failed else "")),
+        ("arms", Text(f"{', '.join(run.arms)} (baseline: {run.baseline})")),
+        ("image", Text(run.image)),
+        ("host", Text(run.host_fingerprint)),
+        ("seed", Text(str(run.seed))),
+    ):
+        grid.add_row(name, value)
+    return Padding(grid, (0, 0, 1, 0))
+
+
+def _failed_trials(failed: Sequence[TrialRecord]) -> list[RenderableType]:
+    if not failed:
+        return []
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column(Text("failed trial", "bold red"), justify="right")
+    for name in ("workload", "arm"):
+        table.add_column(name, overflow="fold")
+    table.add_column("error, log", ratio=1, overflow="fold")
+    for trial in failed:
+        error = Text(trial.error or "no reason recorded")
+        if trial.log:
+            error.append(f"\n{trial.log}", "dim")
+        table.add_row(str(trial.trial), Text(trial.workload), Text(trial.arm), error)
+    return [table]

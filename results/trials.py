@@ -1,0 +1,124 @@
+"""From samples to trials: the one place where a run's frame is grouped, for comparison and summary alike."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTrials:
+    """One arm's trials of one case.
+
+    Attributes:
+        runtime: name of the arm's runtime.
+        accel: ``tcg`` if any of the trials ran under software emulation, otherwise that of the first.
+        trials: (block, value), one a trial: the median over its iterations.
+    """
+
+    runtime: str
+    accel: str
+    trials: tuple[tuple[int, float], ...]
+
+    @property
+    def values(self) -> list[float]:
+        """One value a trial."""
+        return [value for _, value in self.trials]
+
+    def by_block(self) -> dict[int, float]:
+        """One value a block, the median where the arm has several trials in it (one was repeated)."""
+        grouped: dict[int, list[float]] = {}
+        for block, value in self.trials:
+            grouped.setdefault(block, []).append(value)
+        return {block: statistics.median(values) for block, values in grouped.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One metric of one workload with one set of parameters.
+
+    Attributes:
+        workload: name of the workload.
+        params: its parameters, ``k=v,k=v``.
+        metric: name of the metric.
+        unit: of the values.
+        better: ``lower``, ``higher`` or ``neutral``.
+        primary: whether the workload names it as what it measures foremost.
+        arms: the arms that have the metric, in the order of the suite.
+        workload_arms: the arms that have any metric of this workload with these parameters.
+    """
+
+    workload: str
+    params: str
+    metric: str
+    unit: str
+    better: str
+    primary: bool
+    arms: Mapping[str, ArmTrials]
+    workload_arms: frozenset[str]
+
+
+@dataclass(slots=True)
+class _Growing:
+    primary: bool = False
+    arms: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+
+
+def cases_of(frame: pd.DataFrame) -> list[Case]:
+    """Group a run's samples into cases, by workload and parameters, then metric, each in order of appearance.
+
+    Args:
+        frame: from :meth:`results.store.Store.frame`.
+    """
+    columns = ["workload", "params", "metric", "unit", "better", "arm", "trial"]
+    grouped = frame.groupby(columns, observed=True, sort=False)
+    trials = grouped.agg(block=("block", "first"), value=("value", "median"), primary=("primary", "max")).reset_index()
+    growing: dict[tuple[str, str], dict[tuple[str, str, str], _Growing]] = {}
+    rows: Iterator[Any] = trials.itertuples(index=False)
+    for row in rows:
+        metrics = growing.setdefault((row.workload, row.params), {})
+        case = metrics.setdefault((row.metric, row.unit, row.better), _Growing())
+        case.primary |= bool(row.primary)
+        case.arms.setdefault(row.arm, []).append((int(row.block), float(row.value)))
+    arms = _arms_in_order(frame)
+    runtimes = dict(zip(frame["arm"], frame["runtime"], strict=True))
+    accels = _accels(frame)
+    return [
+        Case(
+            *key,
+            *metric,
+            case.primary,
+            {
+                arm: ArmTrials(runtimes[arm], accels[(*key, arm)], tuple(case.arms[arm]))
+                for arm in arms
+                if arm in case.arms
+            },
+            frozenset(arm for other in metrics.values() for arm in other.arms),
+        )
+        for key, metrics in growing.items()
+        for metric, case in metrics.items()
+    ]
+
+
+def _arms_in_order(frame: pd.DataFrame) -> list[str]:
+    """The suite's order where the column carries it as its categories, otherwise that of appearance."""
+    import pandas as pd
+
+    arms = frame["arm"]
+    return list(arms.cat.categories) if isinstance(arms.dtype, pd.CategoricalDtype) else list(arms.unique())
+
+
+def _accels(frame: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    columns = ["workload", "params", "arm", "accel"]
+    accels: dict[tuple[str, str, str], str] = {}
+    for workload, params, arm, accel in frame[columns].drop_duplicates().itertuples(index=False, name=None):
+        if accel == "tcg":
+            accels[workload, params, arm] = accel
+        else:
+            accels.setdefault((workload, params, arm), accel)
+    return accels

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from stored_runs import RunBuilder
+
+from results.records import Sample
+from results.terminal import compare_json, compare_renderables, emulation_banner, show_json, show_renderables
+
+
+def rendered(*views: RenderableType, width: int = 80, colour: bool = False) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=colour, color_system="standard" if colour else None)
+    for view in views:
+        console.print(view)
+    return stream.getvalue()
+
+
+def words(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+@pytest.fixture
+def measured(run: RunBuilder) -> RunBuilder:
+    factors = {"native": 1.0, "container": 1.01, "vm": 12.0}
+    for workload, params in (("null", {}), ("fio", {"rw": "randread", "bs": "4k", "iodepth": 16})):
+        for block in range(6):
+            for arm, factor in factors.items():
+                noise = 1 + block / 1000
+                samples = [
+                    Sample("startup_time", 0.0023 * factor * noise, "s", "lower"),
+                    Sample("memory_footprint", 4e6 * factor * noise, "bytes", "lower"),
+                    Sample("events_per_second", 12345.0 / factor * noise, "1/s", "higher", primary=True),
+                ]
+                accel = "tcg" if arm == "vm" else "none"
+                run.trial(block, arm, *samples, workload=workload, params=params, accel=accel)
+    return run
+
+
+def comparison(run: RunBuilder, width: int = 80, colour: bool = False) -> str:
+    return rendered(*compare_renderables(run.store, run.record), width=width, colour=colour)
+
+
+def summary(run: RunBuilder, width: int = 80) -> str:
+    return rendered(*show_renderables(run.store, run.store.resolve("latest")), width=width)
+
+
+def test_a_comparison_row_says_all_without_colour(measured: RunBuilder) -> None:
+    text = words(comparison(measured))
+    assert "startup_time native 2.31 ms 1 baseline container 2.33 ms 1.01× 1.01–1.01× same 6" in text
+    assert "vm tcg 27.7 ms 12.0× 12.0–12.0× worse 6" in text
+    assert "events_per_second (1/s) native 12,400" in text
+
+
+def test_primary_metrics_come_first(measured: RunBuilder) -> None:
+    for text in (comparison(measured), summary(measured)):
+        assert text.index("events_per_second") < text.index("startup_time")
+
+
+def test_parts_are_counted_instead_of_shown_unless_they_are_primary(run: RunBuilder) -> None:
+    primary = Sample("latency.p99", 1.0, "ms", "lower", primary=True)
+    for arm in ("native", "vm"):
+        run.trial(0, arm, primary, startup_time=1.0, **{"startup.exec": 0.5, "startup.ready": 0.5, "memory.file": 7.0})
+    for text, rows in ((comparison(run), 3), (summary(run), 6)):
+        assert "latency.p99" in text
+        assert "startup.exec" not in text
+        assert f"Not shown: {rows} rows of parts (startup.*, memory.*); --format json has them." in words(text)
+    assert "startup.exec" in {row["metric"] for row in compare_json(run.store, run.record)}
+    assert "startup.exec" in json.dumps(show_json(run.store, run.record))
+
+
+def test_nothing_is_said_of_parts_where_there_are_none(measured: RunBuilder) -> None:
+    assert "Not shown" not in comparison(measured) + summary(measured)
+
+
+def test_the_case_names_its_parameters(measured: RunBuilder) -> None:
+    assert "fio  bs=4k iodepth=16 rw=randread" in comparison(measured, width=120)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_nothing_is_cut_off_and_columns_line_up(measured: RunBuilder, width: int) -> None:
+    for text in (comparison(measured, width), summary(measured, width)):
+        lines = text.splitlines()
+        assert "…" not in text
+        assert max(cell_len(line) for line in lines) <= width
+        headings = [line for line in lines if " median " in line]
+        assert len({line.index("median") for line in headings}) == 1
+
+
+def test_verdicts_are_coloured_where_there_is_colour(measured: RunBuilder) -> None:
+    text = comparison(measured, colour=True)
+    assert "\x1b[31mworse" in text
+    assert "\x1b[36msame" in text
+    assert "\x1b[" not in comparison(measured)
+
+
+def test_software_emulation_is_announced_and_marked(measured: RunBuilder) -> None:
+    for text in (comparison(measured), summary(measured)):
+        assert "NOT A PERFORMANCE RESULT: vm ran under QEMU's software emulation" in words(text.replace("│", ""))
+        assert re.search(r"^  vm tcg ", text, re.MULTILINE)
+        assert not re.search(r"^  container tcg ", text, re.MULTILINE)
+
+
+def test_hardware_virtualisation_is_not_announced(run: RunBuilder) -> None:
+    run.blocks("native", [1.0] * 6).blocks("vm", [2.0] * 6, accel="kvm")
+    assert "NOT A PERFORMANCE" not in comparison(run)
+    assert "tcg" not in comparison(run)
+
+
+def test_the_banner_names_the_arms() -> None:
+    assert "vm, vm-tuned ran" in words(rendered(emulation_banner(["vm", "vm-tuned"])).replace("│", ""))
+
+
+def test_notes_explain_what_needs_a_caveat_once(run: RunBuilder) -> None:
+    run.blocks("native", [1.0] * 3).blocks("vm", [2.0] * 3).blocks("container", [1.0] * 3)
+    text = words(comparison(run))
+    assert text.count("3 of at least 6 blocks: too few for a 95 % interval: work time (container); work time (vm)") == 1
+    assert "2.00× – inconclusive *" in text
+
+
+def test_nothing_to_compare_is_said(run: RunBuilder) -> None:
+    assert "Nothing to compare" in comparison(run)
+
+
+def test_a_summary_shows_the_run_and_its_figures(measured: RunBuilder) -> None:
+    measured.store.finish_run(measured.record.id, "partial", "2026-11-24T11:50:00Z", "interrupted")
+    text = words(summary(measured))
+    assert measured.record.id in text
+    assert "partial (interrupted)" in text
+    assert "36 ok, 0 failed" in text
+    assert "native, container, vm (baseline: native)" in text
+    assert "startup_time native 2.31 ms 2.30 ms 2.30 ms 2.31 ms 2.31 ms 6" in text
+
+
+def test_failed_trials_are_listed_with_reason_and_log(measured: RunBuilder) -> None:
+    measured.trial(6, "vm", workload="redis", status="failed")
+    text = words(summary(measured))
+    assert "36 ok, 1 failed" in text
+    assert "37 redis vm exited with status 1 trials/37/log.txt" in text
+
+
+def test_square_brackets_in_names_are_text(run: RunBuilder) -> None:
+    run.trial(0, "native", time=1.0, params={"list": "[bold]x[/bold]"}, workload="[red]w")
+    run.trial(0, "vm", time=1.0, params={"list": "[bold]x[/bold]"}, workload="[red]w")
+    run.trial(1, "vm", workload="[/nothing]", status="failed")
+    assert "[red]w  list=[bold]x[/bold]" in comparison(run, width=120)
+    assert "[/nothing]" in summary(run)
