@@ -1,0 +1,101 @@
+"""Picking from a run's samples: one value a trial, medians, and names for workload cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WorkloadCase = tuple[str, str]
+"""A workload and its parameters as one string."""
+
+_DIGITS = re.compile(r"([0-9]+)")
+# One `key=value` of results.records.format_params: the value is bare, or quoted as in JSON.
+_PARAM = re.compile(r'[^,=]+=(?:"(?:[^"\\]|\\.)*"|[^,"]*)(?:,|$)')
+
+
+def trial_values(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One row a trial: the median of ``metric`` over the trial's iterations, the unit of replication being the trial.
+
+    Args:
+        frame: samples, with the columns of the CSV export.
+        metric: name of the metric.
+
+    Returns:
+        Columns workload, params, arm, trial, value, in the order of the frame.
+    """
+    rows = frame[frame["metric"] == metric]
+    values = rows.groupby(["workload", "params", "arm", "trial"], sort=False, observed=True)["value"].median()
+    return values.reset_index()
+
+
+def arm_medians(frame: pd.DataFrame, metric: str) -> dict[str, float]:
+    """The median over trials of ``metric``, by arm; arms that have none are absent."""
+    values = trial_values(frame, metric).groupby("arm", sort=False, observed=True)["value"].median()
+    return {str(arm): float(value) for arm, value in values.items()}
+
+
+def part_medians(frame: pd.DataFrame, whole: str) -> dict[str, dict[str, float]]:
+    """Medians over trials of every ``<whole>.<part>``: by arm, then by part in the order of recording."""
+    prefix = f"{whole}."
+    metrics = [metric for metric in frame["metric"].unique() if str(metric).startswith(prefix)]
+    parts: dict[str, dict[str, float]] = {}
+    for metric in metrics:
+        for arm, value in arm_medians(frame, metric).items():
+            parts.setdefault(arm, {})[metric.removeprefix(prefix)] = value
+    return parts
+
+
+def cases(frame: pd.DataFrame) -> list[WorkloadCase]:
+    """The workload cases of ``frame``, sorted as people do; trials themselves are in random order."""
+    pairs = frame[["workload", "params"]].drop_duplicates()
+    return sorted(((str(workload), str(params)) for workload, params in pairs.itertuples(index=False)), key=natural)
+
+
+def natural(case: WorkloadCase) -> tuple[list[str | int], ...]:
+    """A key to sort cases by, in which ``iodepth=2`` stands before ``iodepth=16``."""
+    return tuple([int(part) if _DIGITS.fullmatch(part) else part for part in _DIGITS.split(text)] for text in case)
+
+
+def reference_case(frame: pd.DataFrame) -> WorkloadCase | None:
+    """The case whose trials stand for an arm's startup and idle footprint, which no workload has touched yet.
+
+    The one that most arms completed; among those ``null``, which is made for it, else the first.
+    """
+    found = cases(frame)
+    if not found:
+        return None
+    arms = frame.groupby(["workload", "params"])["arm"].nunique()
+    return max(found, key=lambda case: (int(arms.loc[case]), case[0] == "null", -found.index(case)))
+
+
+def of_case(frame: pd.DataFrame, case: WorkloadCase | None) -> pd.DataFrame:
+    """The samples of one case; none for None."""
+    if case is None:
+        return frame.iloc[:0]
+    return frame[(frame["workload"] == case[0]) & (frame["params"] == case[1])]
+
+
+def case_labels(found: Iterable[WorkloadCase]) -> dict[WorkloadCase, str]:
+    """A name for every case: the workload, and those of its parameters in which its cases differ."""
+    by_workload: dict[str, list[WorkloadCase]] = {}
+    for case in dict.fromkeys(found):
+        by_workload.setdefault(case[0], []).append(case)
+    labels = {}
+    for workload, same in by_workload.items():
+        split = {case: split_params(case[1]) for case in same}
+        common = set.intersection(*(set(params) for params in split.values()))
+        for case, params in split.items():
+            labels[case] = " · ".join([workload, *(param for param in params if param not in common)])
+    return labels
+
+
+def split_params(params: str) -> list[str]:
+    """The ``k=v`` parts of a string of parameters; the whole as one part where it is not of that form."""
+    parts = [match.group() for match in _PARAM.finditer(params)]
+    if "".join(parts) != params:
+        return [params]
+    return [part.rstrip(",") for part in parts]

@@ -1,0 +1,55 @@
+"""The charts of a run by name, all drawn from the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from results.charts.levels import cpu_time_chart, memory_peak_chart
+from results.charts.memory import image_chart, memory_chart
+from results.charts.startup import startup_chart, startup_phases_chart
+from results.charts.throughput import throughput_chart
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from results.charts.style import ArmStyle
+    from results.compare import Comparison
+
+
+@dataclass(frozen=True)
+class ChartData:
+    """What the charts of one run are drawn from.
+
+    Attributes:
+        frame: all samples of the run, with the columns of the CSV export.
+        reference: those of the case that stands for startup and idle footprint
+            (:func:`results.charts.cases.reference_case`).
+        throughput: the comparisons of what the workloads measure foremost.
+        arms: styles of the arms in the order of the suite.
+    """
+
+    frame: pd.DataFrame
+    reference: pd.DataFrame
+    throughput: tuple[Comparison, ...]
+    arms: tuple[ArmStyle, ...]
+
+
+def _executed(data: ChartData, *, emulated: bool) -> list[Comparison]:
+    """Emulated arms have a chart of their own: they are no performance, and on a common axis would crush the others."""
+    return [comparison for comparison in data.throughput if (comparison.accel == "tcg") == emulated]
+
+
+CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
+    "startup": lambda data, width: startup_chart(data.reference, data.arms, width),
+    "startup-phases": lambda data, width: startup_phases_chart(data.reference, data.arms, width),
+    "memory": lambda data, width: memory_chart(data.reference, data.arms, width),
+    "memory-peak": lambda data, width: memory_peak_chart(data.frame, data.arms, width),
+    "image-size": lambda data, width: image_chart(data.reference, data.arms, width),
+    "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),
+    "throughput-emulated": lambda data, width: throughput_chart(_executed(data, emulated=True), data.arms, width),
+    "cpu-time": lambda data, width: cpu_time_chart(data.frame, data.arms, width),
+}
+"""Every chart by the name it has in a report and in :func:`results.report.save_chart`."""

@@ -1,0 +1,88 @@
+"""Figures as people read them: 2.31 ms, 148 MiB, 12,400 iops, 0.97×."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+MISSING = "–"
+"""What stands where there is no figure."""
+
+_SECONDS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES = tuple((1024.0**power, name) for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB"), (0, "B")))
+_BITS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s"))
+_BYTE_UNITS = {"bytes": "", "B": "", "bytes/s": "/s", "B/s": "/s"}
+
+
+def is_bytes(unit: str) -> bool:
+    """Whether ``unit`` counts bytes (or bytes a second), and so is written in powers of 1024."""
+    return unit in _BYTE_UNITS
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``value`` with ``digits`` significant digits, thousands separated and never in scientific notation below 1e15."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    if not 1e-6 <= abs(value) < 1e15:
+        return f"{value:.{digits - 1}e}"
+    # Rounded before its magnitude is taken, so that 0.9999 becomes 1.00 and not 1.000.
+    rounded, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{float(f'{rounded}e{exponent}'):,.{max(digits - 1 - int(exponent), 0)}f}"
+
+
+def quantity(value: float | None, unit: str, digits: int = 3) -> str:
+    """``value`` in ``unit`` at a readable scale; seconds, bytes and bits a second change unit, any other keeps its own.
+
+    Args:
+        value: the figure; None and NaN give :data:`MISSING`.
+        unit: as recorded with the sample (``s``, ``bytes``, ``bytes/s``, ``iops``…).
+        digits: significant digits.
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if unit == "s":
+        # Seconds are understood up to a thousand: 71 s beside 5 s reads better than 1.18 min.
+        return _scaled(value, _SECONDS if abs(value) >= 1000 else _SECONDS[3:], digits)
+    if is_bytes(unit):
+        return _scaled(value, _BYTES, digits) + _BYTE_UNITS[unit]
+    if unit == "bit/s":
+        return _scaled(value, _BITS, digits)
+    if unit == "1/s":
+        return f"{number(value, digits)}/s"
+    return f"{number(value, digits)} {unit}".rstrip()
+
+
+def tick(value: float, unit: str) -> str:
+    """``value`` for an axis: as :func:`quantity`, without zeros that say nothing."""
+    text, _, name = quantity(value, unit, 3).partition(" ")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return f"{text} {name}".rstrip()
+
+
+def ratio(value: float | None) -> str:
+    """A ratio with its sign: ``0.97×``, ``1,620×``."""
+    return MISSING if value is None or not math.isfinite(value) else f"{number(value)}×"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A confidence interval of a ratio: ``0.94–1.02×``; empty text where there is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return ""
+    upper = "∞" if math.isinf(high) else ratio(high)
+    return f"{number(low)}–{upper}"
+
+
+def _scaled(value: float, scale: Sequence[tuple[float, str]], digits: int) -> str:
+    if value == 0:
+        return f"0 {next(name for factor, name in scale if factor == 1)}"
+    smallest = scale[-1]
+    # Compared after rounding, so that 0.99996 s reads 1.00 s and not 1,000 ms.
+    factor, name = next(((f, n) for f, n in scale if _rounded(abs(value) / f, digits) >= 1), smallest)
+    return f"{number(value / factor, digits)} {name}"
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")

@@ -1,0 +1,178 @@
+"""How every chart looks: arms' colours and markers, figures without global state, and SVG that follows the page.
+
+Charts are drawn in the light palette below. For a page, :func:`inline_svg` replaces each of those colours by a CSS
+variable, so that the page's light, dark and print styles reach into the chart; for a file, :func:`render` keeps them on
+a white ground. Colours of arms keep a contrast of 3:1 against the ground, and each arm has a marker of its own and its
+name beside it, so that no reading depends on colour.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
+
+WIDE = 7.6
+"""Inches across for a desktop screen or paper."""
+
+NARROW = 3.9
+"""Inches across for a phone: the same chart with the same size of text."""
+
+INK, MUTED, GRID, PAPER = "#1b1f24", "#57606a", "#d0d7de", "#ffffff"
+_SERIES = ("#5c6773", "#0072b2", "#d55e00", "#00825f", "#b0568c", "#9a6a00", "#1a8aa8")
+_MARKERS = ("s", "o", "^", "D", "v", "P", "X")
+
+_VARIABLES = {
+    INK: "currentColor",
+    MUTED: f"var(--muted, {MUTED})",
+    GRID: f"var(--grid, {GRID})",
+    PAPER: f"var(--paper, {PAPER})",
+} | {colour: f"var(--series-{index}, {colour})" for index, colour in enumerate(_SERIES)}
+
+_RC: dict[RcKeyType, Any] = {
+    "text.parse_math": False,  # a workload may have a dollar sign in its name
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": GRID,
+    "xtick.color": GRID,
+    "ytick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "axes.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "figure.dpi": 100,
+}
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
+# Colours in a style attribute, and references to elements in any attribute.
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class ArmStyle:
+    """One arm as charts and tables show it.
+
+    Attributes:
+        name: the arm's name in the suite.
+        label: the name as shown: says so where its figures come from software emulation.
+        index: of its colour, ``--series-<index>`` in the page's style.
+        colour: of the light palette.
+        marker: a matplotlib marker.
+        emulated: whether any of its trials ran in software emulation.
+    """
+
+    name: str
+    label: str
+    index: int
+    colour: str
+    marker: str
+    emulated: bool
+
+
+def arm_styles(arms: Sequence[str], baseline: str, emulated: Collection[str]) -> tuple[ArmStyle, ...]:
+    """Styles in the order of ``arms``; the baseline is the neutral grey."""
+    styles = []
+    others = 0
+    for name in arms:
+        index = 0
+        if name != baseline:
+            index = 1 + others % (len(_SERIES) - 1)
+            others += 1
+        label = f"{shown(name, 24)} (emulated)" if name in emulated else shown(name, 24)
+        marker = _MARKERS[0] if name == baseline else _MARKERS[1 + (others - 1) % (len(_MARKERS) - 1)]
+        styles.append(ArmStyle(name, label, index, _SERIES[index], marker, name in emulated))
+    return tuple(styles)
+
+
+def shown(text: str, length: int = 60) -> str:
+    """``text`` as a label: without control characters, which XML cannot hold, and cut in the middle to ``length``."""
+    clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    tail = length // 3
+    return clean if len(clean) <= length else f"{clean[: length - tail - 1]}…{clean[-tail:]}"
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """The settings under which a chart is drawn; restored at exit."""
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        # A name in a script that DejaVu lacks: the page's own font has it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of its own, outside pyplot, laid out so that nothing is cut off; inches."""
+    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+
+
+def inline_svg(figure: Figure, name: str, alt: str) -> str:
+    """``figure`` as an SVG element to stand in an HTML page.
+
+    Args:
+        figure: drawn under :func:`drawing`.
+        name: unique in the page; identifiers inside the element start with it.
+        alt: what a reader who cannot see it is told.
+
+    Returns:
+        Markup that is safe to insert as it is: every text in it has been escaped by the serialiser.
+    """
+    root = ET.fromstring(_render(figure, "svg", fonttype="none", salt=name))
+    root.attrib.pop("width", None)
+    root.attrib.pop("height", None)
+    root.attrib.update({"role": "img", "aria-label": shown(alt, 2000), "class": "plot"})
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}:
+                parent.remove(child)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key != "aria-label":
+                element.attrib[key] = _adapted(key, value, name)
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _XLINK)
+    return ET.tostring(root, encoding="unicode")
+
+
+def render(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+    """``figure`` as a file on a white ground; the same data give the same bytes."""
+    return _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
+
+
+def _render(figure: Figure, kind: str, *, fonttype: str, salt: str, ground: str = "none") -> bytes:
+    buffer = io.BytesIO()
+    # No date and no version in the file, and identifiers from a fixed salt: the same data give the same bytes.
+    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt}):
+        figure.set_canvas(FigureCanvasSVG(figure) if kind == "svg" else FigureCanvasAgg(figure))
+        figure.savefig(buffer, format=kind, dpi=200 if kind == "png" else 72, metadata=metadata, facecolor=ground)
+    return buffer.getvalue()
+
+
+def _adapted(key: str, value: str, name: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    if key == f"{{{_XLINK}}}href":
+        return f"#{name}-{value.removeprefix('#')}"
+    if key == "style":
+        value = _COLOUR.sub(lambda found: _VARIABLES.get(found.group(), found.group()), value)
+        value = value.replace("'DejaVu Sans'", "var(--font, 'DejaVu Sans', sans-serif)")
+    return _REFERENCE.sub(rf"url(#{name}-\1)", value)

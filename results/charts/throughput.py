@@ -1,0 +1,110 @@
+"""Throughput of every arm relative to the baseline: a forest of ratios with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from results.charts.cases import case_labels
+from results.charts.quantities import MISSING, interval, ratio, tick
+from results.charts.rows import Group, Rows, lay_out, log_axis
+from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing
+from results.stats.verdict import THRESHOLD
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from results.compare import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Advantage:
+    """A comparison turned so that above 1 is better for the arm, whatever the metric's own direction.
+
+    Attributes:
+        ratio: of the arm to the baseline; above zero and finite, or None.
+        low: lower end of its interval; above zero and finite, or None.
+        high: upper end of its interval; likewise.
+    """
+
+    ratio: float | None
+    low: float | None
+    high: float | None
+
+
+def advantage(comparison: Comparison) -> Advantage:
+    """Turn a comparison so that above 1 is better: the inverse where lower values are better."""
+    ends = (comparison.ratio, comparison.ci_low, comparison.ci_high)
+    usable = [end if end is not None and math.isfinite(end) and end > 0 else None for end in ends]
+    if comparison.better != "lower":
+        return Advantage(*usable)
+    middle, low, high = (None if end is None else 1 / end for end in usable)
+    return Advantage(middle, high, low)
+
+
+def throughput_chart(comparisons: Sequence[Comparison], arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
+    """Ratios to the baseline with intervals on a logarithmic axis, turned so that further right is better.
+
+    The practical threshold, within which a difference counts as none, is shaded.
+
+    Args:
+        comparisons: those to show; ones of neutral metrics are left out.
+        arms: in the order to show them.
+        width: inches.
+
+    Returns:
+        The figure, or None if there is nothing to show.
+    """
+    directed = [comparison for comparison in comparisons if comparison.better != "neutral"]
+    if not directed:
+        return None
+    style = {arm.name: arm for arm in arms}
+    rank = {arm.name: index for index, arm in enumerate(arms)}
+    titles = case_labels((comparison.workload, comparison.params) for comparison in directed)
+    grouped: dict[str, list[Comparison]] = {}
+    for comparison in directed:
+        title = f"{titles[comparison.workload, comparison.params]} — {comparison.metric}"
+        grouped.setdefault(title, []).append(comparison)
+    for members in grouped.values():
+        members.sort(key=lambda member: rank[member.arm])
+    with drawing():
+        groups = [
+            Group(title, tuple(style[member.arm].label for member in members)) for title, members in grouped.items()
+        ]
+        rows = lay_out(groups, width)
+        for members, positions in zip(grouped.values(), rows.positions, strict=True):
+            for member, y in zip(members, positions, strict=True):
+                _draw(rows, y, style[member.arm], member, narrow=width <= NARROW)
+        _scale(rows, [advantage(comparison) for comparison in directed], width)
+        return rows.figure
+
+
+def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow: bool) -> None:
+    turned = advantage(comparison)
+    if turned.ratio is None:
+        rows.write(y, MISSING, muted=True)
+        return
+    if turned.low is not None and turned.high is not None:
+        rows.axes.plot([turned.low, turned.high], [y, y], "-", color=arm.colour, lw=1.8, solid_capstyle="butt")
+    hollow = comparison.verdict == "inconclusive"
+    rows.axes.plot(
+        [turned.ratio], [y], arm.marker, ms=6, mec=arm.colour, mew=1.3, mfc=PAPER if hollow else arm.colour,
+        label=f"{arm.name}: {comparison.verdict}",
+    )  # fmt: skip
+    between = interval(turned.low, turned.high)
+    if narrow and between:
+        rows.write(y, ratio(turned.ratio))
+    else:
+        rows.write(y, f"{ratio(turned.ratio)} [{between}]" if between else f"{ratio(turned.ratio)} (no interval)")
+
+
+def _scale(rows: Rows, shown: Sequence[Advantage], width: float) -> None:
+    ends = [end for turned in shown for end in (turned.ratio, turned.low, turned.high) if end is not None]
+    log_axis(rows.axes, min([*ends, 0.8]), max([*ends, 1.25]), width, label=lambda at: f"{tick(at, '')}×")
+    rows.axes.axvspan(1 / (1 + THRESHOLD), 1 + THRESHOLD, color=GRID, alpha=0.45, lw=0, zorder=0)
+    rows.axes.axvline(1, color=MUTED, lw=1, zorder=0.5)
+    rows.axes.set_xlabel(
+        "← worse · better →" if width <= NARROW else "← worse than the baseline · better than the baseline →"
+    )

@@ -1,0 +1,164 @@
+"""The end of a report: what failed, on what host, by what method, and from which run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from results.charts.quantities import number
+from results.records import format_params
+from results.report.data import RunData
+from results.report.document import ColumnKind, Excerpt, Section, Table
+from results.stats.paired import MIN_BLOCKS
+from results.stats.verdict import LEVEL, THRESHOLD
+
+_EXCERPTS = 20  # logs shown at most
+_LINES = 40  # lines of each, at most
+_TAIL = 8192  # bytes of each, at most
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def failed_trials(data: RunData) -> Section:
+    """Every failed trial with its reason, and the ends of the first logs."""
+    failed = [trial for trial in data.trials if trial.status == "failed"]
+    if not failed:
+        return Section("failed", "Failed trials", (f"None: all {len(data.trials)} trials succeeded.",))
+    rows = tuple(
+        (
+            str(trial.trial),
+            str(trial.block),
+            data.labels.get(trial.arm, trial.arm),
+            trial.workload,
+            format_params(trial.params).replace(",", ", "),
+            trial.log or "no log",
+            trial.error or "no reason recorded",
+        )
+        for trial in failed
+    )
+    columns: dict[str, ColumnKind] = {"Trial": "number", "Block": "number"}
+    columns |= dict.fromkeys(("Arm", "Workload", "Parameters", "Log", "Reason"), "text")
+    table = Table("Trials that failed; logs are in the run's directory", columns, rows)
+    logged = [trial for trial in failed if trial.log]
+    excerpts = tuple(
+        Excerpt(f"Trial {trial.trial}: {trial.workload} in {trial.arm}", read_end(data.directory, trial.log or ""))
+        for trial in logged[:_EXCERPTS]
+    )
+    left = len(logged) - len(excerpts)
+    text = (
+        (f"The ends of the first {len(excerpts)} logs follow; {left} more are in the run's directory.",) if left else ()
+    )
+    return Section("failed", "Failed trials", text, (), (), (table,), excerpts)
+
+
+def read_end(directory: Path, log: str) -> str:
+    """The last lines of a log, fit to show; a sentence in their place where they cannot be read.
+
+    Args:
+        directory: the run's.
+        log: path relative to it; one that leads out of the directory is not followed.
+    """
+    path = (directory / log).resolve()
+    if not path.is_relative_to(directory.resolve()):
+        return f"{log} lies outside the run's directory and is not shown"
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(path.stat().st_size - _TAIL, 0))
+            end = stream.read(_TAIL)
+    except OSError as error:
+        return f"{log} cannot be read: {error.strerror}"
+    text = _ESCAPE.sub("", end.decode("utf-8", "replace")).replace("\r\n", "\n")
+    lines = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text).rstrip().splitlines()
+    return "\n".join(lines[-_LINES:]) or "The log is empty."
+
+
+def host(data: RunData) -> Section:
+    """Facts of the host, and what differed between the arms."""
+    facts = data.host.get("facts", {})
+    fairness = data.host.get("fairness", [])
+    tables = []
+    if fairness:
+        arms = list(dict.fromkeys(arm for entry in fairness for arm in entry["values"]))
+        tables.append(
+            Table(
+                "Fairness: what differed between the arms",
+                {"Fact": "text", **dict.fromkeys((data.labels.get(arm, arm) for arm in arms), "text")},
+                tuple((entry["fact"], *(_shown(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
+            )
+        )
+    if facts:
+        tables.append(
+            Table(
+                "Facts of the host",
+                {"Fact": "text", "Value": "text"},
+                tuple((name, _shown(value)) for name, value in facts.items()),
+            )
+        )
+    text = () if facts else ("The run has no host facts (host.json is missing or empty).",)
+    if facts and not fairness:
+        text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
+    return Section("host", "Host and fairness", text, (), (), tuple(tables))
+
+
+def method(data: RunData) -> Section:
+    """How the figures came about, in a few lines."""
+    percent = number(100 * THRESHOLD, 1)
+    points = (
+        "The unit of replication is one trial: one fresh instance that runs one workload. Repetitions inside an "
+        "instance are reduced to their median first; n counts blocks, never repetitions.",
+        "Arms run interleaved in randomised complete blocks, so that a drift of the host meets all arms alike. A "
+        "ratio is formed within each block.",
+        "The ratio is the Hodges–Lehmann estimate over the blocks, and its interval the 95 % signed-rank interval "
+        f"(none below {MIN_BLOCKS} blocks). No outlier is dropped.",
+        f"Verdicts go by effect size: same if the whole interval lies within ±{percent} %, better or worse if it "
+        f"lies wholly beyond and stands at a false-discovery rate of {number(100 * LEVEL, 1)} %; all else is "
+        "inconclusive, which is not a pass.",
+        "All times but those named guest are taken on the host's monotonic clock.",
+    )
+    return Section("method", "How to read this", (), points)
+
+
+def provenance(data: RunData) -> Section:
+    """Which run this is."""
+    run = data.run
+    rows = [
+        ("Run", run.id),
+        ("Suite", run.suite),
+        ("Suite hash", run.suite_hash),
+        ("Baseline", run.baseline),
+        ("Arms", ", ".join(run.arms)),
+        ("Seed", str(run.seed)),
+        ("Image", run.image),
+        ("Host fingerprint", run.host_fingerprint),
+        ("Version", run.version),
+        ("Started", run.started),
+        ("Ended", run.ended or "not recorded"),
+        ("Duration", _duration(run.started, run.ended)),
+        ("Status", run.status),
+        ("Why it stopped", run.stop_reason or "not recorded"),
+        ("Trials", f"{len(data.trials)}, of which {sum(trial.status == 'failed' for trial in data.trials)} failed"),
+    ]
+    table = Table("The run", {"Item": "text", "Value": "text"}, tuple(row for row in rows if row[1]))
+    return Section("provenance", "Provenance", (), (), (), (table,))
+
+
+def _duration(started: str, ended: str | None) -> str:
+    if ended is None:
+        return ""
+    seconds = round((datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds())
+    return f"{seconds // 60} min {seconds % 60} s"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not recorded"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_shown(entry)}" for key, entry in value.items())
+    if isinstance(value, list):
+        return ", ".join(_shown(entry) for entry in value)
+    return json.dumps(value)

@@ -1,0 +1,129 @@
+"""From a run in the store to its report, HTML and Markdown, and to single charts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.charts import style
+from results.charts.catalogue import CHARTS
+from results.report import background, overview, sections
+from results.report.data import RunData
+from results.report.document import Document
+from results.report.html import render_html
+from results.report.markdown import render_markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from results.records import RunRecord
+    from results.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where a report is.
+
+    Attributes:
+        html: one file that needs no other.
+        markdown: refers to the charts in ``charts/`` beside it.
+    """
+
+    html: Path
+    markdown: Path
+
+
+def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
+    """Write ``report.html``, ``report.md`` and ``charts/*.png`` into ``directory``, which is made if need be.
+
+    Each file is replaced whole, so that a reader never sees half of one.
+
+    Raises:
+        StoreError: the store or the run's ``host.json`` cannot be read.
+        OSError: the directory cannot be written.
+    """
+    data = RunData.load(store, run)
+    wide = _figures(data, style.WIDE)
+    narrow = _figures(data, style.NARROW)
+    document = build_document(data, frozenset(wide))
+    charts = directory / "charts"
+    charts.mkdir(parents=True, exist_ok=True)
+    for name, figure in wide.items():
+        _replace(charts / f"{name}.png", style.render(figure, "png"))
+    report = Report(directory / "report.html", directory / "report.md")
+    _replace(report.markdown, _encoded(render_markdown(document, "charts")))
+    _replace(report.html, _encoded(render_html(document, wide, narrow)))
+    return report
+
+
+def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
+    """Write one chart of a run, on a white ground, for a page outside the report.
+
+    Args:
+        store: open.
+        run: of the store.
+        kind: a key of :data:`results.charts.catalogue.CHARTS`.
+        path: ends in ``.svg`` or ``.png``; its directory exists.
+
+    Raises:
+        ValueError: no such chart, no such format, or the run has nothing for it.
+        OSError: the file cannot be written.
+    """
+    if kind not in CHARTS:
+        raise ValueError(f"no chart {kind!r}; there are {', '.join(CHARTS)}")
+    if path.suffix not in {".svg", ".png"}:
+        raise ValueError(f"{path}: a chart is written as .svg or .png")
+    figure = CHARTS[kind](RunData.load(store, run).charts, style.WIDE)
+    if figure is None:
+        raise ValueError(f"run {run.id} measured nothing for the chart {kind!r}")
+    _replace(path, style.render(figure, "svg" if path.suffix == ".svg" else "png"))
+
+
+def build_document(data: RunData, charts: frozenset[str]) -> Document:
+    """What the report of ``data`` says, given the names of the charts that have something to show."""
+    run = data.run
+    return Document(
+        title=f"{run.suite}: {' · '.join(run.arms)}",
+        subtitle=f"Run {run.id}, started {_readable(run.started)}, {len(data.trials)} trials, baseline {run.baseline}",
+        banners=overview.banners(data),
+        cards=overview.cards(data),
+        findings=overview.findings(data),
+        overview_note=overview.note(data),
+        sections=(
+            sections.startup(data, charts),
+            sections.memory(data, charts),
+            sections.throughput(data, charts),
+            sections.cpu_time(data, charts),
+            sections.comparisons(data),
+            background.failed_trials(data),
+            background.host(data),
+            background.method(data),
+            background.provenance(data),
+        ),
+    )
+
+
+def _figures(data: RunData, width: float) -> dict[str, Figure]:
+    drawn = {name: draw(data.charts, width) for name, draw in CHARTS.items()}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _readable(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
+
+
+def _encoded(text: str) -> bytes:
+    # A lone surrogate from a file name or a log has no UTF-8.
+    return text.encode("utf-8", "replace")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+"""All that a report is made from, read from the store once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from results.charts.cases import WorkloadCase, natural, of_case, reference_case
+from results.charts.catalogue import ChartData
+from results.charts.style import ArmStyle, arm_styles
+from results.compare import Comparison, compare
+from results.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from results.records import RunRecord, TrialRecord
+    from results.store import Store
+
+COMMON_METRICS = (
+    "startup_time",
+    "first_output_time",
+    "shutdown_time",
+    "memory_footprint",
+    "memory_peak",
+    "cpu_time",
+    "image_size",
+)
+"""Metrics that the harness takes of every trial, whatever the workload."""
+
+_PART_PREFIXES = ("startup.", "memory.", "image_size.")
+
+
+def is_part(metric: str) -> bool:
+    """Whether ``metric`` is a part of another: a startup phase, a part of the memory or of the image."""
+    return metric.startswith(_PART_PREFIXES)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run as the report needs it.
+
+    Attributes:
+        run: its record.
+        directory: its directory in the store.
+        trials: all its trials, failed ones too.
+        frame: the samples of those that succeeded.
+        comparisons: every arm against the baseline.
+        arms: styles in the order of the suite.
+        host: content of ``host.json``; empty if there is none.
+    """
+
+    run: RunRecord
+    directory: Path
+    trials: tuple[TrialRecord, ...]
+    frame: pd.DataFrame
+    comparisons: tuple[Comparison, ...]
+    arms: tuple[ArmStyle, ...]
+    host: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, store: Store, run: RunRecord) -> RunData:
+        """Read and compare.
+
+        Raises:
+            StoreError: the store has no such run or cannot be read, or the run's ``host.json`` is damaged.
+        """
+        trials = tuple(store.trials(run.id))
+        frame = store.frame(run.id)
+        directory = store.run_directory(run.id)
+        emulated = {trial.arm for trial in trials if trial.accel == "tcg"}
+        return cls(
+            run=run,
+            directory=directory,
+            trials=trials,
+            frame=frame,
+            comparisons=() if frame.empty else tuple(_sorted(compare(frame, run.baseline))),
+            arms=arm_styles(run.arms, run.baseline, emulated),
+            host=_read_host(directory / "host.json"),
+        )
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Every arm's label by its name."""
+        return {arm.name: arm.label for arm in self.arms}
+
+    @cached_property
+    def reference(self) -> WorkloadCase | None:
+        """The workload case whose trials stand for startup and idle footprint."""
+        return reference_case(self.frame)
+
+    @cached_property
+    def reference_frame(self) -> pd.DataFrame:
+        """The samples of the reference case."""
+        return of_case(self.frame, self.reference)
+
+    @cached_property
+    def throughput(self) -> tuple[Comparison, ...]:
+        """Comparisons of what the workloads measure foremost; of all they measure, where none is named foremost."""
+        own = [
+            comparison
+            for comparison in self.comparisons
+            if comparison.metric not in COMMON_METRICS
+            and not is_part(comparison.metric)
+            and comparison.better != "neutral"
+        ]
+        return tuple([comparison for comparison in own if comparison.primary] or own)
+
+    @property
+    def charts(self) -> ChartData:
+        """What the charts are drawn from."""
+        return ChartData(self.frame, self.reference_frame, self.throughput, self.arms)
+
+    def against_baseline(self, arm: str, metric: str) -> Comparison | None:
+        """The comparison of ``metric`` in the reference case, if there is one."""
+        return next(
+            (
+                comparison
+                for comparison in self.comparisons
+                if (comparison.workload, comparison.params) == self.reference
+                and (comparison.arm, comparison.metric) == (arm, metric)
+            ),
+            None,
+        )
+
+
+def _sorted(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    return sorted(comparisons, key=lambda comparison: natural((comparison.workload, comparison.params)))
+
+
+def _read_host(path: Path) -> Mapping[str, Any]:
+    try:
+        host = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}): mend it, or remove it to report without host facts") from error
+    if not isinstance(host, dict):
+        raise StoreError(f"{path} holds {type(host).__name__}, expected an object: mend it, or remove it")
+    return host

@@ -1,0 +1,99 @@
+"""A document as Markdown for a pull request or a wiki: tables, and charts as images beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from markupsafe import escape
+
+from results.report.document import Card, Document, Excerpt, Finding, Section, Table
+
+# What CommonMark and GitHub's tables give a meaning anywhere in a line; and what they give one at its start.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
+_AT_START = re.compile(r"^(\s*)([-+](?=[\s-]|$)|=|\d+[.)](?=\s|$))")
+
+
+def render_markdown(document: Document, charts: str) -> str:
+    """The text.
+
+    Args:
+        document: what it says; all of its texts are escaped.
+        charts: the directory of the charts' PNG files, relative to the file.
+    """
+    blocks = [f"# {escaped(document.title)}", escaped(document.subtitle)]
+    for banner in document.banners:
+        sign = "🛑" if banner.level == "alarm" else "⚠️"
+        blocks.append(f"> {sign} **{escaped(banner.title)}**  \n> {escaped(banner.text)}")
+    blocks += ["## Overview", *_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
+    for section in document.sections:
+        blocks += _section(section, charts)
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def escaped(text: str) -> str:
+    """``text`` as one line that Markdown shows as it is."""
+    line = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    # Raw HTML must not start even where a renderer ignores the backslash.
+    line = line.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+    return _AT_START.sub(lambda found: f"{found[1]}{found[2][:-1]}\\{found[2][-1]}", line)
+
+
+def _section(section: Section, charts: str) -> Iterator[str]:
+    yield f"## {escaped(section.title)}"
+    yield from (escaped(paragraph) for paragraph in section.paragraphs)
+    yield _list(section.points)
+    for picture in section.pictures:
+        yield f"### {escaped(picture.title)}"
+        yield f"![{escaped(picture.alt)}]({charts}/{picture.name}.png)"
+        yield f"*{escaped(picture.caption)}*"
+    for table in section.tables:
+        yield from _table(table)
+    for excerpt in section.excerpts:
+        yield from _excerpt(excerpt)
+
+
+def _cards(cards: Sequence[Card]) -> Iterator[str]:
+    names = list(dict.fromkeys(headline.name for card in cards for headline in card.headlines))
+    rows = []
+    for card in cards:
+        shown = {headline.name: f"{headline.value} {headline.detail}".strip() for headline in card.headlines}
+        verdicts = ", ".join(f"{count} {word}" for word, count in card.verdicts.items() if count)
+        tags = f" ({', '.join(card.tags)})" if card.tags else ""
+        rows.append((card.name + tags, *(shown.get(name, "") for name in names), verdicts))
+    yield from _rows(("Arm", *names, "Verdicts"), ("text", *("number" for _ in names), "text"), rows)
+
+
+def _table(table: Table) -> Iterator[str]:
+    if table.folded:
+        yield f"<details><summary>{escape(table.caption)}</summary>"
+    else:
+        yield f"**{escaped(table.caption)}**"
+    yield from _rows(tuple(table.columns), tuple(table.columns.values()), table.rows)
+    if table.folded:
+        yield "</details>"
+
+
+def _rows(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    lines = [_line(titles), "|" + "|".join("---:" if kind == "number" else "---" for kind in kinds) + "|"]
+    lines += [_line(row) for row in rows]
+    yield "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
+
+
+def _excerpt(excerpt: Excerpt) -> Iterator[str]:
+    # Longer than any run of backticks inside, so that nothing in a log ends the block.
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", excerpt.text))])
+    yield f"**{escaped(excerpt.title)}**"
+    yield f"{fence}text\n{excerpt.text}\n{fence}"
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    return "\n".join(f"- **{escaped(finding.subject)}** {escaped(finding.text)}" for finding in findings)
+
+
+def _list(points: Sequence[str]) -> str:
+    return "\n".join(f"- {escaped(point)}" for point in points)

@@ -1,0 +1,157 @@
+"""The top of a report: banners, a card for every arm, and the findings in sentences."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from results.charts.cases import arm_medians, case_labels
+from results.charts.quantities import MISSING, interval, quantity, ratio
+from results.charts.style import ArmStyle
+from results.charts.throughput import advantage
+from results.compare import Comparison
+from results.report.data import RunData
+from results.report.document import Banner, Card, Finding, Headline
+from results.stats.verdict import Verdict
+
+VERDICTS: tuple[Verdict, ...] = ("better", "same", "worse", "inconclusive")
+
+
+def banners(data: RunData) -> tuple[Banner, ...]:
+    """What must be known before any figure is read, the gravest first."""
+    found = []
+    emulated = [arm.name for arm in data.arms if arm.emulated]
+    if emulated:
+        found.append(
+            Banner(
+                "alarm",
+                "Software emulation: function only, never performance",
+                f"All figures of {_listed(emulated)} come from QEMU's software emulation (accel: tcg), because KVM "
+                "was not usable or not asked for. They show that the arm works. They say nothing about how fast a "
+                "virtual machine is: with KVM it is many times faster.",
+            )
+        )
+    if data.run.status != "complete":
+        state = {"running": "has not ended", "partial": "is partial", "failed": "failed"}[data.run.status]
+        reason = f" Reason: {data.run.stop_reason}." if data.run.stop_reason else ""
+        found.append(Banner("notice", f"This run {state}", f"What follows rests on what was measured so far.{reason}"))
+    failed = Counter(trial.arm for trial in data.trials if trial.status == "failed")
+    if failed:
+        by_arm = _listed([f"{arm.name} {failed[arm.name]}" for arm in data.arms if failed[arm.name]])
+        count = failed.total()
+        found.append(
+            Banner(
+                "notice",
+                f"{count} of {len(data.trials)} trials failed",
+                f"By arm: {by_arm}. A failed trial gives no figure; the reasons stand under Failed trials.",
+            )
+        )
+    return tuple(found)
+
+
+def cards(data: RunData) -> tuple[Card, ...]:
+    """One card an arm, in the order of the suite."""
+    return tuple(_card(data, arm) for arm in data.arms)
+
+
+def findings(data: RunData) -> tuple[Finding, ...]:
+    """Who wins what, by how much and how surely, one sentence or two an arm."""
+    others = [arm for arm in data.arms if arm.name != data.run.baseline]
+    return tuple(finding for arm in others if (finding := _finding(data, arm)))
+
+
+def note(data: RunData) -> str:
+    """Where the figures of the cards come from."""
+    if data.reference is None:
+        return "No trial succeeded, so there is nothing to compare."
+    metrics = {(comparison.workload, comparison.params, comparison.metric) for comparison in data.throughput}
+    return (
+        f"Startup and idle memory: medians over the trials of {' '.join(data.reference).strip()}. Throughput: "
+        f"geometric mean of the ratios to {data.run.baseline} of {len(metrics)} workload metrics, each turned so "
+        "that above 1× is better. CPU time: geometric mean over the workloads of the host CPU spent, where below 1× "
+        "is better. In brackets: 95 % confidence intervals."
+    )
+
+
+def geometric_mean(values: Iterable[float | None]) -> float | None:
+    """Of those that are there; None if none is."""
+    logarithms = [math.log(value) for value in values if value is not None and value > 0]
+    return math.exp(sum(logarithms) / len(logarithms)) if logarithms else None
+
+
+def with_interval(comparison: Comparison) -> str:
+    """A comparison's ratio and interval as it stands, arm/baseline."""
+    between = interval(comparison.ci_low, comparison.ci_high)
+    return f"{ratio(comparison.ratio)} [{between}]" if between else ratio(comparison.ratio)
+
+
+def _card(data: RunData, arm: ArmStyle) -> Card:
+    is_baseline = arm.name == data.run.baseline
+    tags = ("baseline",) * is_baseline + ("emulated",) * arm.emulated
+    headlines = [
+        _level(data, arm, "Startup", "startup_time", "s"),
+        _level(data, arm, "Idle memory", "memory_footprint", "bytes"),
+    ]
+    own = [comparison for comparison in data.throughput if comparison.arm == arm.name]
+    if is_baseline:
+        headlines += [Headline("Throughput", "1×", ""), Headline("CPU time", "1×", "")]
+    else:
+        speed = geometric_mean(advantage(comparison).ratio for comparison in own)
+        cost = geometric_mean(comparison.ratio for comparison in _of(data.comparisons, arm.name, "cpu_time"))
+        headlines += [
+            Headline("Throughput", ratio(speed), f"mean of {len(own)}" if own else ""),
+            Headline("CPU time", ratio(cost), ""),
+        ]
+    counted = Counter(comparison.verdict for comparison in own)
+    return Card(arm.name, arm.index, tags, tuple(headlines), {word: counted[word] for word in VERDICTS} if own else {})
+
+
+def _level(data: RunData, arm: ArmStyle, name: str, metric: str, unit: str) -> Headline:
+    median = arm_medians(data.reference_frame, metric).get(arm.name)
+    comparison = data.against_baseline(arm.name, metric)
+    return Headline(name, quantity(median, unit), with_interval(comparison) if comparison else "")
+
+
+def _finding(data: RunData, arm: ArmStyle) -> Finding | None:
+    baseline = data.run.baseline
+    parts = []
+    startup = data.against_baseline(arm.name, "startup_time")
+    if startup and startup.ratio is not None:
+        parts.append(f"takes {with_interval(startup)} as long as {baseline} to start")
+    memory = data.against_baseline(arm.name, "memory_footprint")
+    if memory and memory.ratio is not None:
+        parts.append(f"needs {with_interval(memory)} the idle memory")
+    own = [comparison for comparison in data.throughput if comparison.arm == arm.name]
+    speed = geometric_mean(advantage(comparison).ratio for comparison in own)
+    if speed is not None:
+        counted = Counter(comparison.verdict for comparison in own)
+        verdicts = ", ".join(f"{counted[word]} {word}" for word in VERDICTS if counted[word])
+        parts.append(f"reaches {ratio(speed)} the throughput ({verdicts})")
+    if not parts:
+        return None
+    emulated = " (emulated: function only, never performance)" if arm.emulated else ""
+    return Finding(arm.name + emulated, f"{_listed(parts)}.{_extremes(own)}")
+
+
+def _extremes(own: Sequence[Comparison]) -> str:
+    """The greatest gain and the greatest loss among those decided."""
+    labels = case_labels((comparison.workload, comparison.params) for comparison in own)
+    text = ""
+    for word, name, sign in (("better", "gain", 1), ("worse", "loss", -1)):
+        decided = [comparison for comparison in own if comparison.verdict == word]
+        if decided:
+            most = max(decided, key=lambda comparison: sign * (advantage(comparison).ratio or 1))
+            turned = advantage(most)
+            between = interval(turned.low, turned.high)
+            title = f"{labels[most.workload, most.params]}, {most.metric}"
+            text += f" Greatest {name}: {title}, {ratio(turned.ratio)} [{between or MISSING}]."
+    return text
+
+
+def _of(comparisons: Iterable[Comparison], arm: str, metric: str) -> list[Comparison]:
+    return [comparison for comparison in comparisons if (comparison.arm, comparison.metric) == (arm, metric)]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,263 @@
+"""The body of a report: what was measured, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from results.charts.cases import arm_medians, part_medians, split_params
+from results.charts.quantities import number, quantity, ratio
+from results.charts.startup import startup_phases
+from results.charts.throughput import advantage
+from results.compare import Comparison
+from results.report.data import RunData, is_part
+from results.report.document import ColumnKind, Picture, Section, Table
+from results.report.overview import with_interval
+from results.stats.verdict import THRESHOLD
+from results.summary import Summary, describe
+
+Charts = Collection[str]
+"""Names of the charts that have something to show."""
+
+_ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
+
+
+def startup(data: RunData, charts: Charts) -> Section:
+    """Startup: arms side by side, phases, quantiles."""
+    medians = arm_medians(data.reference_frame, "startup_time")
+    pictures = (
+        Picture(
+            "startup",
+            "Startup time",
+            f"Startup time by arm, medians: {_spoken(data, medians, 's')}.",
+            "From the request to the agent's first message, on the host's monotonic clock. Logarithmic axis: each "
+            "step to the right multiplies. Faint marks are single trials, full ones medians.",
+        ),
+        Picture(
+            "startup-phases",
+            "Where startup goes",
+            f"Startup phases by arm, medians: {_spoken_phases(data)}.",
+            "Median of each phase, named by the event that ends it; each begins where the last ended. Every arm has "
+            "a scale of its own, so compare shares within a panel and never lengths between panels.",
+        ),
+    )
+    tables = (_levels(data, ("startup_time", "first_output_time", "shutdown_time"), "Startup and shutdown"),)
+    return Section("startup", "Startup", (_reference_note(data),), (), _only(pictures, charts), _filled(tables))
+
+
+def memory(data: RunData, charts: Charts) -> Section:
+    """Memory while idle, by part, and at its peak; and the image."""
+    footprints = arm_medians(data.reference_frame, "memory_footprint")
+    images = arm_medians(data.reference_frame, "image_size")
+    peaks = arm_medians(data.frame, "memory_peak")
+    pictures = (
+        Picture(
+            "memory",
+            "Idle footprint",
+            f"Idle memory footprint by arm, medians: {_spoken(data, footprints, 'bytes')}.",
+            "What the kernel charges the instance's cgroup after READY and before any work: anonymous memory, page "
+            "cache and kernel memory. For a virtual machine this is the whole of QEMU, the guest's memory in it.",
+        ),
+        Picture(
+            "memory-peak",
+            "Peak under each workload",
+            f"Peak memory by arm over all workloads, medians: {_spoken(data, peaks, 'bytes')}.",
+            "The kernel's own high-water mark over the workload; further left is less. It counts page cache that "
+            "could have been reclaimed, and stops at the limit. Logarithmic axis; lines run from the least trial "
+            "to the greatest.",
+        ),
+        Picture(
+            "image-size",
+            "Image",
+            f"Image size by arm: {_spoken(data, images, 'bytes')}.",
+            "Bytes on disk that the arm needs to start, by part.",
+        ),
+    )
+    tables = (
+        _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
+        _parts(data, "image_size", "image_size", "Image by part"),
+    )
+    text = (
+        "The same memory is looked at in several ways, so not all parts add up. The footprint is what the instance's "
+        "cgroup is charged: anon, file and kernel together; shmem and file_mapped are contained in file, slab, "
+        "kernel_stack and page_tables in kernel. pss is the share of the instance's processes, and guest figures are "
+        "what a guest kernel says of the memory it was given."
+    )
+    return Section("memory", "Memory and image", (text,), (), _only(pictures, charts), _filled(tables))
+
+
+def throughput(data: RunData, charts: Charts) -> Section:
+    """What the workloads measure foremost, relative to the baseline."""
+    if not data.throughput:
+        return Section(
+            "throughput", "Throughput", ("No workload metric was measured in both the baseline and another arm.",)
+        )
+    reading = (
+        "Further right is better, for every metric: where lower values are better the ratio is turned over. "
+        f"Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is ±{number(100 * THRESHOLD, 1)} %: "
+        "a difference within it makes none in practice. A hollow mark is inconclusive."
+    )
+    pictures = (
+        Picture(
+            "throughput",
+            f"Throughput relative to {data.run.baseline}",
+            f"Ratio to {data.run.baseline}, above 1 is better. {_spans(data, emulated=False)} The table below has all.",
+            "Arms that the host's processor executes.",
+        ),
+        Picture(
+            "throughput-emulated",
+            "Software emulation: function only, never performance",
+            f"Ratio to {data.run.baseline} under emulation. {_spans(data, emulated=True)} The table below has all.",
+            "Arms under software emulation, on a scale of their own so that they do not crush the others.",
+        ),
+    )
+    table = _comparisons(data, data.throughput, f"Throughput against {data.run.baseline}")
+    return Section("throughput", "Throughput", (reading,), (), _only(pictures, charts), (table,))
+
+
+def cpu_time(data: RunData, charts: Charts) -> Section:
+    """What the work cost the host in CPU time."""
+    totals = arm_medians(data.frame, "cpu_time")
+    picture = Picture(
+        "cpu-time",
+        "CPU time",
+        f"Host CPU time by arm over all workloads, medians: {_spoken(data, totals, 's')}.",
+        "All CPU time that the instance cost the host, the virtual machine monitor included; further left is less. "
+        "Logarithmic axis; lines run from the least trial to the greatest.",
+    )
+    text = "An arm that matches the baseline's throughput at twice its CPU time has not matched it."
+    return Section("cpu-time", "CPU time", (text,), (), _only((picture,), charts))
+
+
+def comparisons(data: RunData) -> Section:
+    """Every comparison there is."""
+    whole = [comparison for comparison in data.comparisons if not is_part(comparison.metric)]
+    parts = [comparison for comparison in data.comparisons if is_part(comparison.metric)]
+    tables = (
+        _comparisons(data, whole, "Every metric"),
+        _comparisons(data, parts, "Startup phases, parts of memory and of the image", folded=True),
+    )
+    text = f"Ratios as measured: arm divided by {data.run.baseline}, so whether above 1× is good depends on the metric."
+    return Section("comparisons", "All comparisons", (text,), (), (), _filled(tables))
+
+
+def _comparisons(data: RunData, found: Sequence[Comparison], caption: str, *, folded: bool = False) -> Table:
+    columns: dict[str, ColumnKind] = {
+        "Workload": "text",
+        "Metric": "text",
+        "Arm": "text",
+        "Median": "number",
+        f"Median of {data.run.baseline}": "number",
+        "Ratio [95 % interval]": "number",
+        "n": "number",
+        "Verdict": "verdict",
+        "Warnings": "text",
+    }
+    rows = [
+        (
+            _case(comparison),
+            f"{comparison.metric} {_ARROWS[comparison.better]}".rstrip(),
+            data.labels[comparison.arm],
+            quantity(comparison.median, comparison.unit),
+            quantity(comparison.baseline_median, comparison.unit),
+            with_interval(comparison),
+            str(comparison.n),
+            comparison.verdict,
+            "; ".join(comparison.warnings),
+        )
+        for comparison in found
+    ]
+    return Table(f"{caption} (↑ higher is better, ↓ lower is better)", columns, tuple(rows), folded, grouped=True)
+
+
+def _case(comparison: Comparison) -> str:
+    return f"{comparison.workload} {', '.join(split_params(comparison.params))}".rstrip()
+
+
+def _levels(data: RunData, metrics: Sequence[str], caption: str) -> Table:
+    summaries = sorted(
+        (summary for summary in describe(data.reference_frame) if summary.metric in metrics),
+        key=lambda summary: metrics.index(summary.metric),
+    )
+    return Table(
+        caption,
+        {
+            "Metric": "text",
+            "Arm": "text",
+            "Median": "number",
+            "Least": "number",
+            "Quartiles": "number",
+            "Greatest": "number",
+            "n": "number",
+            f"Ratio to {data.run.baseline} [95 % interval]": "number",
+        },
+        tuple(_level(data, summary) for summary in summaries),
+    )
+
+
+def _level(data: RunData, summary: Summary) -> tuple[str, ...]:
+    comparison = data.against_baseline(summary.arm, summary.metric)
+    return (
+        summary.metric,
+        data.labels[summary.arm],
+        quantity(summary.median, summary.unit),
+        quantity(summary.minimum, summary.unit),
+        f"{quantity(summary.quartile_low, summary.unit)} – {quantity(summary.quartile_high, summary.unit)}",
+        quantity(summary.maximum, summary.unit),
+        str(summary.n),
+        with_interval(comparison) if comparison else "",
+    )
+
+
+def _parts(data: RunData, prefix: str, whole: str, caption: str) -> Table:
+    """A column an arm, a row for the whole and one for each part."""
+    arms = [arm for arm in data.arms if arm.name in arm_medians(data.reference_frame, whole)]
+    wholes = arm_medians(data.reference_frame, whole)
+    parts = part_medians(data.reference_frame, prefix)
+    names = dict.fromkeys(name for arm in arms for name in parts.get(arm.name, {}))
+    rows = [(whole, *(quantity(wholes[arm.name], "bytes") for arm in arms))]
+    rows += [
+        (f"{prefix}.{name}", *(quantity(parts.get(arm.name, {}).get(name), "bytes") for arm in arms)) for name in names
+    ]
+    columns: dict[str, ColumnKind] = {"Metric": "text", **dict.fromkeys((arm.label for arm in arms), "number")}
+    return Table(caption, columns, tuple(rows) if arms else ())
+
+
+def _reference_note(data: RunData) -> str:
+    if data.reference is None:
+        return "Not measured: no trial succeeded."
+    workload, params = data.reference
+    trials = data.reference_frame.groupby("arm", observed=True)["trial"].nunique()
+    counts = ", ".join(f"{data.labels[str(arm)]} {count}" for arm, count in trials.items())
+    return f"From the trials of {workload}{f' ({params})' if params else ''}: {counts}. Each is a fresh instance."
+
+
+def _spoken(data: RunData, medians: dict[str, float], unit: str) -> str:
+    return ", ".join(f"{arm.label} {quantity(medians[arm.name], unit)}" for arm in data.arms if arm.name in medians)
+
+
+def _spoken_phases(data: RunData) -> str:
+    phases = startup_phases(data.reference_frame)
+    return "; ".join(
+        f"{arm.label}: " + ", ".join(f"{name} {quantity(value, 's')}" for name, value in phases[arm.name].items())
+        for arm in data.arms
+        if arm.name in phases
+    )
+
+
+def _spans(data: RunData, *, emulated: bool) -> str:
+    shown = [comparison for comparison in data.throughput if (comparison.accel == "tcg") == emulated]
+    texts = []
+    for arm in data.arms:
+        turned = [advantage(comparison).ratio for comparison in shown if comparison.arm == arm.name]
+        known = [value for value in turned if value is not None]
+        if known:
+            texts.append(f"{arm.label}: {len(known)} metrics, from {ratio(min(known))} to {ratio(max(known))}.")
+    return " ".join(texts)
+
+
+def _only(pictures: Iterable[Picture], charts: Charts) -> tuple[Picture, ...]:
+    return tuple(picture for picture in pictures if picture.name in charts)
+
+
+def _filled(tables: Iterable[Table]) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table.rows)

@@ -1,0 +1,198 @@
+"""A made-up run in a real store, and a real browser to open its report in."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from report_browser import CHROMIUM, DRIVER, open_browser
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from results.records import RunRecord, Sample, TrialRecord
+from results.store import Store
+
+MIB = 1024.0 * 1024
+PHASES = {
+    "native": {"launch": 90e-6, "ready": 140e-6},
+    "container": {
+        "cgroup": 0.35e-3,
+        "network": 0.9e-3,
+        "clone": 0.4e-3,
+        "mounts": 0.55e-3,
+        "pivot": 0.1e-3,
+        "exec": 0.3e-3,
+        "ready": 0.3e-3,
+    },
+    "vm": {"define": 0.41, "spawn": 0.09, "boot": 2.6, "ready": 0.5},
+}
+MEMORY = {
+    "native": {"anon": 0.3 * MIB, "file": 0.5 * MIB, "kernel": 0.4 * MIB, "pss": 0.6 * MIB},
+    "container": {"anon": 0.3 * MIB, "file": 0.5 * MIB, "kernel": 1.1 * MIB, "pss": 0.6 * MIB},
+    "vm": {
+        "anon": 131 * MIB,
+        "file": 9 * MIB,
+        "kernel": 6 * MIB,
+        "pss": 141 * MIB,
+        "guest_total": 471 * MIB,
+        "guest_free": 392 * MIB,
+        "guest_cached": 31 * MIB,
+    },
+}
+IMAGE = {
+    "native": {"userland": 352 * MIB},
+    "container": {"userland": 352 * MIB},
+    "vm": {"userland": 352 * MIB, "kernel": 58 * MIB, "initramfs": 4.2 * MIB},
+}
+WORKLOADS: list[tuple[str, dict[str, str | int | float | bool], str, float, str, str]] = [
+    ("null", {}, "", 0, "", ""),
+    ("sysbench-cpu", {"threads": 1, "time": 5}, "events_per_second", 1210, "1/s", "higher"),
+    ("sysbench-memory", {"block": "1K", "threads": 1}, "throughput", 6.1e9, "bytes/s", "higher"),
+    ("fio", {"bs": "4k", "iodepth": 1, "rw": "randread"}, "iops", 9400, "iops", "higher"),
+    ("fio", {"bs": "4k", "iodepth": 16, "rw": "randread"}, "iops", 61000, "iops", "higher"),
+    ("fio", {"bs": "1M", "iodepth": 16, "rw": "write"}, "bandwidth", 1.1e9, "bytes/s", "higher"),
+    ("iperf3", {"client": "peer"}, "bandwidth", 42e9, "bit/s", "higher"),
+    ("redis", {"clients": 50}, "requests_per_second", 148000, "1/s", "higher"),
+    ("redis", {"clients": 50}, "latency_p99", 0.41e-3, "s", "lower"),
+]
+SPEED = {"native": [1.0] * 9, "container": [1, 1.0, 0.99, 1.01, 0.97, 0.98, 0.71, 0.93, 0.9]}
+SPEED["vm"] = [1, 0.045, 0.06, 0.021, 0.03, 0.11, 0.013, 0.024, 0.03]
+
+
+@dataclass
+class MadeRun:
+    """A run to be written: arms, blocks and failures as a test wants them."""
+
+    arms: tuple[str, ...] = ("native", "container", "vm")
+    blocks: int = 10
+    vm_accel: str = "tcg"
+    suite: str = "quick"
+    status: str = "complete"
+    stop_reason: str | None = "10 blocks, as the suite asks"
+    workload: Callable[[str], str] = str
+    omit: Sequence[str] = ()
+    failures: dict[int, tuple[str, str | None]] = field(default_factory=dict)  # by trial: error, text of the log
+    host: dict[str, object] | None = None
+
+    def write(self, store: Store) -> RunRecord:
+        rng = random.Random(7)
+        run = RunRecord(
+            id="20261124-114502-3f9a", suite=self.suite, suite_hash="9b1e77a0c2", baseline=self.arms[0], seed=20261124,
+            image="4f1c2e9d", host_fingerprint="c0ffee12", started="2026-11-24T11:45:02Z", ended=None, status="running",
+            stop_reason=None, version="0.1.0", arms=self.arms,
+        )  # fmt: skip
+        store.add_run(run)
+        directory = store.run_directory(run.id)
+        if self.host is not None:
+            (directory / "host.json").write_text(json.dumps(self.host))
+        cases = list(dict.fromkeys((name, tuple(params.items())) for name, params, *_ in WORKLOADS))
+        number = 0
+        for block in range(self.blocks):
+            drift = rng.lognormvariate(0, 0.02)
+            order = [(arm, case) for case in cases for arm in self.arms]
+            rng.shuffle(order)
+            for position, (arm, (name, params)) in enumerate(order):
+                number += 1
+                trial = TrialRecord(
+                    run=run.id, trial=number, block=block, position=position, workload=self.workload(name),
+                    params=dict(params), arm=arm, runtime=_kind(arm),
+                    accel=self.vm_accel if _kind(arm) == "vm" else "none",
+                    status="ok", error=None, started="2026-11-24T11:46:00Z", log=None,
+                )  # fmt: skip
+                if number in self.failures:
+                    error, log = self.failures[number]
+                    if log is not None:
+                        path = directory / "trials" / str(number) / "log"
+                        path.parent.mkdir(parents=True)
+                        path.write_bytes(log.encode("utf-8", "surrogateescape"))
+                        trial = replace(trial, log=f"trials/{number}/log")
+                    store.add_trial(replace(trial, status="failed", error=error), [])
+                    continue
+                samples = [
+                    sample for sample in _samples(rng, arm, name, dict(params), drift) if sample.metric not in self.omit
+                ]
+                store.add_trial(trial, samples)
+        store.finish_run(run.id, self.status, "2026-11-24T11:58:40Z", self.stop_reason)
+        return store.resolve(run.id)
+
+
+def _kind(arm: str) -> str:
+    return next((kind for kind in ("native", "container", "vm") if arm.startswith(kind)), "container")
+
+
+def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object], drift: float) -> Iterator[Sample]:
+    kind = _kind(arm)
+
+    def near(value: float, spread: float = 0.015) -> float:
+        return value * rng.lognormvariate(0, spread) * drift
+
+    phases = {phase: near(seconds, 0.06) for phase, seconds in PHASES[kind].items()}
+    yield Sample("startup_time", sum(phases.values()), "s", "lower", primary=name == "null")
+    for phase, seconds in phases.items():
+        yield Sample(f"startup.{phase}", seconds, "s", "lower")
+    yield Sample("shutdown_time", near(sum(phases.values()) / 4, 0.1), "s", "lower")
+    parts = {part: float(round(near(value, 0.004))) for part, value in MEMORY[kind].items()}
+    idle = parts["anon"] + parts["file"] + parts["kernel"]
+    yield Sample("memory_footprint", idle, "bytes", "lower")
+    for part, value in parts.items():
+        yield Sample(f"memory.{part}", value, "bytes", "neutral")
+    yield Sample("memory_peak", idle + near(7 * MIB * (1 + len(name)), 0.02), "bytes", "lower")
+    yield Sample("image_size", sum(IMAGE[kind].values()), "bytes", "lower")
+    for part, value in IMAGE[kind].items():
+        yield Sample(f"image_size.{part}", value, "bytes", "lower")
+    slow = {"native": 1.0, "container": 1.02, "vm": 14.0}[kind]
+    yield Sample("cpu_time", near((0.004 if name == "null" else 5.1) * slow), "s", "lower")
+    for index, (workload, of_case, metric, value, unit, better) in enumerate(WORKLOADS):
+        if metric and (workload, of_case) == (name, params):
+            speed = SPEED[kind][index]
+            spread = 0.09 if workload == "iperf3" else 0.012
+            factor = 1 / speed if better == "lower" else speed
+            for iteration in range(3):
+                yield Sample(metric, near(value * factor, spread), unit, better, iteration, primary=True)
+
+
+HOST: dict[str, object] = {
+    "fingerprint": "c0ffee12",
+    "facts": {
+        "cpu model": "AMD EPYC 7B13",
+        "cpus": 2,
+        "memory": "7.8 GiB",
+        "kernel": "6.18.2-cloud-amd64",
+        "cgroup": "v1 (hybrid)",
+        "mitigations": "spectre_v2: Mitigation: Retpolines; mds: Not affected",
+        "governor": None,
+        "transparent hugepages": "madvise",
+        "ksm": False,
+        "swap": "none",
+        "qemu": "7.2.22",
+        "libvirt": "9.0.0",
+    },
+    "fairness": [
+        {"fact": "kernel", "values": {"native": "6.18.2", "container": "6.18.2", "vm": "6.1.0-31-cloud"}},
+        {"fact": "clocksource", "values": {"native": "tsc", "container": "tsc", "vm": "kvm-clock"}},
+        {"fact": "visible CPUs", "values": {"native": 2, "container": 2, "vm": 1}},
+    ],
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store").open(create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def make_run(store: Store) -> Callable[..., RunRecord]:
+    """Write a run with the given properties into the store; by default a whole one with an emulated guest."""
+    return lambda **properties: MadeRun(**{"host": HOST, **properties}).write(store)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[WebDriver]:
+    if not (CHROMIUM.exists() and DRIVER.exists()):
+        pytest.skip(f"needs {CHROMIUM} and {DRIVER}: apt install chromium chromium-driver")
+    with open_browser() as driver:
+        yield driver

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from results.charts.catalogue import CHARTS
+from results.errors import StoreError
+from results.report import save_chart, write_report
+from results.report.background import read_end
+from results.report.data import RunData
+from results.report.markdown import escaped
+from results.report.overview import banners, cards, findings
+
+HOSTILE = "<script>alert('x')</script>"
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and keeps elements, attributes and texts."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.attributes, self.text, self._open = [], [], [], []
+        self.headings = []
+        self.feed(source)
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self._open and self._open[-1] == "h2":
+            self.headings.append(data)
+
+
+@pytest.fixture
+def written(store, make_run, tmp_path):
+    """Write a report of a made-up run and give back the page and the Markdown."""
+
+    def write(**properties):
+        report = write_report(store, make_run(**properties), tmp_path / "report")
+        return report.html.read_text(encoding="utf-8"), report.markdown.read_text(encoding="utf-8")
+
+    return write
+
+
+class TestContents:
+    def test_sections_in_their_order(self, written):
+        html, markdown = written(blocks=1)
+        order = [
+            "Overview", "Startup", "Memory and image", "Throughput", "CPU time", "All comparisons", "Failed trials",
+            "Host and fairness", "How to read this", "Provenance",
+        ]  # fmt: skip
+        assert Page(html).headings == order
+        assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
+
+    def test_every_chart_is_in_both(self, written, tmp_path):
+        html, markdown = written(blocks=6)
+        for name in CHARTS:
+            assert f'<figure id="chart-{name}">' in html
+            assert f"](charts/{name}.png)" in markdown
+            assert (tmp_path / "report" / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        left = {path.name for path in (tmp_path / "report").rglob("*") if path.is_file()}
+        assert left == {"report.html", "report.md"} | {f"{name}.png" for name in CHARTS}
+
+    def test_every_comparison_is_in_the_tables(self, store, make_run, tmp_path):
+        run = make_run(blocks=6)
+        data = RunData.load(store, run)
+        report = write_report(store, run, tmp_path)
+        page = Page(report.html.read_text())
+        bodies = page.text.count("memory_peak ↓")
+        assert bodies == sum(comparison.metric == "memory_peak" for comparison in data.comparisons) == 16
+        # The cards of the page are a table in Markdown.
+        tables = re.findall(r"^\|(?:---:?\|)+$", report.markdown.read_text(), re.MULTILINE)
+        assert page.tags.count("table") + 1 == len(tables)
+
+    def test_what_is_needed_to_judge_the_run(self, written):
+        html, markdown = written(blocks=1)
+        for fact in (
+            "20261124-114502-3f9a",
+            "9b1e77a0c2",
+            "20261124",
+            "4f1c2e9d",
+            "13 min 38 s",
+            "AMD EPYC 7B13",
+            "kvm-clock",
+        ):
+            assert fact in html
+            assert fact in markdown
+
+    def test_the_same_run_gives_the_same_bytes(self, store, make_run, tmp_path):
+        run = make_run(blocks=6)
+        first, second = (write_report(store, run, tmp_path / name) for name in "ab")
+        assert first.html.read_bytes() == second.html.read_bytes()
+        assert first.markdown.read_bytes() == second.markdown.read_bytes()
+
+
+class TestBanners:
+    def test_emulation_is_the_first_thing_said(self, written):
+        html, markdown = written(blocks=1, status="partial", stop_reason="interrupted", failures={2: ("broke", None)})
+        titles = [
+            "Software emulation: function only, never performance",
+            "This run is partial",
+            "1 of 24 trials failed",
+        ]
+        positions = [html.index(f"<strong>{title}</strong>") for title in titles]
+        assert positions == sorted(positions)
+        assert max(positions) < html.index("Overview</h2>")
+        assert re.findall(r"^> .*\*\*(.*)\*\*", markdown, re.MULTILINE) == titles
+
+    def test_an_arm_that_only_failed_under_emulation_counts_as_emulated(self, store, make_run):
+        data = RunData.load(store, make_run(arms=("native", "vm"), blocks=1, failures={1: ("a", None)}))
+        assert banners(data)[0].level == "alarm"
+
+    def test_a_whole_run_on_kvm_has_none(self, store, make_run):
+        assert banners(RunData.load(store, make_run(vm_accel="kvm", blocks=1))) == ()
+
+
+class TestOverview:
+    def test_cards_say_the_same_as_the_comparison(self, store, make_run):
+        data = RunData.load(store, make_run(blocks=10, vm_accel="kvm"))
+        native, container, _ = cards(data)
+        assert native.tags == ("baseline",)
+        startup = data.against_baseline("container", "startup_time")
+        assert startup is not None
+        assert container.headlines[0].detail.startswith("12.")
+        assert sum(container.verdicts.values()) == 8
+        assert container.verdicts["worse"] >= 1
+
+    def test_findings_name_the_greatest_loss(self, store, make_run):
+        container, vm = findings(RunData.load(store, make_run(blocks=10)))
+        assert container.subject == "container"
+        assert "Greatest loss: iperf3, bandwidth, 0.7" in container.text
+        assert vm.subject == "vm (emulated: function only, never performance)"
+
+
+class TestDamage:
+    def test_a_run_in_which_everything_failed(self, written):
+        html, markdown = written(blocks=1, host=None, failures=dict.fromkeys(range(1, 100), ("broke", None)))
+        assert "24 of 24 trials failed" in html
+        assert "No trial succeeded" in markdown
+        assert "<svg" not in html
+
+    def test_one_arm_and_one_trial_each(self, written):
+        html, _ = written(arms=("native",), blocks=1)
+        assert "No workload metric was measured in both" in html
+
+    def test_damaged_host_facts_are_an_error_that_names_the_file(self, store, make_run, tmp_path):
+        run = make_run(blocks=1)
+        path = store.run_directory(run.id) / "host.json"
+        path.write_text("{")
+        with pytest.raises(StoreError, match=re.escape(str(path))):
+            write_report(store, run, tmp_path / "report")
+        assert not (tmp_path / "report" / "report.html").exists()
+
+    def test_a_failed_write_leaves_the_old_report_whole(self, store, make_run, tmp_path, monkeypatch):
+        run = make_run(blocks=1)
+        report = write_report(store, run, tmp_path / "report")
+        before = report.html.read_bytes()
+        monkeypatch.setattr("pathlib.Path.replace", _no_space)
+        with pytest.raises(OSError, match="No space"):
+            write_report(store, run, tmp_path / "report")
+        assert report.html.read_bytes() == before
+        assert not list((tmp_path / "report").rglob("*.part"))
+
+
+def _no_space(path, target):
+    raise OSError(28, "No space left on device", str(target))
+
+
+class TestEscaping:
+    def test_nothing_named_by_others_is_markup(self, written):
+        facts = {"facts": {HOSTILE: HOSTILE}, "fairness": [{"fact": HOSTILE, "values": {"native": HOSTILE}}]}
+        html, markdown = written(
+            blocks=6,
+            suite=HOSTILE,
+            stop_reason=HOSTILE,
+            status="partial",
+            workload=lambda name: name + HOSTILE,
+            arms=("native", f"container{HOSTILE}"),
+            host=facts,
+            failures={3: (HOSTILE, f"{HOSTILE}\n</pre>```\n~~~\n")},
+        )
+        page = Page(html)
+        assert "script" not in page.tags
+        assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+        assert any(HOSTILE in text for text in page.text)
+        outside = re.sub(r"^````text$.*?^````$", "", markdown, flags=re.MULTILINE | re.DOTALL)
+        assert outside != markdown
+        assert "<script" not in outside
+
+    def test_nothing_is_fetched(self, written):
+        html, _ = written(blocks=1)
+        page = Page(html)
+        fetched = [value for _, name, value in page.attributes if name in {"src", "href", "xlink:href"}]
+        assert fetched
+        assert all(value.startswith("#") for value in fetched)
+        assert not re.search(r"url\((?!#)|@import", html)
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("a|b", r"a\|b"),
+            ("two\nlines", "two lines"),
+            ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
+            ("*_`[x](y)", r"\*\_\`\[x\](y)"),
+            ("- point", r"\- point"),
+            ("1. first", r"1\. first"),
+            ("1.19 MiB", "1.19 MiB"),
+            ("-500 ms", "-500 ms"),
+            ("---", r"\---"),
+            ("memory.anon", "memory.anon"),
+        ],
+    )
+    def test_markdown(self, text, expected):
+        assert escaped(text) == expected
+
+
+class TestLogs:
+    def test_the_end_is_shown_without_terminal_codes(self, tmp_path):
+        (tmp_path / "log").write_bytes(b"start\n" + b"line\n" * 5000 + b"\x1b[31mred\x1b[0m \xff\x00 end\r\n")
+        lines = read_end(tmp_path, "log").splitlines()
+        assert lines[-1] == "red \ufffd\ufffd end"
+        assert len(lines) == 40
+
+    def test_only_logs_inside_the_run_are_shown(self, tmp_path):
+        (tmp_path / "secret").write_text("secret")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "link").symlink_to(tmp_path / "secret")
+        for path in ("../secret", str(tmp_path / "secret"), "link"):
+            assert "outside the run's directory" in read_end(tmp_path / "run", path)
+
+    def test_a_missing_or_empty_log_is_said(self, tmp_path):
+        (tmp_path / "empty").touch()
+        assert read_end(tmp_path, "none") == "none cannot be read: No such file or directory"
+        assert read_end(tmp_path, "empty") == "The log is empty."
+
+    def test_a_failed_trial_shows_reason_and_log(self, written):
+        html, markdown = written(blocks=1, failures={4: ("fio printed no metric", "opening /scratch\nno space")})
+        for text in (html, markdown):
+            assert "fio printed no metric" in text
+            assert "no space" in text
+
+
+class TestSingleCharts:
+    @pytest.mark.parametrize("suffix", [".svg", ".png"])
+    def test_saved_on_a_ground_of_its_own(self, store, make_run, tmp_path, suffix):
+        path = tmp_path / f"chart{suffix}"
+        save_chart(store, make_run(blocks=6), "throughput", path)
+        assert path.read_bytes().startswith({".svg": b"<?xml", ".png": b"\x89PNG"}[suffix])
+        assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == [path.name]
+
+    def test_mistakes_are_named(self, store, make_run, tmp_path):
+        run = make_run(arms=("native",), blocks=1)
+        with pytest.raises(ValueError, match="no chart 'startpu'; there are startup,"):
+            save_chart(store, run, "startpu", tmp_path / "a.svg")
+        with pytest.raises(ValueError, match=r"\.svg or \.png"):
+            save_chart(store, run, "startup", tmp_path / "a.pdf")
+        with pytest.raises(ValueError, match="measured nothing"):
+            save_chart(store, run, "throughput", tmp_path / "a.svg")
