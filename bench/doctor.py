@@ -20,7 +20,7 @@ class Check:
 
     Attributes:
         name: what was looked at.
-        status: ``ok``; ``warning``: works, but figures suffer or a part is left out; ``missing``: a runtime cannot work.
+        status: ``ok``; ``warning``: works, but figures suffer or a part is left out; ``missing``: a runtime fails.
         detail: what was found.
         fix: how to mend it; empty where there is nothing to mend.
     """
@@ -61,7 +61,9 @@ def check_cpus() -> Check:
     count = len(os.sched_getaffinity(0))
     if count > 1:
         return Check("CPUs", "ok", f"{count} CPUs to run on")
-    return Check("CPUs", "warning", "one CPU: instances share it with the harness", "use a machine with two CPUs or more")
+    return Check(
+        "CPUs", "warning", "one CPU: instances share it with the harness", "use a machine with two CPUs or more"
+    )
 
 
 def check_cgroups() -> Check:
@@ -83,7 +85,9 @@ def check_cgroups() -> Check:
 def check_namespaces() -> Check:
     lacking = [name for name in _NAMESPACES if not Path(f"/proc/self/ns/{name}").exists()]
     if lacking:
-        return Check("namespaces", "missing", f"the kernel has no {', '.join(lacking)} namespace", "use a kernel built with them")
+        return Check(
+            "namespaces", "missing", f"the kernel has no {', '.join(lacking)} namespace", "use a kernel built with them"
+        )
     return Check("namespaces", "ok", ", ".join(_NAMESPACES))
 
 
@@ -91,7 +95,12 @@ def check_file_systems() -> Check:
     known = {line.split()[-1] for line in read_text("/proc/filesystems", "").splitlines()}
     lacking = [name for name in ("overlay", "ext4") if name not in known and _find_program("modprobe") is None]
     if lacking:
-        return Check("file systems", "missing", f"no {', '.join(lacking)} in /proc/filesystems", "load the module, or use another kernel")
+        return Check(
+            "file systems",
+            "missing",
+            f"no {', '.join(lacking)} in /proc/filesystems",
+            "load the module, or use another kernel",
+        )
     return Check("file systems", "ok", "overlay and ext4")
 
 
@@ -122,9 +131,11 @@ def check_programs() -> Iterator[Check]:
 
 def check_libvirt() -> Check:
     try:
-        import libvirt  # noqa: PLC0415 - its absence is what is asked
+        import libvirt
     except ImportError:
-        return Check("libvirt", "missing", "libvirt-python is not installed", "apt-get install libvirt-dev, then make setup")
+        return Check(
+            "libvirt", "missing", "libvirt-python is not installed", "apt-get install libvirt-dev, then make setup"
+        )
     number = libvirt.getVersion()
     version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
     if not any(path.exists() for path in Path("/usr/lib").glob(f"*/{_EMBEDDED_DRIVER}")):
@@ -134,7 +145,7 @@ def check_libvirt() -> Check:
 
 
 def check_disk() -> Check:
-    from workloads.image import cache_directory  # noqa: PLC0415
+    from workloads.image.cache import cache_directory
 
     place = cache_directory()
     existing = next(path for path in (place, *place.parents) if path.exists())
@@ -150,7 +161,9 @@ def check_noise() -> Iterator[Check]:
     facts = collect_facts()
     load = float(facts["load"].split()[0]) if facts["load"] != "unknown" else 0.0
     busy = load > _NOISY_LOAD * (os.cpu_count() or 1)
-    yield Check("load", "warning" if busy else "ok", f"{load} in the last minute", "stop what else runs" if busy else "")
+    yield Check(
+        "load", "warning" if busy else "ok", f"{load} in the last minute", "stop what else runs" if busy else ""
+    )
     governor = facts["governor"]
     slow = governor not in ("performance", "unknown")
     fix = "cpupower frequency-set --governor performance" if slow else ""
@@ -159,19 +172,25 @@ def check_noise() -> Iterator[Check]:
     fix = "echo 0 > /sys/kernel/mm/ksm/run" if merging else ""
     yield Check("page merging (KSM)", "warning" if merging else "ok", "on: it hides memory" if merging else "off", fix)
     swapping = not facts["swap"].startswith("0")
-    yield Check("swap", "warning" if swapping else "ok", facts["swap"], "swapoff -a while measuring" if swapping else "")
+    yield Check(
+        "swap", "warning" if swapping else "ok", facts["swap"], "swapoff -a while measuring" if swapping else ""
+    )
 
 
 def check_kvm() -> Check:
     """Whether a kernel really boots under KVM, found out by booting one: that /dev/kvm opens proves nothing."""
-    from bench.images import newest_image  # noqa: PLC0415
-    from runtimes.vm.probe import probe_accelerator  # noqa: PLC0415
+    from bench.images import newest_image
+    from runtimes.vm.probe import probe_accelerator
 
     emulated = "guests run in software emulation: they work, but their speed says nothing about virtualisation"
     if not Path("/dev/kvm").exists():
         fix = "enable virtualisation in the firmware, or nested virtualisation for this machine, and modprobe kvm"
         return Check("KVM", "warning", f"there is no /dev/kvm; {emulated}", fix)
-    accelerator = probe_accelerator(newest_image())
+    image = newest_image()
+    if image is None:
+        fix = "bench image build, then bench doctor again: only booting a guest tells"
+        return Check("KVM", "warning", "/dev/kvm is there; whether it runs guests is not known without an image", fix)
+    accelerator = probe_accelerator(image)
     if accelerator.name == "kvm":
         return Check("KVM", "ok", accelerator.reason)
     return Check("KVM", "warning", f"{accelerator.reason}; {emulated}", "use a host whose KVM runs guests")

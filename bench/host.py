@@ -98,7 +98,9 @@ def _package_versions() -> dict[str, str]:
 def collect_facts() -> dict[str, str]:
     """Every recorded fact of this host, name → text. Facts that the kernel does not show are ``unknown``."""
     cpu = _cpuinfo()
-    memory = next((line.split()[1] for line in read_text("/proc/meminfo", "").splitlines() if line.startswith("MemTotal")), "0")
+    memory = next(
+        (line.split()[1] for line in read_text("/proc/meminfo", "").splitlines() if line.startswith("MemTotal")), "0"
+    )
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     return {
         "cpu_model": cpu.get("model name", "unknown"),

@@ -1,14 +1,16 @@
 """The one seam: what a runtime is, and what it hands back.
 
-Every arm is something that starts the agent inside an environment and hands back a byte stream to it. A runtime is opened
-once a run with what the run holds of the host (:class:`runtimes.facilities.Facilities`), and then starts fresh instances:
+Every arm is something that starts the agent inside an environment and hands back a byte stream to it. A runtime is
+opened once a run with what the run holds of the host (:class:`runtimes.facilities.Facilities`), and then starts fresh
+instances:
 
     with ContainerRuntime.open(facilities, options) as runtime:
         with runtime.start(spec) as instance:
             instance.agent.run(Command(("sysbench", "cpu", "run")))
             instance.stop()
 
-Leaving the ``start`` context always tears the instance down, whatever happened inside; ``stop`` is the orderly way, timed.
+Leaving the ``start`` context always tears the instance down, whatever happened inside; ``stop`` is the orderly way,
+timed.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class Limits:
     """What one instance may use.
 
     Attributes:
-        cpus: CPU time, in CPUs; a whole number is given as a CPU set of that size (vCPUs for a guest), a fraction by a quota.
+        cpus: CPU time, in CPUs; a whole number is given as a CPU set of that size (vCPUs for a guest), a fraction
+            by a quota.
         cpuset: the host CPUs that the instance may run on; empty for all.
         memory: bytes; for a guest, the size of its memory.
     """
@@ -99,8 +102,9 @@ class InstanceSpec:
 class Timeline:
     """Stamps of one instance's life, nanoseconds on the host's CLOCK_MONOTONIC.
 
-    A phase is named by the stamp that ends it: the phase ``clone`` runs from the stamp before it to the stamp ``clone``.
-    Every runtime stamps ``requested`` first, ``ready`` when the agent's READY arrived, then ``stop_requested`` and ``stopped``.
+    A phase is named by the stamp that ends it: the phase ``clone`` runs from the stamp before it to the stamp
+    ``clone``. Every runtime stamps ``requested`` first, ``ready`` when the agent's READY arrived, then
+    ``stop_requested`` and ``stopped``.
     """
 
     stamps: dict[str, int] = field(default_factory=dict)
@@ -137,7 +141,8 @@ class MemoryReading:
         charged: the current charge of the instance's cgroup.
         parts: that charge split as the kernel does (``anon``, ``file``, ``kernel``…).
         pss: proportional set size over all processes of the instance, the VMM included.
-        guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is shared.
+        guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is
+            shared.
     """
 
     charged: int

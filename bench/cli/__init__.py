@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _VERBS and not args[0].startswith("-"):
-            import difflib  # noqa: PLC0415 - only a mistake needs it
+            import difflib
 
             near = difflib.get_close_matches(args[0], _VERBS, n=1)
             ctx.fail(f"no verb '{args[0]}'" + (f"; did you mean '{near[0]}'?" if near else ""))
@@ -66,14 +66,15 @@ def cli() -> None:
 
 def _explain(error: Exception) -> int | None:
     """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
-    from results.errors import StoreError  # noqa: PLC0415 - only an error needs them
-    from runtimes.base import HostError, InstanceError  # noqa: PLC0415
-    from workloads.errors import InvalidInput  # noqa: PLC0415
+    from results.errors import StoreError
+    from runtimes.base import HostError, InstanceError
+    from workloads.errors import InvalidInput
+    from workloads.image.errors import ImageError
 
     if isinstance(error, InvalidInput | HostError | StoreError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_BAD_INPUT
-    if isinstance(error, InstanceError):
+    if isinstance(error, InstanceError | ImageError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_FAILED
     return None

@@ -15,14 +15,14 @@ _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "missing": ("✗",
 @format_option("table", "json")
 def doctor(output_format: str) -> int:
     """Tell what this host can do, and how to mend what it cannot. Exits with 1 where something is missing."""
-    from bench.doctor import examine  # noqa: PLC0415 - help must not pay for it
+    from bench.doctor import examine
 
     checks = list(examine())
     if output_format == "json":
         print_json([asdict(check) for check in checks])
     else:
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=None, pad_edge=False, show_header=False)
         for check in checks:

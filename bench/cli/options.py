@@ -32,22 +32,27 @@ run_argument = click.argument("run", default="latest")
 def format_option(*choices: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The ``--format`` option with these choices, the first being the default."""
     return click.option(
-        "--format", "output_format", type=click.Choice(choices), default=choices[0], show_default=True, help="Form of the output."
+        "--format",
+        "output_format",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="Form of the output.",
     )
 
 
 @contextmanager
 def open_run(store_directory: Path, run: str) -> Iterator[tuple[Store, RunRecord]]:
     """The store and the run that a ``RUN`` argument means: an id, a unique prefix, or ``latest``."""
-    from results.store import Store  # noqa: PLC0415 - help must not pay for it
+    from results.store import Store
 
-    with Store.open(store_directory, create=False) as store:
+    with Store(store_directory).open(create=False) as store:
         yield store, store.resolve(run)
 
 
 def console() -> Console:
     """A console on standard output, without colour where it is not a terminal."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     return Console(highlight=False)
 
@@ -71,7 +76,7 @@ def print_rows(rows: Sequence[Mapping[str, object]], output_format: str, *, empt
     if not rows:
         click.echo(empty)
         return
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in rows[0]:
@@ -82,7 +87,7 @@ def print_rows(rows: Sequence[Mapping[str, object]], output_format: str, *, empt
 
 
 def _cell(value: object) -> RenderableType:
-    from rich.text import Text  # noqa: PLC0415
+    from rich.text import Text
 
     return Text(", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value))
 

@@ -18,7 +18,7 @@ def show(run: str, store_directory: Path, output_format: str) -> None:
 
     RUN is an id, a unique prefix of one, or 'latest'.
     """
-    from results.terminal import show_json, show_renderables  # noqa: PLC0415 - help must not pay for it
+    from results.terminal import show_json, show_renderables
 
     with open_run(store_directory, run) as (store, record):
         if output_format == "json":
@@ -36,7 +36,7 @@ def compare(run: str, store_directory: Path, output_format: str) -> None:
 
     RUN is an id, a unique prefix of one, or 'latest'. A ratio is the arm's value divided by the baseline's.
     """
-    from results.terminal import compare_json, compare_renderables  # noqa: PLC0415
+    from results.terminal import compare_json, compare_renderables
 
     with open_run(store_directory, run) as (store, record):
         if output_format == "json":
@@ -56,7 +56,7 @@ def compare(run: str, store_directory: Path, output_format: str) -> None:
 )
 def report(run: str, store_directory: Path, output: Path | None) -> None:
     """Write RUN's report: one HTML file that needs no network, and a Markdown file with its charts."""
-    from results.report import write_report  # noqa: PLC0415
+    from results.report import write_report
 
     with open_run(store_directory, run) as (store, record):
         written = write_report(store, record, output or store.run_directory(record.id) / "report")
@@ -68,10 +68,12 @@ def report(run: str, store_directory: Path, output: Path | None) -> None:
 @run_argument
 @store_option
 @format_option("csv", "json", "parquet")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to [standard output].")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to [standard output]."
+)
 def export(run: str, store_directory: Path, output_format: str, output: Path | None) -> None:
     """Write RUN's samples as tidy data, one row a sample."""
-    from results.export import export_run  # noqa: PLC0415
+    from results.export import export_run
 
     with open_run(store_directory, run) as (store, record):
         export_run(store, record, output_format, output)

@@ -1,0 +1,67 @@
+"""``bench image``: the images that every arm runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from bench.cli.options import format_option, print_json, print_rows
+
+
+@click.group()
+def image() -> None:
+    """Build, list, show and prune images."""
+
+
+@image.command()
+@click.argument("suite", default="quick")
+def build(suite: str) -> None:
+    """Build the image that SUITE needs, if the cache does not have it."""
+    from bench.images import prepare_image
+    from bench.plan import make_plan
+    from bench.suite import load_suite
+
+    built = prepare_image(make_plan(load_suite(suite)).packages(), lambda text: click.echo(text, err=True))
+    click.echo(f"{built.id}  {built.rootfs}")
+
+
+@image.command("list")
+@format_option("table", "json")
+def list_images_command(output_format: str) -> None:
+    """List the images in the cache, the newest first."""
+    from workloads.image import list_images
+
+    rows = [
+        {
+            "image": built.id,
+            "built": built.manifest.built,
+            "MiB": built.size >> 20,
+            "packages": list(built.manifest.recipe["packages"]),
+        }
+        for built in list_images()
+    ]
+    print_rows(rows, output_format, empty="no image in the cache; 'bench image build' makes one")
+
+
+@image.command()
+@click.argument("image_id", metavar="IMAGE")
+def show(image_id: str) -> None:
+    """Print the manifest of IMAGE (an id or a unique prefix) as JSON, its bytes checked against it."""
+    from workloads.image import show_image
+
+    built = show_image(image_id)
+    print_json({**asdict(built.manifest), "directory": str(built.rootfs.parent)})
+
+
+@image.command()
+@click.option(
+    "--keep", type=click.IntRange(min=0), default=1, show_default=True, help="How many of the newest to keep."
+)
+def prune(keep: int) -> None:
+    """Remove old images and what interrupted builds left. Images that a run is using stay."""
+    from workloads.image import list_images, prune_images
+
+    kept = {built.id for built in list_images()[:keep]}
+    for removed in prune_images(keep=kept):
+        click.echo(f"removed {removed}")

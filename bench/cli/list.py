@@ -1,0 +1,81 @@
+"""``bench list``: what there is to run, and what was run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.cli.options import format_option, print_rows, store_option
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["runs", "suites", "workloads", "runtimes"]), default="runs")
+@store_option
+@format_option("table", "json")
+def list_command(what: str, store_directory: Path, output_format: str) -> None:
+    """List what there is: runs in the store (the default), shipped suites, workloads, or runtimes."""
+    rows = {"suites": _suites, "workloads": _workloads, "runtimes": _runtimes}
+    if what == "runs":
+        print_rows(_runs(store_directory), output_format, empty="no run in this store yet")
+    else:
+        print_rows(rows[what](), output_format, empty=f"no {what}")
+
+
+def _runs(store_directory: Path) -> list[dict[str, object]]:
+    from results.store import Store
+
+    with Store(store_directory).open(create=False) as store:
+        return [
+            {
+                "run": record.id,
+                "suite": record.suite,
+                "status": record.status,
+                "started": record.started,
+                "arms": list(record.arms),
+                "stopped_because": record.stop_reason,
+            }
+            for record in store.runs()
+        ]
+
+
+def _suites() -> list[dict[str, object]]:
+    from bench.suite import load_suite, shipped_suites
+
+    suites = [(name, load_suite(name)) for name in shipped_suites()]
+    return [
+        {
+            "suite": name,
+            "arms": [arm.name for arm in suite.arms],
+            "blocks": suite.sampling.blocks,
+            "description": suite.description,
+        }
+        for name, suite in suites
+    ]
+
+
+def _workloads() -> list[dict[str, object]]:
+    from workloads.loader import load_catalogue
+
+    return [
+        {
+            "workload": workload.name,
+            "metrics": list(workload.metrics),
+            "packages": list(workload.packages),
+            "description": workload.description,
+        }
+        for workload in load_catalogue().values()
+    ]
+
+
+def _runtimes() -> list[dict[str, object]]:
+    import inspect
+
+    from runtimes.registry import RUNTIMES, load_runtime
+
+    rows: list[dict[str, object]] = []
+    for name in RUNTIMES:
+        runtime = load_runtime(name)
+        summary = (inspect.getdoc(runtime) or "").partition("\n")[0]
+        rows.append({"runtime": name, "options": list(runtime.options_model.model_fields), "description": summary})
+    return rows

@@ -1,0 +1,119 @@
+"""``bench run``: load, plan, run, record, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import EXIT_FAILED, EXIT_INTERRUPTED
+from bench.cli.options import format_option, print_json, print_renderable, store_option
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.runner import RunResult
+    from bench.suite import Suite
+    from results.store import Store
+
+
+@click.command()
+@click.argument("suite")
+@store_option
+@click.option("--blocks", type=click.IntRange(min=1), help="Number of blocks, instead of the suite's.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the order, instead of the suite's or a new one.")
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="NAME",
+    help="Only this arm; may be given again. The baseline is always run.",
+)
+@click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only this workload; may be given again.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@format_option("table", "json")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no comparison; failures only.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell of every trial and every step.")
+def run(
+    suite: str,
+    store_directory: Path,
+    blocks: int | None,
+    seed: int | None,
+    arms: tuple[str, ...],
+    workloads: tuple[str, ...],
+    dry_run: bool,
+    output_format: str,
+    quiet: bool,
+    verbose: bool,
+) -> int:
+    """Run SUITE, the name of a shipped suite or a file, and report.
+
+    Exits with 0 if all went well, 1 if a trial failed, 2 on bad input, 130 if interrupted; what was measured is
+    stored in any case, trial by trial.
+    """
+    from bench.plan import make_plan
+    from bench.suite import load_suite
+
+    loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads)
+    plan = make_plan(loaded)
+    if dry_run:
+        _print_plan(plan, output_format)
+        return 0
+    return _run_and_report(loaded, plan, store_directory, output_format, quiet=quiet, verbose=verbose)
+
+
+def _run_and_report(
+    suite: Suite, plan: Plan, store_directory: Path, output_format: str, *, quiet: bool, verbose: bool
+) -> int:
+    from bench.images import prepare_image
+    from bench.interruption import one_interruption
+    from bench.progress import open_progress
+    from bench.runner import execute
+    from results.store import Store
+
+    with Store(store_directory).open(create=True) as store:
+        with one_interruption(), open_progress(quiet=quiet or output_format == "json", verbose=verbose) as observer:
+            image = prepare_image(plan.packages(), observer.preparing)
+            result = execute(suite, plan, image, store, observer)
+        _report(store, result, output_format, quiet=quiet)
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if result.failed else 0
+
+
+def _print_plan(plan: Plan, output_format: str) -> None:
+    if output_format == "json":
+        print_json(plan.describe())
+    else:
+        from bench.cli.plan_table import plan_renderables
+
+        print_renderable(*plan_renderables(plan))
+
+
+def _report(store: Store, result: RunResult, output_format: str, *, quiet: bool) -> None:
+    """Print the comparison of what was measured, and where the report lies."""
+    from results.report import write_report
+    from results.terminal import compare_json, compare_renderables
+
+    record = store.resolve(result.run)
+    measured = not store.frame(record.id).empty
+    if output_format == "json":
+        print_json(
+            {"run": record.id, "failed": result.failed, "comparisons": compare_json(store, record) if measured else []}
+        )
+    elif measured and not quiet:
+        print_renderable(*compare_renderables(store, record))
+    if result.interrupted:
+        click.echo(f"interrupted: what was measured is kept in run {record.id}, marked partial", err=True)
+    if not measured:
+        click.echo(f"run {record.id} has no measured trial to report", err=True)
+        return
+    written = write_report(store, record, store.run_directory(record.id) / "report")
+    if output_format != "json":
+        if result.failed:
+            click.echo(
+                f"{result.failed} trials failed; their logs are in {store.run_directory(record.id) / 'trials'}",
+                err=True,
+            )
+        click.echo(f"run     {record.id}")
+        click.echo(f"report  {written.html.resolve()}")

@@ -1,0 +1,162 @@
+"""Driving a workload in an instance: prepare, serve, run, read its figures; all output is kept in the trial's log."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from results.records import Sample
+from runtimes.agent.client import AgentClient, AgentError, AgentGone, Command, Completed, Process
+from workloads.parsers import ParseError, parse
+
+if TYPE_CHECKING:
+    from bench.plan import Case
+    from runtimes.base import Instance
+    from workloads.model import Workload
+
+_STOP_SECONDS = 10.0
+
+
+class WorkloadError(Exception):
+    """The workload did not run to its end, or gave no figures. The message is the trial's error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """What a workload gave.
+
+    Attributes:
+        samples: its declared metrics.
+        first_output_at: host CLOCK_MONOTONIC ns of the first byte from inside the instance; None if there was none.
+    """
+
+    samples: tuple[Sample, ...]
+    first_output_at: int | None
+
+
+class TrialLog:
+    """The log of one trial: every command with its output, in a text file that is written as things happen."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("w", encoding="utf-8", errors="replace")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def note(self, text: str) -> None:
+        """Write one remark."""
+        self._file.write(text.rstrip("\n") + "\n")
+        self._file.flush()
+
+    def command(self, where: str, completed: Completed) -> None:
+        """Write a command that has ended, with how it ended and all it said."""
+        self.note(f"[{where}] $ {shlex.join(completed.command.argv)}")
+        for name, output in (("stdout", completed.stdout), ("stderr", completed.stderr)):
+            if output:
+                self.note(f"--- {name}\n{output.decode(errors='replace')}")
+        self.note(f"--- {describe_end(completed)} after {completed.duration:.3f} s")
+
+
+def describe_end(completed: Completed) -> str:
+    """How a command ended, in words."""
+    if completed.timed_out:
+        return "timed out"
+    if completed.signal is not None:
+        return f"killed by signal {completed.signal}"
+    return f"exit status {completed.exit_status}"
+
+
+def last_words(completed: Completed) -> str:
+    """The last line that a command said, behind a colon, or nothing."""
+    said = (completed.stderr or completed.stdout).decode(errors="replace").strip().splitlines()
+    return f": {said[-1].strip()}" if said else ""
+
+
+def _require_success(completed: Completed) -> None:
+    if completed.ok:
+        return
+    limit = f" after {completed.command.timeout:g} s" if completed.timed_out and completed.command.timeout else ""
+    raise WorkloadError(f"{completed.command.argv[0]}: {describe_end(completed)}{limit}{last_words(completed)}")
+
+
+def _start_server(workload: Workload, command: Command, agent: AgentClient, log: TrialLog) -> Process:
+    assert workload.server is not None
+    process = agent.spawn(command)
+    try:
+        process.wait_for_output(workload.server.ready.log, workload.server.timeout)
+    except TimeoutError:
+        _stop_server(process, log)
+        raise WorkloadError(
+            f"{command.argv[0]}: no output matched '{workload.server.ready.log}' within {workload.server.timeout:g} s"
+        ) from None
+    except AgentGone:
+        raise
+    except AgentError:
+        ended = _stop_server(process, log)
+        raise WorkloadError(
+            f"{command.argv[0]}: {describe_end(ended)} before it was ready{last_words(ended)}"
+        ) from None
+    return process
+
+
+def _stop_server(process: Process, log: TrialLog) -> Completed:
+    process.kill()
+    ended = process.wait(_STOP_SECONDS)
+    log.command("server", ended)
+    return ended
+
+
+def _read_figures(case: Case, completed: Completed) -> tuple[Sample, ...]:
+    try:
+        parsed = parse(case.workload, completed.stdout.decode(errors="replace"))
+    except ParseError as error:
+        raise WorkloadError(str(error)) from None
+    return tuple(Sample(item.name, item.value, item.unit, item.better, primary=item.primary) for item in parsed)
+
+
+def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None, log: TrialLog) -> Driven:
+    """Run one workload in a fresh instance.
+
+    Args:
+        case: the workload and its parameters.
+        cpus: the instance's CPU limit, for workloads that size themselves by it.
+        instance: where it runs.
+        peer: the load generator's agent, for workloads whose client stands outside.
+        log: where everything is written.
+
+    Raises:
+        WorkloadError: a command failed, or there were no figures in its output.
+        AgentError: the instance went away.
+    """
+    workload = case.workload
+    try:
+        commands = workload.commands(case.params, server_address=instance.address, cpus=cpus)
+    except ValueError as error:
+        raise WorkloadError(str(error)) from None
+    for argv in commands.prepare:
+        completed = instance.agent.run(Command(argv, timeout=commands.timeout))
+        log.command("prepare", completed)
+        _require_success(completed)
+    server = _start_server(workload, Command(commands.server), instance.agent, log) if commands.server else None
+    if commands.run is None:
+        return Driven((), None)
+    where, agent = ("peer", peer) if peer is not None else ("instance", instance.agent)
+    try:
+        process = agent.spawn(Command(commands.run, timeout=commands.timeout))
+        completed = process.wait()
+    finally:
+        if server is not None:
+            _stop_server(server, log)
+    log.command(where, completed)
+    _require_success(completed)
+    return Driven(_read_figures(case, completed), None if peer is not None else process.first_output_at)

@@ -1,0 +1,54 @@
+"""Images for runs: what the suite's workloads need, packaged by ``workloads``, handed to ``runtimes``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtimes.base import Image
+    from workloads.image import BuiltImage
+
+
+def as_runtime_image(built: BuiltImage) -> Image:
+    """The image as runtimes know it."""
+    from runtimes.base import Image
+
+    return Image(id=built.id, rootfs=built.rootfs, kernel=built.kernel, initramfs=built.initramfs)
+
+
+def _compiled_agent(digest: str) -> Path:
+    """The agent's binary, compiled once for every version of its sources."""
+    from runtimes.agent.build import build_agent
+    from workloads.image.cache import cache_directory
+
+    directory = cache_directory() / "agent" / digest[:16]
+    binary = directory / "agent"
+    if not binary.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        return build_agent(directory)
+    return binary
+
+
+def prepare_image(packages: Iterable[str], progress: Callable[[str], None]) -> Image:
+    """The image with these Debian packages: from the cache at once, else built now.
+
+    Raises:
+        InvalidInput: a package does not exist.
+        HostError: the host lacks what building needs.
+    """
+    from runtimes.agent.build import source_digest
+    from workloads.image import ensure_image
+
+    digest = source_digest()
+    return as_runtime_image(ensure_image(sorted(set(packages)), _compiled_agent(digest), digest, progress))
+
+
+def newest_image() -> Image | None:
+    """The image built last, or None where the cache holds none."""
+    from workloads.image import list_images
+
+    images = list_images()
+    return as_runtime_image(images[0]) if images else None

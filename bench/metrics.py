@@ -1,0 +1,66 @@
+"""From what a runtime hands back to samples: the metrics that every workload has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from results.records import Accel, Sample
+from runtimes.base import MemoryReading, Timeline, Usage
+
+
+def accelerator(facts: Mapping[str, str]) -> Accel:
+    """What executes the instance's instructions, from its facts; ``none`` where it is the host itself."""
+    match facts.get("accel"):
+        case "kvm":
+            return "kvm"
+        case "tcg":
+            return "tcg"
+        case _:
+            return "none"
+
+
+ALONE = frozenset({"startup_time", "memory_footprint", "shutdown_time"})
+"""What a workload without metrics of its own is run for."""
+
+
+def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator[Sample]:
+    """Start and stop of one instance, seconds of host time.
+
+    ``startup_time`` runs from the request to READY and is the sum of the ``startup.<phase>``; ``first_output_time``
+    from the request to the workload's first byte of output, where it gave any; ``shutdown_time`` from asking to gone.
+    """
+    yield Sample("startup_time", timeline.seconds("requested", "ready"), "s", "lower")
+    for phase, seconds in timeline.phases():
+        yield Sample(f"startup.{phase}", seconds, "s", "lower")
+    if first_output_at is not None:
+        since_request = (first_output_at - timeline.stamps["requested"]) / 1e9
+        yield Sample("first_output_time", since_request, "s", "lower")
+    yield Sample("shutdown_time", timeline.seconds("stop_requested", "stopped"), "s", "lower")
+
+
+def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:
+    """The footprint just after READY, three ways, bytes.
+
+    ``memory_footprint`` is the charge of the instance's cgroup, ``memory.pss`` the proportional set size of its
+    processes, ``memory.host_available_drop`` by how much the host's MemAvailable fell: noisy, and maybe negative.
+    """
+    yield Sample("memory_footprint", idle.charged, "bytes", "lower")
+    for part, value in idle.parts.items():
+        yield Sample(f"memory.{part}", value, "bytes", "neutral")
+    yield Sample("memory.pss", idle.pss, "bytes", "lower")
+    yield Sample("memory.host_available_drop", available_drop, "bytes", "neutral")
+    for part, value in idle.guest.items():
+        yield Sample(f"memory.guest_{part}", value, "bytes", "neutral")
+
+
+def usage_samples(usage: Usage) -> Iterator[Sample]:
+    """What the instance cost up to the end of its workload."""
+    yield Sample("memory_peak", usage.memory_peak, "bytes", "lower")
+    yield Sample("cpu_time", usage.cpu_time, "s", "lower")
+
+
+def image_samples(parts: Mapping[str, int]) -> Iterator[Sample]:
+    """Bytes of the image that the arm needs, whole and by part."""
+    yield Sample("image_size", sum(parts.values()), "bytes", "lower")
+    for part, size in parts.items():
+        yield Sample(f"image_size.{part}", size, "bytes", "neutral")

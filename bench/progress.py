@@ -1,0 +1,197 @@
+"""What a run shows while it goes on: live on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import fmean
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.plan import Plan, Trial
+    from results.records import TrialRecord
+
+
+class RunObserver(Protocol):
+    """Who is told what a run does. Nothing that it does can change the run."""
+
+    def preparing(self, what: str) -> None:
+        """Something that comes before the first trial, or between trials, has begun."""
+
+    def planned(self, run: str, plan: Plan) -> None:
+        """The run has an id, and this is what it will do."""
+
+    def trial_started(self, trial: Trial) -> None:
+        """A trial has begun."""
+
+    def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
+        """A trial has ended, well or not, and is in the store."""
+
+
+class TimeEstimate:
+    """How long the rest of a plan takes, by the mean of the trials alike that are done."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._remaining = {trial.number: trial for trial in plan.trials}
+        self._seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+
+    def finished(self, trial: Trial, seconds: float) -> None:
+        """Count one trial as done."""
+        self._remaining.pop(trial.number, None)
+        self._seconds[trial.arm.name, trial.case.label].append(seconds)
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds left; None as long as nothing is known."""
+        if not self._seconds:
+            return None
+        by_arm: dict[str, list[float]] = defaultdict(list)
+        for (arm, _), values in self._seconds.items():
+            by_arm[arm].extend(values)
+        overall = fmean(value for values in by_arm.values() for value in values)
+
+        def expected(trial: Trial) -> float:
+            alike = self._seconds.get((trial.arm.name, trial.case.label)) or by_arm.get(trial.arm.name)
+            return fmean(alike) if alike else overall
+
+        return sum(expected(trial) for trial in self._remaining.values())
+
+
+def format_remaining(seconds: float | None) -> str:
+    """Time left as a person says it: ``about 3 min left``."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"about {max(1, round(seconds))} s left"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
+def describe_trial(trial: Trial) -> str:
+    """A trial in a few words: block, workload with its parameters, arm."""
+    return f"block {trial.block}: {trial.case.label} in {trial.arm.name}"
+
+
+class QuietProgress:
+    """Says nothing but failures, on standard error."""
+
+    def preparing(self, what: str) -> None:
+        pass
+
+    def planned(self, run: str, plan: Plan) -> None:
+        pass
+
+    def trial_started(self, trial: Trial) -> None:
+        pass
+
+    def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
+        if record.status == "failed":
+            print(f"failed: {describe_trial(trial)}: {record.error}", file=sys.stderr)
+
+
+class PlainProgress:
+    """One line an event, for logs. ``verbose`` tells also when a trial begins."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self._verbose = verbose
+        self._estimate: TimeEstimate | None = None
+        self._total = 0
+
+    def _say(self, text: str) -> None:
+        print(time.strftime("%H:%M:%S"), text, flush=True)
+
+    def preparing(self, what: str) -> None:
+        self._say(what)
+
+    def planned(self, run: str, plan: Plan) -> None:
+        self._total = len(plan.trials)
+        self._estimate = TimeEstimate(plan)
+        self._say(f"run {run}: {self._total} trials, seed {plan.seed}")
+
+    def trial_started(self, trial: Trial) -> None:
+        if self._verbose:
+            self._say(f"[{trial.number}/{self._total}] begins {describe_trial(trial)}")
+
+    def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
+        assert self._estimate is not None
+        self._estimate.finished(trial, seconds)
+        left = format_remaining(self._estimate.remaining_seconds())
+        outcome = "ok" if record.status == "ok" else f"FAILED: {record.error}"
+        self._say(f"[{trial.number}/{self._total}] {describe_trial(trial)}: {outcome} ({seconds:.1f} s; {left})")
+
+
+class LiveProgress:
+    """A display that is redrawn in place: what runs now, what is done, time left; failures stay above it."""
+
+    def __init__(self, console: Console, *, verbose: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+        self._verbose = verbose
+        self._estimate: TimeEstimate | None = None
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}", style="cyan"),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, left="")
+
+    @contextmanager
+    def shown(self) -> Iterator[LiveProgress]:
+        """Show it for as long as the context lasts."""
+        with self._progress:
+            yield self
+
+    def preparing(self, what: str) -> None:
+        self._progress.update(self._task, description=_plain(what))
+        if self._verbose:
+            self._progress.console.print(what, markup=False, style="dim")
+
+    def planned(self, run: str, plan: Plan) -> None:
+        self._estimate = TimeEstimate(plan)
+        self._progress.update(self._task, total=len(plan.trials), completed=0)
+        self._progress.console.print(f"run {run}: {len(plan.trials)} trials, seed {plan.seed}", markup=False)
+
+    def trial_started(self, trial: Trial) -> None:
+        self._progress.update(self._task, description=_plain(describe_trial(trial)))
+
+    def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
+        assert self._estimate is not None
+        self._estimate.finished(trial, seconds)
+        left = format_remaining(self._estimate.remaining_seconds())
+        self._progress.update(self._task, advance=1, left=left)
+        if record.status == "failed":
+            failure = f"failed: {describe_trial(trial)}: {record.error}"
+            self._progress.console.print(failure, markup=False, style="red")
+        elif self._verbose:
+            self._progress.console.print(f"{describe_trial(trial)}: ok ({seconds:.1f} s)", markup=False, style="dim")
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@contextmanager
+def open_progress(*, quiet: bool, verbose: bool) -> Iterator[RunObserver]:
+    """The right observer for where standard output goes."""
+    if quiet:
+        yield QuietProgress()
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if console.is_terminal:
+        with LiveProgress(console, verbose=verbose).shown() as live:
+            yield live
+    else:
+        yield PlainProgress(verbose=verbose)

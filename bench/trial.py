@@ -1,0 +1,192 @@
+"""One trial: a fresh instance, the workload in it, and what both came to."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import fairness, metrics
+from bench.drive import Driven, TrialLog, WorkloadError, drive
+from results.records import Sample, TrialRecord
+from runtimes.accounting import host_available
+from runtimes.agent.client import AgentError
+from runtimes.base import HostError, InstanceError, InstanceSpec, MemoryReading, Usage
+from runtimes.storage import make_scratch
+
+if TYPE_CHECKING:
+    from bench.plan import Trial
+    from bench.suite import Arm
+    from runtimes.agent.client import AgentClient
+    from runtimes.base import Image, Instance, Runtime
+    from runtimes.facilities import Facilities
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArm:
+    """An arm whose runtime is open for this run."""
+
+    arm: Arm
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class TrialContext:
+    """What all trials of a run share.
+
+    Attributes:
+        run: id of the run.
+        directory: the run's directory in the store.
+        facilities: what the run holds of the host.
+        scratch: directory for scratch disks.
+        image: what every arm runs.
+    """
+
+    run: str
+    directory: Path
+    facilities: Facilities
+    scratch: Path
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOutcome:
+    """What goes into the store, and what the instance saw of its world if that was asked for."""
+
+    record: TrialRecord
+    samples: tuple[Sample, ...]
+    observed: dict[str, str] | None
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What was measured so far; complete only if the trial went well."""
+
+    samples: list[Sample] = field(default_factory=list)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    observed: dict[str, str] | None = None
+
+
+@contextmanager
+def _scratch_disk(trial: Trial, context: TrialContext) -> Iterator[Path | None]:
+    """A new scratch disk for the trial, if its workload wants one, gone afterwards."""
+    size = trial.case.scratch
+    if size is None:
+        yield None
+        return
+    path = context.scratch / f"{trial.number}.ext4"
+    make_scratch(path, size)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _load_generator(trial: Trial, context: TrialContext) -> Iterator[AgentClient | None]:
+    """An agent in the peer namespace, if the workload's client stands there."""
+    if trial.case.workload.client != "peer":
+        yield None
+        return
+    from runtimes.peer import open_peer
+
+    with open_peer(context.facilities, f"{context.facilities.run}-peer") as peer:
+        yield peer
+
+
+def _specification(trial: Trial, context: TrialContext, scratch: Path | None) -> InstanceSpec:
+    directory = context.directory / "trials" / str(trial.number)
+    return InstanceSpec(
+        name=f"{context.facilities.run}-{trial.number}",
+        image=context.image,
+        limits=trial.arm.limits,
+        scratch=scratch,
+        directory=directory,
+    )
+
+
+def _check_memory(usage: Usage, failure: WorkloadError) -> WorkloadError:
+    """Name the kernel's out-of-memory killer where it had a hand in a failure."""
+    if usage.oom_kills == 0:
+        return failure
+    return WorkloadError(f"out of memory: the kernel killed {usage.oom_kills} of its processes; {failure}")
+
+
+def _drive(trial: Trial, instance: Instance, peer: AgentClient | None, log: TrialLog) -> Driven:
+    try:
+        return drive(trial.case, trial.arm.limits.cpus, instance, peer, log)
+    except WorkloadError as failure:
+        raise _check_memory(instance.usage(), failure) from None
+
+
+def _measure(
+    trial: Trial, opened: OpenArm, context: TrialContext, log: TrialLog, measured: _Measured, *, observe: bool
+) -> None:
+    with ExitStack() as stack:
+        scratch = stack.enter_context(_scratch_disk(trial, context))
+        peer = stack.enter_context(_load_generator(trial, context))
+        available = host_available()
+        instance = stack.enter_context(opened.runtime.start(_specification(trial, context, scratch)))
+        idle: MemoryReading = instance.memory()
+        drop = available - host_available()
+        measured.facts = dict(instance.facts)
+        driven = _drive(trial, instance, peer, log)
+        usage = instance.usage()
+        if observe:
+            measured.observed = fairness.observe(instance.agent)
+        instance.stop()
+        measured.samples = [
+            *metrics.startup_samples(instance.timeline, driven.first_output_at),
+            *metrics.memory_samples(idle, drop),
+            *metrics.usage_samples(usage),
+            *metrics.image_samples(opened.runtime.image_parts(context.image)),
+            *driven.samples,
+        ]
+        if not driven.samples:
+            measured.samples = [replace(sample, primary=sample.metric in metrics.ALONE) for sample in measured.samples]
+
+
+def carry_out(trial: Trial, opened: OpenArm, context: TrialContext, *, observe: bool) -> TrialOutcome:
+    """Carry out one trial. Its failure is an outcome, with a reason and a log; what is raised concerns the whole run.
+
+    Args:
+        trial: what to do.
+        opened: the arm's runtime.
+        context: what the run's trials share.
+        observe: whether to read, after the measurement, what a program in the instance sees of its world.
+    """
+    directory = context.directory / "trials" / str(trial.number)
+    directory.mkdir(parents=True, exist_ok=True)
+    started = datetime.now(UTC).isoformat(timespec="milliseconds")
+    measured = _Measured()
+    error: str | None = None
+    with TrialLog(directory / "log.txt") as log:
+        log.note(f"{trial.case.label} in {trial.arm.name}, block {trial.block}, trial {trial.number}, {started}")
+        try:
+            _measure(trial, opened, context, log, measured, observe=observe)
+        except (WorkloadError, InstanceError, HostError, AgentError, OSError) as failure:
+            error = str(failure)
+            log.note(f"failed: {error}")
+            if not isinstance(failure, WorkloadError):
+                log.note("".join(traceback.format_exception(failure)))
+    record = TrialRecord(
+        run=context.run,
+        trial=trial.number,
+        block=trial.block,
+        position=trial.position,
+        workload=trial.case.workload.name,
+        params=trial.case.params,
+        arm=trial.arm.name,
+        runtime=trial.arm.runtime,
+        accel=metrics.accelerator(measured.facts),
+        status="ok" if error is None else "failed",
+        error=error,
+        started=started,
+        log=str((directory / "log.txt").relative_to(context.directory)),
+        facts=measured.facts,
+    )
+    return TrialOutcome(record, tuple(measured.samples) if error is None else (), measured.observed)

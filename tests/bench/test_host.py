@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bench.host import STABLE_FACTS, collect_facts, fingerprint, mitigations
+
+
+def test_facts_of_this_host_agree_with_the_kernel():
+    facts = collect_facts()
+    assert facts["kernel"] == os.uname().release
+    assert facts["cpus"] == str(os.cpu_count())
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert int(facts["memory"]) == pytest.approx(pages, rel=0.01)
+    assert facts["cgroup_version"] in ("v1", "v2", "hybrid", "none")
+    assert all(isinstance(value, str) for value in facts.values())
+
+
+def test_fingerprint_ignores_what_changes_from_boot_to_boot():
+    facts = collect_facts()
+    noisy = {**facts, "load": "99 99 99", "steal_jiffies": "1", "clocksource": "hpet"}
+    assert fingerprint(noisy) == fingerprint(facts)
+
+
+@pytest.mark.parametrize("name", STABLE_FACTS)
+def test_fingerprint_changes_with_every_stable_fact(name):
+    facts = collect_facts()
+    assert fingerprint({**facts, name: facts[name] + "x"}) != fingerprint(facts)
+
+
+def test_mitigations_leave_out_what_does_not_concern_this_cpu(tmp_path):
+    (tmp_path / "meltdown").write_text("Not affected\n")
+    (tmp_path / "spectre_v1").write_text("Mitigation: usercopy barriers\n")
+    assert mitigations(tmp_path) == {"spectre_v1": "Mitigation: usercopy barriers"}
+    assert mitigations(tmp_path / "absent") == {}

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.metrics import accelerator, image_samples, memory_samples, startup_samples, usage_samples
+from runtimes.base import MemoryReading, Timeline, Usage
+
+
+def by_name(samples):
+    return {sample.metric: sample for sample in samples}
+
+
+@pytest.fixture
+def timeline():
+    line = Timeline()
+    for name, at in [("requested", 0), ("cgroup", 1_000_000), ("ready", 3_000_000)]:
+        line.stamp(name, at)
+    line.stamp("stop_requested", 10_000_000_000)
+    line.stamp("stopped", 10_500_000_000)
+    return line
+
+
+def test_phases_are_named_by_the_stamp_that_ends_them_and_add_up(timeline):
+    samples = by_name(startup_samples(timeline, None))
+    assert samples["startup_time"].value == pytest.approx(0.003)
+    assert samples["startup.cgroup"].value == pytest.approx(0.001)
+    assert samples["startup.ready"].value == pytest.approx(0.002)
+    assert samples["shutdown_time"].value == pytest.approx(0.5)
+    assert "first_output_time" not in samples
+    assert {sample.unit for sample in samples.values()} == {"s"}
+
+
+def test_first_output_counts_from_the_request(timeline):
+    samples = by_name(startup_samples(timeline, 7_000_000))
+    assert samples["first_output_time"].value == pytest.approx(0.007)
+
+
+def test_memory_is_given_three_ways_and_in_parts():
+    reading = MemoryReading(charged=100, parts={"anon": 60, "file": 40}, pss=90, guest={"free": 5})
+    values = {name: sample.value for name, sample in by_name(memory_samples(reading, -7)).items()}
+    assert values == {
+        "memory_footprint": 100,
+        "memory.anon": 60,
+        "memory.file": 40,
+        "memory.pss": 90,
+        "memory.host_available_drop": -7,
+        "memory.guest_free": 5,
+    }
+
+
+def test_usage_and_image():
+    usage = by_name(usage_samples(Usage(cpu_time=1.5, memory_peak=2048, oom_kills=0)))
+    assert (usage["cpu_time"].value, usage["memory_peak"].value) == (1.5, 2048)
+    image = by_name(image_samples({"userland": 300, "kernel": 20}))
+    assert image["image_size"].value == 320
+    assert image["image_size.kernel"].value == 20
+
+
+@pytest.mark.parametrize(("facts", "expected"), [({"accel": "kvm"}, "kvm"), ({"accel": "tcg"}, "tcg"), ({}, "none")])
+def test_accelerator_is_what_the_instance_says(facts, expected):
+    assert accelerator(facts) == expected

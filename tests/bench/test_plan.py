@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from bench.plan import Plan, expand, make_plan
+from bench.suite import Arm, Sampling, Suite, Use
+from runtimes.base import Limits
+from workloads.loader import load_catalogue
+
+CATALOGUE = load_catalogue()
+LIMITS = Limits(cpus=1, cpuset=(), memory=2**29)
+
+
+def build(
+    arms: int = 3, blocks: int = 6, uses: tuple[str, ...] = ("null", "fio", "redis"), seed: int | None = None
+) -> Suite:
+    matrix = {"fio": {"rw": ("randread", "write"), "bs": ("4k",), "runtime": (1,)}}
+    return Suite(
+        name="made",
+        description="",
+        baseline="arm0",
+        limits=LIMITS,
+        arms=tuple(Arm(f"arm{number}", "native", LIMITS, BaseModel()) for number in range(arms)),
+        uses=tuple(Use(name, CATALOGUE[name], matrix.get(name, {})) for name in uses),
+        sampling=Sampling(blocks, seed, 60.0),
+    )
+
+
+def order(plan: Plan) -> list[tuple[int, str, str]]:
+    return [(trial.block, trial.case.label, trial.arm.name) for trial in plan.trials]
+
+
+shapes = st.builds(
+    build,
+    arms=st.integers(1, 5),
+    blocks=st.integers(1, 8),
+    uses=st.lists(st.sampled_from(sorted(CATALOGUE)), min_size=1, unique=True).map(tuple),
+)
+
+
+@given(shapes, st.integers(0, 2**63 - 1))
+def test_every_block_holds_every_case_in_every_arm_once(suite: Suite, seed: int) -> None:
+    plan = expand(suite, CATALOGUE, seed)
+    expected = {
+        (block, case.label, arm.name)
+        for block in range(1, suite.sampling.blocks + 1)
+        for case in plan.cases
+        for arm in suite.arms
+    }
+    assert set(order(plan)) == expected
+    assert len(plan.trials) == len(expected)
+
+
+@given(shapes, st.integers(0, 2**63 - 1))
+def test_trials_are_numbered_in_order_and_a_case_goes_through_its_arms_before_the_next(suite: Suite, seed: int) -> None:
+    plan = expand(suite, CATALOGUE, seed)
+    width = len(plan.arms)
+    per_block = width * len(plan.cases)
+    assert [trial.number for trial in plan.trials] == list(range(1, len(plan.trials) + 1))
+    assert [trial.block for trial in plan.trials] == [index // per_block + 1 for index in range(len(plan.trials))]
+    assert [trial.position for trial in plan.trials] == [index % per_block + 1 for index in range(len(plan.trials))]
+    for start in range(0, len(plan.trials), width):
+        assert len({trial.case.label for trial in plan.trials[start : start + width]}) == 1
+
+
+@given(shapes, st.integers(0, 2**63 - 1))
+def test_a_seed_gives_one_order(suite: Suite, seed: int) -> None:
+    assert expand(suite, CATALOGUE, seed) == expand(suite, CATALOGUE, seed)
+
+
+def test_different_seeds_give_different_orders() -> None:
+    orders = {json.dumps(order(expand(build(), CATALOGUE, seed))) for seed in range(50)}
+    assert len(orders) == 50
+
+
+def test_the_order_of_a_seed_stays_the_same_from_version_to_version() -> None:
+    plan = expand(build(arms=2, blocks=2, uses=("null", "redis")), CATALOGUE, 7)
+    assert " ".join(f"{label}/{arm}" for _, label, arm in order(plan)) == (
+        "redis/arm0 redis/arm1 null/arm0 null/arm1 redis/arm0 redis/arm1 null/arm1 null/arm0"
+    )
+
+
+def test_every_arm_is_first_about_equally_often() -> None:
+    plan = expand(build(arms=3, blocks=400, uses=("null",)), CATALOGUE, 1)
+    first = Counter(trial.arm.name for trial in plan.trials if trial.position == 1)
+    assert all(first[f"arm{number}"] == pytest.approx(400 / 3, abs=45) for number in range(3))
+
+
+def test_cases_have_every_parameter_and_a_label_of_those_given() -> None:
+    plan = expand(build(), CATALOGUE, 1)
+    assert [case.label for case in plan.cases] == [
+        "null",
+        "fio rw=randread bs=4k runtime=1",
+        "fio rw=write bs=4k runtime=1",
+        "redis",
+    ]
+    assert plan.cases[1].params == {"rw": "randread", "bs": "4k", "iodepth": 1, "size": "1G", "runtime": 1}
+    assert plan.cases[0].scratch is None
+    assert (plan.cases[1].scratch or 0) > 2**30
+
+
+def test_packages_and_time() -> None:
+    plan = expand(build(), CATALOGUE, 1)
+    assert plan.packages() == ("fio", "redis-server", "redis-tools")
+    assert plan.measured_seconds() == 2 * 1 * 3 * 6
+    assert expand(build(uses=("null",)), CATALOGUE, 1).packages() == ()
+
+
+def test_the_description_is_plain_data() -> None:
+    plan = expand(build(blocks=1), CATALOGUE, 1)
+    description = json.loads(json.dumps(plan.describe()))
+    assert description["seed"] == 1
+    assert [arm["name"] for arm in description["arms"]] == ["arm0", "arm1", "arm2"]
+    assert [trial["trial"] for trial in description["trials"]] == list(range(1, 13))
+    assert [(trial["workload"], trial["arm"]) for trial in description["trials"]] == [
+        (trial.case.workload.name, trial.arm.name) for trial in plan.trials
+    ]
+
+
+def test_a_suite_without_a_seed_gets_a_new_one() -> None:
+    assert make_plan(build(seed=11)).seed == 11
+    assert len({make_plan(build(blocks=1)).seed for _ in range(5)}) > 1

@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from bench.suite import Suite, load_suite, registered_runtimes, shipped_suites
+from workloads.errors import InvalidInput
+from workloads.model import Workload
+
+
+class Plain(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Tuned(Plain):
+    accel: Literal["auto", "kvm"] = "auto"
+    pages: int = 4
+
+
+MODELS: dict[str, type[BaseModel]] = {"bare": Plain, "guest": Tuned}
+
+BASE = """\
+name: example
+baseline: bare
+limits: {cpus: 1, memory: 512M}
+arms:
+  bare: {runtime: bare}
+  guest: {runtime: guest, accel: kvm, limits: {memory: 1G}}
+workloads:
+  - null
+  - workload: fio
+    params: {rw: [randread, write], bs: 4k, iodepth: [1, 16]}
+sampling: {blocks: 7, seed: 5, time_budget: 10m}
+"""
+
+WORKLOAD = """\
+name: mine
+description: A workload.
+parameters: {n: {default: 1}}
+run: [tool, "{n}"]
+parser: regex
+metrics: {rate: {unit: 1/s, better: higher, primary: true, pattern: "([0-9]+)"}}
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def load(directory: Path, text: str = BASE, **overrides: object) -> Suite:
+    (directory / "s.yaml").write_text(text)
+    known = {"options_model_for": MODELS.__getitem__, "runtime_names": tuple(MODELS)}
+    return load_suite("s.yaml", **known, **overrides)  # type: ignore[arg-type]
+
+
+def refusal(directory: Path, text: str) -> str:
+    with pytest.raises(InvalidInput) as error:
+        load(directory, text)
+    return str(error.value)
+
+
+def changed(old: str, new: str) -> str:
+    assert old in BASE
+    return BASE.replace(old, new, 1)
+
+
+def test_a_suite_is_resolved(directory: Path) -> None:
+    suite = load(directory)
+    bare, guest = suite.arms
+    assert (suite.name, suite.baseline, suite.sampling.blocks, suite.sampling.seed) == ("example", "bare", 7, 5)
+    assert suite.sampling.time_budget == 600
+    assert (bare.name, bare.runtime, bare.limits.memory) == ("bare", "bare", 512 * 2**20)
+    assert (guest.limits.cpus, guest.limits.cpuset, guest.limits.memory) == (1, (), 2**30)
+    assert guest.options == Tuned(accel="kvm")
+    assert [use.workload.name for use in suite.uses] == ["null", "fio"]
+    assert len(list(suite.uses[1].combinations())) == 4
+    assert next(suite.uses[1].combinations()) == {"rw": "randread", "bs": "4k", "iodepth": 1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "memory: 512M",
+            "memry: 512M",
+            "s.yaml:3:19: limits.memry: unknown key; expected one of cpus, cpuset, memory; di",
+        ),
+        (
+            "baseline: bare",
+            "baseline: bear",
+            "s.yaml:2:11: baseline: no arm 'bear'; expected one of bare, guest; did you",
+        ),
+        ("cpus: 1", "cpus: 0", "s.yaml:3:16: limits.cpus: expected more than 0, got 0"),
+        ("cpus: 1", "cpus: -1", "s.yaml:3:16: limits.cpus: expected more than 0, got -1"),
+        ("cpus: 1", "cpus: 100000", "s.yaml:3:16: limits.cpus: expected 8192 or less"),
+        ("cpus: 1", "cpus: true", "s.yaml:3:16: limits.cpus: expected a number, got true"),
+        ("cpus: 1", "cpus: '1'", "s.yaml:3:16: limits.cpus: expected a number, got '1'"),
+        ("cpus: 1", "cpus: 1.5, cpuset: [3]", "s.yaml:3:9: limits: 1.5 CPUs do not fit into a cpuset of 1"),
+        ("cpus: 1", "cpus: 1, cpuset: 3-x", "s.yaml:3:27: limits.cpuset: expected CPU numbers"),
+        ("cpus: 1", "cpus: 1, cpuset: []", "s.yaml:3:27: limits.cpuset: expected CPU numbers"),
+        ("memory: 512M", "memory: 512X", "s.yaml:3:27: limits.memory: unknown unit 'X'"),
+        ("memory: 512M", "memory: 512", "s.yaml:3:27: limits.memory: expected between 4M and 64T"),
+        ("memory: 512M", "memory: -5", "s.yaml:3:27: limits.memory: expected a size of at least 0 bytes"),
+        ("{memory: 1G}", "{cpus: 2, cpuset: 0}", "s.yaml:6:47: arms.guest.limits: 2 CPUs do not fit"),
+        (
+            "runtime: guest",
+            "runtime: geust",
+            "s.yaml:6:20: arms.guest.runtime: unknown runtime 'geust'; expected one of ",
+        ),
+        (
+            "accel: kvm",
+            "acel: kvm",
+            "s.yaml:6:27: arms.guest.acel: unknown key; expected one of runtime, limits, accel, pag",
+        ),
+        (
+            "accel: kvm",
+            "accel: kvn",
+            "s.yaml:6:34: arms.guest.accel: 'kvn': expected one of auto, kvm; did you mean 'kvm'",
+        ),
+        ("{runtime: bare}", "{}", "s.yaml:5:9: arms.bare.runtime: this key is missing"),
+        ("  guest:", "  Guest:", "s.yaml:6:3: arms.Guest: a name has"),
+        ("- null", "- nul", "s.yaml:8:5: workloads[0]: unknown workload 'nul'; expected one of"),
+        ("- null", "-", "s.yaml:8:4: workloads[0]: expected a mapping, got nothing"),
+        ("- null", "- ./no.yaml", "no.yaml: cannot be read"),
+        (
+            "workload: fio",
+            "workload: foi",
+            "s.yaml:9:15: workloads[1].workload: unknown workload 'foi'; expected one of fio",
+        ),
+        ("params:", "parms:", "s.yaml:10:5: workloads[1].parms: unknown key; expected one of workload, params"),
+        ("bs: 4k", "sb: 4k", "s.yaml:10:37: workloads[1].params.sb: unknown parameter of fio; expected one of rw, bs"),
+        ("bs: 4k", "bs: [4k, 4z]", "s.yaml:10:46: workloads[1].params.bs[1]: unknown unit 'z'"),
+        ("bs: 4k", "bs: []", "s.yaml:10:41: workloads[1].params.bs: expected a value, or a list of at least one"),
+        ("bs: 4k", "bs: [[4k]]", "s.yaml:10:41: workloads[1].params.bs: expected text, a number, or true or false"),
+        ("[1, 16]", "[1, one]", "s.yaml:10:58: workloads[1].params.iodepth[1]: expected a whole number, got 'one'"),
+        ("[1, 16]", "[1, 1]", "s.yaml:9:5: workloads[1]: the same case of fio stands in the suite already"),
+        ("bs: 4k", "bs: [4k, 4096]", "s.yaml:9:5: workloads[1]: the same case of fio stands in the suite already"),
+        (
+            "- null",
+            "- null\n  - null",
+            "s.yaml:9:5: workloads[1]: the same case of null stands in the suite already, as wor",
+        ),
+        ("blocks: 7", "blocks: 0", "s.yaml:11:20: sampling.blocks: expected 1 or more, got 0"),
+        ("blocks: 7", "blocks: 7.5", "s.yaml:11:20: sampling.blocks: expected a whole number"),
+        ("blocks: 7", "blocks: true", "s.yaml:11:20: sampling.blocks: expected a whole number"),
+        ("seed: 5", "seed: -5", "s.yaml:11:29: sampling.seed: expected 0 or more"),
+        ("10m", "10d", "s.yaml:11:45: sampling.time_budget: unknown unit 'd'"),
+        ("10m", "0s", "s.yaml:11:45: sampling.time_budget: expected more than no time"),
+        (
+            "blocks: 7",
+            "block: 7",
+            "s.yaml:11:12: sampling.block: unknown key; expected one of blocks, seed, time_budget; di",
+        ),
+        ("name: example\n", "", "s.yaml:1:1: name: this key is missing"),
+    ],
+)
+def test_a_wrong_suite(directory: Path, old: str, new: str, said: str) -> None:
+    message = refusal(directory, changed(old, new))
+    assert message.startswith(said)
+    assert len(message.splitlines()) == 1
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(directory: Path) -> None:
+    text = BASE.replace("baseline: bare", "baseline: x").replace("kvm", "kvn").replace("- null", "- nil")
+    text = text.replace("4k", "4z")
+    places = [re.match(r"s\.yaml:(\d+):", line) for line in refusal(directory, text).splitlines()]
+    assert [int(place[1]) for place in places if place] == [2, 6, 8, 10]
+
+
+def test_no_arms_and_no_workloads(directory: Path) -> None:
+    assert "arms: expected 1 or more entries" in refusal(directory, re.sub(r"arms:\n.*\n.*\n", "arms: {}\n", BASE))
+    text = re.sub(r"workloads:\n(.*\n){3}", "workloads: []\n", BASE)
+    assert "s.yaml:7:12: workloads: expected 1 or more entries" in refusal(directory, text)
+
+
+def test_a_matrix_that_explodes(directory: Path) -> None:
+    text = changed("[1, 16]", str(list(range(1, 1000))))
+    assert "the parameters expand to 1999 cases; at most 1000" in refusal(directory, text)
+
+
+def test_cpusets(directory: Path) -> None:
+    for written, cpuset in (("0-2,7", (0, 1, 2, 7)), ("[3, 1]", (1, 3)), ("5", (5,))):
+        suite = load(directory, changed("cpus: 1", f"cpus: 1, cpuset: {written}"))
+        assert {arm.limits.cpuset for arm in suite.arms} == {cpuset}
+
+
+def test_a_workload_file_beside_the_suite(directory: Path) -> None:
+    (directory / "mine.yaml").write_text(WORKLOAD)
+    suite = load(directory, changed("- null", "- mine.yaml"))
+    assert suite.definitions["mine"].description == "A workload."
+    (directory / "other").mkdir()
+    (directory / "other" / "mine.yaml").write_text(WORKLOAD.replace("default: 1", "default: 2"))
+    message = refusal(directory, changed("- null", "- mine.yaml\n  - other/mine.yaml"))
+    assert "s.yaml:9:5: workloads[1]: another workload of the suite is named 'mine' too" in message
+
+
+def test_a_wrong_workload_file_is_told_with_its_own_place(directory: Path) -> None:
+    (directory / "mine.yaml").write_text(WORKLOAD.replace("parser: regex", "parser: regexp"))
+    with pytest.raises(InvalidInput, match=r"mine\.yaml:5:9: parser: 'regexp'"):
+        load(directory, changed("- null", "- mine.yaml"))
+
+
+def test_overrides(directory: Path) -> None:
+    suite = load(directory, blocks=3, seed=0, arms=("guest",), workloads=("fio",))
+    assert (suite.sampling.blocks, suite.sampling.seed) == (3, 0)
+    assert [arm.name for arm in suite.arms] == ["bare", "guest"]
+    assert list(suite.definitions) == ["fio"]
+    assert [arm.name for arm in load(directory, arms=("bare",)).arms] == ["bare"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            {"arms": ("gest",)},
+            "unknown arm 'gest' in suite example; expected one of bare, guest; did you mean 'guest'?",
+        ),
+        ({"workloads": ("redis",)}, "unknown workload 'redis' in suite example; expected one of null, fio"),
+        ({"blocks": 0}, "expected at least 1 block, got 0"),
+        ({"seed": -1}, "expected a seed of at least 0, got -1"),
+    ],
+)
+def test_wrong_overrides(directory: Path, overrides: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        load(directory, **overrides)
+
+
+def test_the_suite_as_run_can_be_run_again(directory: Path) -> None:
+    (directory / "mine.yaml").write_text(WORKLOAD)
+    suite = load(directory, changed("- null", "- null\n  - {workload: mine.yaml, params: {n: [2, 3]}}"))
+    (directory / "elsewhere").mkdir()
+    again = load(directory / "elsewhere", suite.as_yaml()) if False else None
+    written = directory / "elsewhere" / "run.yaml"
+    written.write_text(suite.as_yaml())
+    again = load_suite(str(written), options_model_for=MODELS.__getitem__, runtime_names=tuple(MODELS))
+    assert again == suite
+    assert again.hash == suite.hash
+
+
+def test_the_hash_is_that_of_what_is_measured(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(directory).hash
+    assert re.fullmatch("[0-9a-f]{64}", first)
+    for old, new in (
+        ("blocks: 7, seed: 5, time_budget: 10m", "blocks: 70"),
+        ("name: example", "name: renamed\ndescription: text"),
+        ("[randread, write]", "[write, randread]"),
+        ("accel: kvm", "accel: kvm, pages: 4"),
+    ):
+        assert load(directory, changed(old, new)).hash == first, new
+    for old, new in (
+        ("cpus: 1", "cpus: 2"),
+        ("memory: 512M", "memory: 513M"),
+        ("accel: kvm", "accel: auto"),
+        ("baseline: bare", "baseline: guest"),
+        ("bs: 4k", "bs: 8k"),
+        ("  - null\n", ""),
+    ):
+        assert load(directory, changed(old, new)).hash != first, new
+    assert load(directory, arms=("bare",)).hash != first
+    definition: Workload = load(directory).definitions["fio"]
+    assert definition.run is not None
+    slower = definition.model_copy(update={"scratch": 2**30})
+    monkeypatch.setattr("bench.suite.load_workload", lambda reference, _: slower if reference == "fio" else definition)
+    assert load(directory, changed("  - null\n", "")).hash != first
+
+
+def test_shipped_suites_are_found_by_name() -> None:
+    assert {"quick", "startup", "noise"} <= set(shipped_suites())
+    for name in shipped_suites():
+        suite = load_suite(name, options_model_for=lambda _: Anything, runtime_names=registered_runtimes())
+        assert suite.name == name
+        assert suite.description.endswith(".")
+        assert suite.sampling.blocks >= 6
+
+
+class Anything(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+def test_the_shipped_suites_suit_their_runtimes() -> None:
+    pytest.importorskip("libvirt")
+    quick = load_suite("quick")
+    assert [arm.name for arm in quick.arms] == ["native", "container", "vm"]
+    assert sum(len(list(use.combinations())) for use in quick.uses) == 7
+
+
+def test_an_unknown_suite_names_the_nearest() -> None:
+    with pytest.raises(InvalidInput, match="unknown suite 'quik'; expected one of .*; did you mean 'quick'"):
+        load_suite("quik")
+    with pytest.raises(InvalidInput, match=r"nowhere\.yaml: cannot be read: No such file"):
+        load_suite("nowhere.yaml")
+
+
+def test_the_examples_of_the_guide_are_suites(directory: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "writing-a-suite.md").read_text()
+    examples = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    assert len(examples) >= 3
+    for example in examples:
+        (directory / "example.yaml").write_text(example)
+        assert load_suite("example.yaml").arms
+
+
+def test_the_mistake_of_the_guide_is_told_as_it_says(directory: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "writing-a-suite.md").read_text()
+    (example, *_) = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    (message,) = re.findall(r"^```text\n(.*?)\n```$", guide, re.MULTILINE | re.DOTALL)
+    (directory / "disk.yaml").write_text(example.replace("memory: 512M", "memry: 512M"))
+    with pytest.raises(InvalidInput) as error:
+        load_suite("disk.yaml")
+    assert message in str(error.value).splitlines()

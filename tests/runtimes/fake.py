@@ -1,0 +1,97 @@
+"""A runtime without isolation: the real agent as a plain child process, to drive the real runner anywhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from runtimes.agent.build import build_agent
+from runtimes.agent.client import AgentClient
+from runtimes.base import InstanceError, MemoryReading, Options, Timeline, Usage
+
+
+class FakeOptions(Options):
+    """How the fake misbehaves.
+
+    Attributes:
+        fail_start: whether no instance ever starts.
+        accel: what it pretends to be run by.
+    """
+
+    fail_start: bool = False
+    accel: str = "none"
+
+
+class FakeInstance:
+    """A plain process."""
+
+    address = "127.0.0.1"
+
+    def __init__(self, process, client, timeline, options):
+        self._process = process
+        self._psutil = psutil.Process(process.pid)
+        self.agent = client
+        self.timeline = timeline
+        self.facts = {"accel": options.accel, "kernel": os.uname().release}
+
+    def memory(self):
+        resident = self._psutil.memory_info().rss
+        return MemoryReading(charged=resident, parts={"anon": resident}, pss=resident)
+
+    def usage(self):
+        times = self._psutil.cpu_times()
+        spent = times.user + times.system + times.children_user + times.children_system
+        return Usage(cpu_time=spent, memory_peak=self._psutil.memory_info().rss, oom_kills=0)
+
+    def stop(self):
+        self.timeline.stamp("stop_requested")
+        self.agent.shutdown()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            raise InstanceError("the agent did not stop") from None
+        self.timeline.stamp("stopped")
+
+
+class FakeRuntime:
+    """The agent as a plain process, with no isolation at all."""
+
+    name = "fake"
+    options_model = FakeOptions
+
+    def __init__(self, agent, options):
+        self._agent = agent
+        self._options = options
+
+    @classmethod
+    @contextmanager
+    def open(cls, facilities, options):
+        binary = Path(facilities.directory) / "agent"
+        yield cls(binary if binary.exists() else build_agent(Path(facilities.directory)), options)
+
+    @contextmanager
+    def start(self, spec):
+        timeline = Timeline()
+        timeline.stamp("requested")
+        if self._options.fail_start:
+            raise InstanceError("the fake was told not to start")
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen([self._agent, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+        timeline.stamp("launch")
+        client = AgentClient(ours)
+        try:
+            timeline.stamp("ready", client.wait_ready(spec.start_timeout))
+            yield FakeInstance(process, client, timeline, self._options)
+        finally:
+            client.close()
+            process.kill()
+            process.wait()
+
+    def image_parts(self, image):
+        return {"userland": 1000}
