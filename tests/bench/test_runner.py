@@ -1,0 +1,239 @@
+"""The real runner over the fake runtime."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.progress import QuietProgress
+from bench.suite import load_suite
+from results.errors import StoreError
+
+FAILING = """
+name: echo
+description: Fails.
+run: {shell: "echo score: 42; echo no luck >&2; exit 3"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+SILENT = """
+name: echo
+description: Prints no figure.
+run: {shell: "echo nothing to see"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+SLOW = """
+name: echo
+description: Never ends.
+run: {shell: "echo score: 42; sleep 100"}
+timeout: 300ms
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+SERVED = """
+name: echo
+description: Asks a server that writes its port to a file once it is ready.
+server:
+  command: {shell: "echo 42 > /tmp/bench-test-$$; echo ready $$; exec sleep 100"}
+  ready: {log: "ready (\\\\d+)"}
+run: {shell: "for file in /tmp/bench-test-*; do echo score: $(cat $file); rm $file; done"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+DEAD_SERVER = """
+name: echo
+description: Asks a server that dies.
+server:
+  command: {shell: "echo bad config >&2; exit 9"}
+  ready: {log: "ready"}
+run: {shell: "echo score: 42"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+NOTHING = """
+name: small
+baseline: one
+limits: {cpus: 1, memory: 64M}
+arms: {one: {runtime: fake}}
+workloads: [null]
+sampling: {blocks: 1}
+"""
+
+
+class Recorder(QuietProgress):
+    """Keeps what it is told; may raise at a trial."""
+
+    def __init__(self, interrupt_at=None):
+        self.events = []
+        self.interrupt_at = interrupt_at
+
+    def planned(self, run, plan):
+        self.events.append("planned")
+
+    def trial_started(self, trial):
+        self.events.append(("started", trial.number))
+        if trial.number == self.interrupt_at:
+            raise KeyboardInterrupt
+
+    def trial_finished(self, trial, record, seconds):
+        self.events.append(("finished", trial.number, record.status))
+
+
+def test_every_trial_of_the_plan_is_stored_with_its_samples(suite_run):
+    result = suite_run.execute()
+    assert (result.failed, result.interrupted) == (0, False)
+    record = suite_run.record()
+    assert (record.status, record.arms, record.seed) == ("complete", ("one", "two"), 1)
+    assert record.ended is not None
+    trials = suite_run.trials()
+    assert sorted((trial.block, trial.arm) for trial in trials) == [(1, "one"), (1, "two"), (2, "one"), (2, "two")]
+    frame = suite_run.frame()
+    scores = frame[frame.metric == "score"]
+    assert list(scores.value) == [42.0] * 4
+    assert set(scores.unit) == {"points"}
+    for metric in ("startup_time", "startup.launch", "startup.ready", "shutdown_time", "memory_footprint", "memory.pss"):
+        assert (frame.metric == metric).sum() == 4, metric
+    for metric in ("memory_peak", "cpu_time", "image_size", "image_size.userland", "first_output_time"):
+        assert (frame.metric == metric).sum() == 4, metric
+
+
+def test_phases_of_a_trial_add_up_to_its_startup_time(suite_run):
+    suite_run.execute()
+    frame = suite_run.frame()
+    first = frame[frame.trial == 1].set_index("metric").value
+    assert first.filter(like="startup.").sum() == pytest.approx(first["startup_time"], rel=1e-6)
+    assert first["first_output_time"] > first["startup_time"]
+
+
+def test_the_suite_as_run_can_be_loaded_again(suite_run):
+    original = suite_run.load()
+    suite_run.execute()
+    again = load_suite(str(suite_run.run_directory() / "suite.yaml"))
+    assert again.hash == original.hash == suite_run.record().suite_hash
+
+
+def test_observer_is_told_in_order(suite_run):
+    observer = Recorder()
+    suite_run.with_observer(observer).execute()
+    assert observer.events[:3] == ["planned", ("started", 1), ("finished", 1, "ok")]
+    assert len(observer.events) == 1 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("workload", "reason"),
+    [
+        (FAILING, "exit status 3: no luck"),
+        (SILENT, "score"),
+        (SLOW, "timed out after 0.3 s"),
+        (DEAD_SERVER, "exit status 9 before it was ready: bad config"),
+    ],
+)
+def test_a_failed_trial_keeps_its_log_gives_no_sample_and_the_run_goes_on(suite_run, workload, reason):
+    result = suite_run.with_workload(workload).execute()
+    assert result.failed == 4
+    assert suite_run.record().status == "complete"
+    for trial in suite_run.trials():
+        assert trial.status == "failed"
+        assert reason in trial.error
+        log = (suite_run.run_directory() / trial.log).read_text()
+        assert reason in log
+    assert suite_run.frame().empty
+
+
+def test_all_output_of_a_failed_command_is_in_the_log(suite_run):
+    suite_run.with_workload(FAILING).execute()
+    log = (suite_run.run_directory() / suite_run.trials()[0].log).read_text()
+    for said in ("score: 42", "no luck", "exit status 3", "sh -ec"):
+        assert said in log
+
+
+def test_an_arm_that_never_starts_fails_its_trials_and_spares_the_others(suite_run):
+    suite_run.with_suite(suite_run.suite_text.replace("two: {runtime: fake}", "two: {runtime: fake, fail_start: true}"))
+    assert suite_run.execute().failed == 2
+    outcomes = {(trial.arm, trial.status) for trial in suite_run.trials()}
+    assert outcomes == {("one", "ok"), ("two", "failed")}
+    assert all("told not to start" in trial.error for trial in suite_run.trials() if trial.arm == "two")
+
+
+def test_a_server_is_ready_before_the_client_and_stopped_after_it(suite_run):
+    suite_run.with_workload(SERVED).execute()
+    frame = suite_run.frame()
+    assert list(frame[frame.metric == "score"].value) == [42.0] * 4
+    log = (suite_run.run_directory() / suite_run.trials()[0].log).read_text()
+    assert "[server]" in log
+    assert "killed by signal 9" in log
+
+
+def test_interruption_keeps_what_was_measured_and_marks_the_run_partial(suite_run):
+    result = suite_run.with_observer(Recorder(interrupt_at=3)).execute()
+    assert result.interrupted
+    record = suite_run.record()
+    assert (record.status, record.stop_reason) == ("partial", "interrupted")
+    assert [trial.trial for trial in suite_run.trials()] == [1, 2]
+    assert set(suite_run.frame().trial) == {1, 2}
+
+
+def test_a_defect_in_the_run_marks_it_failed_and_is_not_swallowed(suite_run):
+    class Broken(Recorder):
+        def trial_finished(self, trial, record, seconds):
+            raise ZeroDivisionError("defect")
+
+    with pytest.raises(ZeroDivisionError):
+        suite_run.with_observer(Broken()).execute()
+    record = suite_run.record()
+    assert record.status == "failed"
+    assert "ZeroDivisionError: defect" in record.stop_reason
+    assert len(suite_run.trials()) == 1
+
+
+def test_time_budget_stops_after_the_block_that_used_it_up(suite_run):
+    suite_run.with_suite(suite_run.suite_text.replace("blocks: 2", "blocks: 50, time_budget: 1ms"))
+    suite_run.execute()
+    record = suite_run.record()
+    assert record.status == "complete"
+    assert "time budget" in record.stop_reason
+    assert {trial.block for trial in suite_run.trials()} == {1}
+    assert len(suite_run.trials()) == 2
+
+
+def test_a_workload_without_metrics_is_run_for_startup_and_footprint(suite_run):
+    suite_run.with_suite(NOTHING).execute()
+    frame = suite_run.frame()
+    assert set(frame[frame.primary].metric) == {"startup_time", "memory_footprint", "shutdown_time"}
+
+
+def test_host_facts_and_fairness_are_written(suite_run):
+    suite_run.execute()
+    document = json.loads((suite_run.run_directory() / "host.json").read_text())
+    assert document["fingerprint"] == suite_run.record().host_fingerprint
+    assert document["facts"]["kernel"]
+    assert document["fairness"] == []
+
+
+def test_a_store_that_cannot_be_written_is_said_before_anything_starts(suite_run, tmp_path):
+    suite_run.store_directory = tmp_path / "file"
+    suite_run.store_directory.write_text("not a directory")
+    observer = Recorder()
+    with pytest.raises(StoreError):
+        suite_run.with_observer(observer).execute()
+    assert observer.events == []
+
+
+def test_scratch_disks_of_dead_runs_are_reclaimed_and_those_of_live_ones_are_not(fake_host):
+    from bench.scratch import reclaim_scratch, scratch_directory
+
+    with scratch_directory("bench-alive") as alive:
+        dead = alive.with_name("bench-dead")
+        dead.mkdir()
+        (dead / "1.ext4").write_bytes(b"x")
+        assert any("bench-dead" in description for description in reclaim_scratch())
+        assert alive.exists()
+        assert not dead.exists()
+    assert not alive.exists()
