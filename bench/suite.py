@@ -17,10 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, UseFile
-from runtimes.base import Limits
+from runtimes.base import Limits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, dump_document, invalid, read_document
 from workloads.errors import InvalidInput, expected
 from workloads.fields import Scalar
@@ -49,7 +47,7 @@ class Arm:
     name: str
     runtime: str
     limits: Limits
-    options: BaseModel
+    options: Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +186,7 @@ def shipped_suites() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SUITES.glob("*.yaml")))
 
 
-def registered_options_model(runtime: str) -> type[BaseModel]:
+def registered_options_model(runtime: str) -> type[Options]:
     """The options model of a registered runtime."""
     from runtimes.registry import load_runtime
 
@@ -209,7 +207,7 @@ def load_suite(
     seed: int | None = None,
     arms: Sequence[str] = (),
     workloads: Sequence[str] = (),
-    options_model_for: Callable[[str], type[BaseModel]] = registered_options_model,
+    options_model_for: Callable[[str], type[Options]] = registered_options_model,
     runtime_names: Sequence[str] | None = None,
 ) -> Suite:
     """Load a suite and check it.
@@ -235,7 +233,7 @@ def load_suite(
             f"unknown suite '{reference}'; {expected(reference, shipped_suites())}, or the path of a file"
         )
     names = registered_runtimes() if runtime_names is None else runtime_names
-    suite = _Resolver(read_document(path), path.parent.absolute(), names, options_model_for).suite()
+    suite = _Resolver(read_document(path), path.parent, names, options_model_for).suite()
     return _override(suite, blocks, seed, arms, workloads)
 
 
@@ -273,7 +271,7 @@ class _Resolver:
         document: Document,
         directory: Path,
         runtime_names: Sequence[str],
-        options_model_for: Callable[[str], type[BaseModel]],
+        options_model_for: Callable[[str], type[Options]],
     ) -> None:
         self._document = document
         self._directory = directory
@@ -312,14 +310,14 @@ class _Resolver:
         cpus = common.cpus if override.cpus is None else override.cpus
         cpuset = common.cpuset if override.cpuset is None else override.cpuset
         memory = common.memory if override.memory is None else override.memory
-        if cpuset and len(cpuset) < math.ceil(cpus):
+        own = location == ("limits",) or {"cpus", "cpuset"} & override.model_fields_set
+        if own and cpuset and len(cpuset) < math.ceil(cpus):
             self._problem(location, f"{cpus:g} CPUs do not fit into a cpuset of {len(cpuset)}")
         return Limits(cpus, cpuset, memory)
 
     def _arm(self, name: str, arm: ArmFile, common: LimitsFile) -> Arm | None:
         location: Location = ("arms", name)
-        overrides = arm.limits.model_fields_set
-        limits = self._limits(common, arm.limits, (*location, "limits") if overrides else ("limits",))
+        limits = self._limits(common, arm.limits, (*location, "limits"))
         if arm.runtime not in self._runtime_names:
             message = f"unknown runtime '{arm.runtime}'; {expected(arm.runtime, self._runtime_names)}"
             self._problem((*location, "runtime"), message)

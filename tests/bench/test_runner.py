@@ -98,7 +98,14 @@ def test_every_trial_of_the_plan_is_stored_with_its_samples(suite_run):
     scores = frame[frame.metric == "score"]
     assert list(scores.value) == [42.0] * 4
     assert set(scores.unit) == {"points"}
-    for metric in ("startup_time", "startup.launch", "startup.ready", "shutdown_time", "memory_footprint", "memory.pss"):
+    for metric in (
+        "startup_time",
+        "startup.launch",
+        "startup.ready",
+        "shutdown_time",
+        "memory_footprint",
+        "memory.pss",
+    ):
         assert (frame.metric == metric).sum() == 4, metric
     for metric in ("memory_peak", "cpu_time", "image_size", "image_size.userland", "first_output_time"):
         assert (frame.metric == metric).sum() == 4, metric

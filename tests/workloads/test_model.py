@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workloads.document import InvalidValue, parse_document, validate
+from workloads.errors import InvalidInput
+from workloads.fields import Scalar
+from workloads.loader import load_catalogue, load_workload, workload_names
+from workloads.model import Workload
+
+BASE = """\
+name: mine
+description: A workload.
+packages: [tool]
+parameters:
+  depth: {default: 1, min: 1, max: 8}
+  size: {default: 4k, type: size, min: 512, max: 1M}
+  mode: {default: read, choices: [read, write]}
+  seconds: {default: 10}
+duration: seconds
+scratch: 64M
+run: [tool, "--depth={depth}", "{size}", "--mode", "{mode}", "{seconds}", "{scratch}/file"]
+parser: regex
+metrics:
+  rate: {unit: 1/s, better: higher, primary: true, pattern: "rate=([0-9.]+)"}
+"""
+
+
+def workload(text: str = BASE) -> Workload:
+    return validate(parse_document(text, "w.yaml"), Workload)
+
+
+def changed(old: str, new: str) -> str:
+    assert old in BASE
+    return BASE.replace(old, new)
+
+
+def argv(mine: Workload, params: dict[str, Scalar], cpus: float = 1) -> tuple[str, ...]:
+    run = mine.commands(mine.resolve(params), server_address="10.0.0.2", cpus=cpus).run
+    assert run is not None
+    return run
+
+
+def test_defaults_and_given_values_go_into_their_arguments() -> None:
+    mine = workload()
+    assert argv(mine, {}) == ("tool", "--depth=1", "4k", "--mode", "read", "10", "/scratch/file")
+    assert argv(mine, {"depth": 8, "size": 1048576, "mode": "write"})[1:5] == ("--depth=8", "1M", "--mode", "write")
+    assert mine.resolve({"size": "4096"})["size"] == "4k"
+
+
+@given(st.text(alphabet=st.characters(exclude_characters=",=", exclude_categories=["C", "Z"])))
+def test_a_value_stays_inside_its_argument(text: str) -> None:
+    mine = workload(changed("{default: read, choices: [read, write]}", "{default: read}"))
+    assert argv(mine, {"mode": text}) == ("tool", "--depth=1", "4k", "--mode", text, "10", "/scratch/file")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"dept": 1}, "unknown parameter of mine; expected one of depth, size, mode, seconds; did you mean 'depth'?"),
+        ({"depth": 9}, "9 is too large; the greatest is 8"),
+        ({"depth": 0}, "0 is too small"),
+        ({"depth": "1"}, "expected a whole number, got '1'"),
+        ({"depth": True}, "expected a whole number, got True"),
+        ({"depth": 1.0}, "expected a whole number, got 1.0"),
+        ({"size": "4z"}, "unknown unit 'z'"),
+        ({"size": "100"}, "100 is too small; the least is 512"),
+        ({"mode": "wriet"}, "'wriet': expected one of read, write; did you mean 'write'?"),
+        ({"mode": 1}, "expected text (quote it), got 1"),
+    ],
+)
+def test_a_value_that_a_parameter_cannot_have(params: dict[str, Scalar], said: str) -> None:
+    with pytest.raises(InvalidValue, match=re.escape(said)) as error:
+        workload().resolve(params)
+    assert error.value.location == tuple(params)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: mine", "name: My Own", "w.yaml:1:7: name: a name has"),
+        (
+            "{depth}",
+            "{dpeth}",
+            "w.yaml:11:13: run[1]: {dpeth}: expected one of cpus, depth, mode, scratch, seconds, ser",
+        ),
+        ("{scratch}/file", "x", None),
+        ("--depth={depth}", "x", "w.yaml:5:3: parameters.depth: no command has {depth} in it"),
+        ("scratch: 64M\n", "", "w.yaml:10:75: run[6]: {scratch}: expected one of"),
+        ("scratch: 64M", "scratch: 64MB", "w.yaml:10:10: scratch: unknown unit 'MB'"),
+        ("scratch: 64M", 'scratch: "{depth}"', "w.yaml:10:10: scratch: 'depth': expected one of size"),
+        (
+            "duration: seconds",
+            "duration: second",
+            "w.yaml:9:11: duration: 'second': expected one of depth, size, mode, sec",
+        ),
+        ("duration: seconds", "duration: mode", "w.yaml:9:11: duration: the duration must be a parameter in seconds"),
+        (
+            "{default: 1, min: 1, max: 8}",
+            "{default: 9, max: 8}",
+            "w.yaml:5:20: parameters.depth.default: 9 is too large",
+        ),
+        (
+            "{default: read, choices",
+            "{default: x, choices",
+            "w.yaml:7:19: parameters.mode.default: 'x': expected one of",
+        ),
+        ("mode: {default: read,", "mode: {default: read, min: 1,", "w.yaml:7:9: parameters.mode: min and max are for"),
+        ("  depth:", "  Depth:", "w.yaml:5:3: parameters.Depth: expected small letters"),
+        ("  depth:", "  server:", "w.yaml:5:3: parameters.server: 'server' is what {server} stands for already"),
+        ('[tool, "--depth={depth}"', '[3, "--depth={depth}"', "w.yaml:11:7: run[0]: an argument is text"),
+        ("run: [tool", "run: tool #", "w.yaml:11:6: run: expected a list of arguments"),
+        ("packages: [tool]", "packages: [-o]", "w.yaml:3:12: packages[0]: "),
+        ("parser: regex\n", "", "w.yaml:11:1: run: a workload that runs a command needs"),
+        (
+            "parser: regex",
+            "parser: regexp",
+            "w.yaml:12:9: parser: 'regexp': expected one of regex, json, csv; did you me",
+        ),
+        (
+            "parser: regex",
+            "parser: json",
+            "w.yaml:14:9: metrics.rate: with 'parser: json' a metric needs the key 'path'",
+        ),
+        (
+            "  rate:",
+            "  memory_peak:",
+            "w.yaml:14:3: metrics.memory_peak: the harness itself takes a metric of this name",
+        ),
+        ("primary: true, ", "", "w.yaml:13:1: metrics: one metric at least must have 'primary: true'"),
+        ("primary: true, ", "primary: yes, ", "w.yaml:14:46: metrics.rate.primary: expected"),
+        (
+            "primary: true,",
+            "primary: true, path: a,",
+            "w.yaml:14:52: metrics.rate.path: this key is not for 'parser: reg",
+        ),
+        ("([0-9.]+)", "[0-9.]+", "w.yaml:14:61: metrics.rate.pattern: the expression has no group"),
+        ("([0-9.]+)", "([0-9.]+", "w.yaml:14:61: metrics.rate.pattern: not a regular expression"),
+        (
+            "better: higher",
+            "better: more",
+            "w.yaml:14:29: metrics.rate.better: 'more': expected one of lower, higher, n",
+        ),
+        ("better: higher", "better: higher, factor: 0", "w.yaml:14:45: metrics.rate.factor: expected more than 0"),
+    ],
+)
+def test_a_wrong_workload_file(old: str, new: str, said: str | None) -> None:
+    text = changed(old, new)
+    if said is None:
+        workload(text)
+        return
+    with pytest.raises(InvalidInput) as error:
+        workload(text)
+    assert str(error.value).startswith(said)
+
+
+def test_a_bad_json_path_is_found_when_the_workload_is_read() -> None:
+    text = BASE.replace("parser: regex", "parser: json").replace('pattern: "rate=([0-9.]+)"', 'path: "$.[["')
+    with pytest.raises(InvalidInput, match=r"w.yaml:14:\d+: metrics.rate.path: .* is no JSON path"):
+        workload(text)
+
+
+def test_a_shell_gets_values_as_variables_and_no_text_is_put_into_it() -> None:
+    text = "name: s\ndescription: d\nparameters: {mode: {default: a}}\nrun: {shell: 'echo ${mode} {mode}'}\n" + (
+        "parser: regex\nmetrics: {x: {unit: s, better: lower, primary: true, pattern: '(.)'}}\n"
+    )
+    run = argv(workload(text), {"mode": "$(reboot); 'x"}, cpus=1.5)
+    assert run[0] == "/usr/bin/env"
+    assert "mode=$(reboot); 'x" in run
+    assert "cpus=2" in run
+    assert run[-3:] == ("/bin/sh", "-ec", "echo ${mode} {mode}")
+
+
+def test_a_null_workload_has_no_commands_and_nothing_that_needs_one() -> None:
+    null = workload("name: null\ndescription: d")
+    commands = null.commands({}, server_address=None, cpus=1)
+    assert (commands.prepare, commands.server, commands.run) == ((), None, None)
+    with pytest.raises(InvalidInput, match=r"w\.yaml:3:1: parser: this key needs a command to 'run'"):
+        workload("name: null\ndescription: d\nparser: csv")
+
+
+def test_the_client_finds_the_server() -> None:
+    outside = load_workload("iperf3")
+    params = outside.resolve({})
+    commands = outside.commands(params, server_address="10.1.2.3", cpus=1)
+    assert commands.run is not None
+    assert "10.1.2.3" in commands.run
+    with pytest.raises(ValueError, match="iperf3 has its client outside the instance"):
+        outside.commands(params, server_address=None, cpus=1)
+    inside = outside.model_copy(update={"client": "instance"})
+    inner = inside.commands(params, server_address="10.1.2.3", cpus=1).run
+    assert inner is not None
+    assert "127.0.0.1" in inner
+
+
+def test_the_time_allowed_grows_with_the_time_measured() -> None:
+    mine = workload()
+    assert mine.commands(mine.resolve({"seconds": 3600}), server_address=None, cpus=1).timeout == 600 + 3600
+    assert mine.measured_seconds(mine.resolve({})) == 10
+    assert load_workload("redis").measured_seconds(load_workload("redis").resolve({})) is None
+
+
+def test_the_scratch_disk_holds_what_the_workload_asks_for() -> None:
+    fio = load_workload("fio")
+    for size in ("1M", "64M", "1G", "20G"):
+        params = fio.resolve({"size": size})
+        wanted = {"1M": 2**20, "64M": 2**26, "1G": 2**30, "20G": 20 * 2**30}[size]
+        disk = fio.scratch_bytes(params)
+        assert disk is not None
+        assert wanted * 1.06 < disk < wanted * 1.07 + 40 * 2**20
+        assert disk % 2**20 == 0
+    assert load_workload("null").scratch_bytes({}) is None
+    assert workload().scratch_bytes(workload().resolve({})) == 100 * 2**20
+
+
+def test_the_catalogue() -> None:
+    catalogue = load_catalogue()
+    assert tuple(catalogue) == workload_names()
+    assert {"null", "sysbench-cpu", "sysbench-memory", "fio", "iperf3", "redis"} <= set(catalogue)
+    for name, each in catalogue.items():
+        assert each.name == name
+        assert each.description.endswith(".")
+        if name != "null":
+            assert each.packages
+            assert sum(metric.primary for metric in each.metrics.values()) == 1
+
+
+def test_workloads_are_found_by_name_and_by_path(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(BASE)
+    assert load_workload("mine.yaml", tmp_path).name == "mine"
+    assert load_workload(str(tmp_path / "mine.yaml")).name == "mine"
+    with pytest.raises(InvalidInput, match=r"unknown workload 'sysbench-cpuu'; .*did you mean 'sysbench-cpu'"):
+        load_workload("sysbench-cpuu")
+    with pytest.raises(InvalidInput, match="cannot be read: No such file"):
+        load_workload("other.yaml", tmp_path)

@@ -1,0 +1,73 @@
+"""Commands as workload files have them, and as they are run: argument lists, never glued into a string for a shell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import PlainSerializer, PlainValidator
+
+from workloads.document import InvalidValue
+
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+"""What stands for a value in an argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """A command as a workload file has it: arguments with placeholders, or text for a shell, which has none."""
+
+    arguments: tuple[str, ...] = ()
+    shell: str | None = None
+
+    def placeholders(self) -> list[tuple[int, str]]:
+        """Index of the argument and name, for every placeholder."""
+        return [(index, name) for index, text in enumerate(self.arguments) for name in PLACEHOLDER.findall(text)]
+
+    def render(self, values: Mapping[str, str]) -> tuple[str, ...]:
+        """The argument vector.
+
+        Each argument stays one argument, whatever is put into it. A shell gets ``values`` as environment variables.
+        """
+        if self.shell is not None:
+            settings = (f"{name}={value}" for name, value in values.items())
+            return ("/usr/bin/env", *settings, "/bin/sh", "-ec", self.shell)
+        return tuple(PLACEHOLDER.sub(lambda found: values[found[1]], text) for text in self.arguments)
+
+
+def _command_line(value: object) -> CommandLine:
+    if isinstance(value, dict) and list(value) == ["shell"] and isinstance(value["shell"], str):
+        return CommandLine(shell=value["shell"])
+    if not isinstance(value, list) or not value:
+        raise ValueError("expected a list of arguments, or a mapping with the one key 'shell'")
+    for index, argument in enumerate(value):
+        if not isinstance(argument, str) or "\0" in argument:
+            raise InvalidValue("an argument is text; put it in quotes", index)
+    return CommandLine(tuple(value))
+
+
+def _as_in_a_file(command: CommandLine) -> list[str] | dict[str, str]:
+    return list(command.arguments) if command.shell is None else {"shell": command.shell}
+
+
+Command = Annotated[CommandLine, PlainValidator(_command_line), PlainSerializer(_as_in_a_file)]
+"""A field that is a command: a list of arguments, or a mapping with the one key ``shell``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What one trial runs, ready to be executed.
+
+    Attributes:
+        prepare: commands before everything else, in the instance, one after the other.
+        server: to be started in the instance and to be stopped in the end, or None.
+        run: the measured command, in the instance or the peer, or None where starting the instance is all there is.
+        timeout: seconds that ``run`` and each of ``prepare`` may take.
+    """
+
+    prepare: tuple[tuple[str, ...], ...]
+    server: tuple[str, ...] | None
+    run: tuple[str, ...] | None
+    timeout: float

@@ -1,0 +1,134 @@
+"""Parameters of workloads, and the kinds of field that workload and suite files share."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
+
+from workloads.document import InvalidValue
+from workloads.errors import expected
+from workloads.units import format_size, parse_size
+
+Scalar = str | int | float | bool
+"""What one parameter can be."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+"""Names of suites, arms and workloads: they become parts of file names."""
+
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def check_name(name: object) -> str:
+    """``name`` if it can be the name of a suite, an arm or a workload; ValueError otherwise."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            "a name has at most 32 small letters, digits, '.', '_' and '-', and starts with a letter or digit"
+        )
+    return name
+
+
+def check_scalar(value: object) -> Scalar:
+    """``value`` if one parameter can be that; ValueError otherwise.
+
+    Text goes into argument lists, and into the ``k=v,k=v`` of exported data, so neither may be broken by it.
+    """
+    if isinstance(value, str):
+        if not value.isprintable() or set(value) & set(",="):
+            raise ValueError(f"{value!r}: a parameter's text has no ',', no '=' and no control characters")
+        return value
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ValueError("expected text, a number, or true or false")
+
+
+def _identifier(name: str) -> str:
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError("expected small letters, digits and '_', with a letter first")
+    return name
+
+
+def _regex(text: object) -> str:
+    if not isinstance(text, str):
+        raise ValueError("expected a regular expression in quotes")  # noqa: TRY004 - pydantic wants a ValueError
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
+def _bound(value: object) -> float:
+    if isinstance(value, str):
+        return float(parse_size(value))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError("expected a number or a size such as 4k")
+
+
+Name = Annotated[str, BeforeValidator(check_name)]
+Identifier = Annotated[str, AfterValidator(_identifier)]
+Regex = Annotated[str, PlainValidator(_regex)]
+ScalarField = Annotated[Scalar, PlainValidator(check_scalar)]
+_Bound = Annotated[float, PlainValidator(_bound)]
+
+
+class Part(BaseModel):
+    """Base of everything in a workload file: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Parameter(Part):
+    """One parameter.
+
+    Attributes:
+        default: its value where a suite gives none; its type is the parameter's type.
+        description: what it means, with its unit.
+        type: ``size`` where the tool takes text such as ``4k``: checked, and handed over in its shortest form.
+        min: the least value, for numbers and sizes.
+        max: the greatest.
+        choices: all the values there are.
+    """
+
+    default: ScalarField
+    description: str = ""
+    type: Literal["size"] | None = None
+    min: _Bound | None = None
+    max: _Bound | None = None
+    choices: tuple[ScalarField, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Parameter:
+        if isinstance(self.default, str | bool) and self.type is None and (self.min, self.max) != (None, None):
+            raise ValueError("min and max are for numbers and for 'type: size'")
+        try:
+            self.check(self.default)
+        except ValueError as error:
+            raise InvalidValue(str(error), "default") from None
+        return self
+
+    def check(self, value: Scalar) -> Scalar:
+        """``value`` as the tool gets it; ValueError, saying what was expected, if it cannot be that."""
+        if self.type == "size":
+            size = parse_size(value)
+            self._check_range(size, value)
+            return format_size(size)
+        kind = type(self.default)
+        alike = type(value) is kind or (kind is float and type(value) is int)
+        if not alike:
+            names = {str: "text (quote it)", int: "a whole number", float: "a number", bool: "true or false"}
+            raise ValueError(f"expected {names[kind]}, got {value!r}")
+        if self.choices and value not in self.choices:
+            raise ValueError(f"'{value}': {expected(str(value), map(str, self.choices))}")
+        if isinstance(value, int | float):
+            self._check_range(value, value)
+        return value
+
+    def _check_range(self, number: float, shown: Scalar) -> None:
+        if self.min is not None and number < self.min:
+            raise ValueError(f"{shown} is too small; the least is {self.min:g}")
+        if self.max is not None and number > self.max:
+            raise ValueError(f"{shown} is too large; the greatest is {self.max:g}")

@@ -1,0 +1,262 @@
+"""What a workload is: one file of the catalogue, checked."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, PlainValidator, StrictBool, model_validator
+
+from workloads.commands import PLACEHOLDER, Command, CommandLine, Commands
+from workloads.document import InvalidValue
+from workloads.errors import expected
+from workloads.fields import Identifier, Name, Parameter, Part, Regex, Scalar
+from workloads.units import Duration, parse_size
+
+SCRATCH_PATH = "/scratch"
+"""Where an instance sees its scratch disk."""
+
+SPARE_BYTES = 32 * 2**20
+"""What a scratch disk has beyond what the workload asked for: the journal and inode tables of a small ext4."""
+
+_HARNESS_METRICS = re.compile(r"startup_time|shutdown_time|memory_\w+|cpu_time|image_size")
+_RESERVED = ("server", "scratch", "cpus")
+
+
+def _scratch(value: object) -> int | str:
+    if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
+        return value
+    return parse_size(value)
+
+
+class Metric(Part):
+    """One figure in a workload's output, and how to find it there.
+
+    Attributes:
+        unit: what it is in, after ``factor``.
+        better: whether less or more of it is better.
+        primary: the figure that the workload is run for.
+        optional: its absence is no failure.
+        factor: what the figure in the output is multiplied by.
+        select: which of several matches counts; without it there must be exactly one.
+        pattern: for ``parser: regex``, an expression whose group ``value``, or first group, is the figure.
+        path: for ``parser: json``, a JSON path.
+        column: for ``parser: csv``, the column's heading.
+        row: for ``parser: csv``, headings and the text that the row has there; without it any row.
+    """
+
+    unit: Annotated[str, Field(min_length=1)]
+    better: Literal["lower", "higher", "neutral"]
+    primary: StrictBool = False
+    optional: StrictBool = False
+    factor: Annotated[float, Field(gt=0)] = 1.0
+    select: Literal["first", "last"] | None = None
+    pattern: Regex | None = None
+    path: str | None = None
+    column: str | None = None
+    row: dict[str, str] | None = None
+
+    KEYS: ClassVar[Mapping[str, str]] = {"regex": "pattern", "json": "path", "csv": "column"}
+    """The key that finds the figure, by parser."""
+
+    def check_for(self, parser: str) -> None:
+        """Check that the figure can be found by ``parser``; InvalidValue otherwise."""
+        needed = self.KEYS[parser]
+        if getattr(self, needed) is None:
+            raise InvalidValue(f"with 'parser: {parser}' a metric needs the key '{needed}'")
+        for key in (*self.KEYS.values(), "row"):
+            if key != needed and getattr(self, key) is not None and not (key == "row" and parser == "csv"):
+                raise InvalidValue(f"this key is not for 'parser: {parser}'", key, at_key=True)
+        if self.pattern is not None and not re.compile(self.pattern).groups:
+            raise InvalidValue("the expression has no group, so it finds no figure", "pattern")
+        if self.path is not None:
+            from workloads.parsers import compile_path
+
+            try:
+                compile_path(self.path)
+            except ValueError as error:
+                raise InvalidValue(str(error), "path") from None
+
+
+class Ready(Part):
+    """When a server is ready: as soon as its output matches the regular expression ``log``."""
+
+    log: Regex
+
+
+class Server(Part):
+    """The part of a workload that serves: always in the instance.
+
+    Attributes:
+        command: what to start.
+        ready: when it is ready.
+        timeout: seconds until then at the most.
+    """
+
+    command: Command
+    ready: Ready
+    timeout: Duration = 60.0
+
+
+class Workload(Part):
+    """One workload.
+
+    Attributes:
+        name: its name in suites.
+        description: what it measures, in a sentence.
+        source: where the tool comes from.
+        tags: for finding it.
+        packages: Debian packages that the image needs for it.
+        parameters: by name.
+        scratch: bytes that its files need on the scratch disk, a parameter in braces that says so, or None for no disk.
+        server: what serves, if anything.
+        client: where ``run`` is executed.
+        prepare: commands before the measured one.
+        run: the measured command; arguments may have ``{parameter}``, ``{server}`` (address), ``{scratch}`` (path) and
+            ``{cpus}`` (whole CPUs that the limits give) in them.
+        timeout: seconds that a command may take, beyond what ``duration`` says.
+        duration: the parameter that says how many seconds are measured, where the workload is limited by time.
+        parser: how figures are found in what ``run`` writes to its standard output.
+        metrics: the figures, by name.
+    """
+
+    name: Name
+    description: str
+    source: str = ""
+    tags: tuple[str, ...] = ()
+    packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
+    parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
+    scratch: Annotated[int | str, PlainValidator(_scratch)] | None = None
+    server: Server | None = None
+    client: Literal["instance", "peer"] = "instance"
+    prepare: tuple[Command, ...] = ()
+    run: Command | None = None
+    timeout: Duration = 600.0
+    duration: str | None = None
+    parser: Literal["regex", "json", "csv"] | None = None
+    metrics: dict[Identifier, Metric] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Workload:
+        self._check_parameters()
+        self._check_commands()
+        self._check_metrics()
+        return self
+
+    def _check_parameters(self) -> None:
+        for name in self.parameters:
+            if name in _RESERVED:
+                raise InvalidValue(f"'{name}' is what {{{name}}} stands for already", "parameters", name, at_key=True)
+        if self.duration is not None:
+            parameter = self.parameters.get(self.duration)
+            if parameter is None:
+                raise InvalidValue(f"'{self.duration}': {expected(self.duration, self.parameters)}", "duration")
+            if type(parameter.default) not in (int, float):
+                raise InvalidValue("the duration must be a parameter in seconds, a number", "duration")
+        if isinstance(self.scratch, str):
+            name = self.scratch[1:-1]
+            sizes = [each for each, parameter in self.parameters.items() if parameter.type == "size"]
+            if name not in sizes:
+                raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", "scratch")
+
+    def _command_lines(self) -> Iterator[tuple[tuple[str | int, ...], CommandLine]]:
+        """Every command, with its place in the file."""
+        for index, command in enumerate(self.prepare):
+            yield ("prepare", index), command
+        if self.server is not None:
+            yield ("server", "command"), self.server.command
+        if self.run is not None:
+            yield ("run",), self.run
+
+    def _check_commands(self) -> None:
+        known = {*self.parameters, "server", "cpus"} | ({"scratch"} if self.scratch is not None else set())
+        used = set()
+        for place, command in self._command_lines():
+            for index, name in command.placeholders():
+                if name not in known:
+                    raise InvalidValue(f"{{{name}}}: {expected(name, sorted(known))}", *place, index)
+                used.add(name)
+        if any(command.shell is not None for _, command in self._command_lines()):
+            return  # a shell gets them as variables, and may use them in ways that nobody can see from here
+        for name in self.parameters:
+            if name not in used:
+                raise InvalidValue(f"no command has {{{name}}} in it", "parameters", name, at_key=True)
+
+    def _check_metrics(self) -> None:
+        if self.run is None:
+            for key in ("metrics", "parser", "server", "prepare", "duration"):
+                if getattr(self, key):
+                    raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
+            return
+        if self.parser is None or not self.metrics:
+            raise InvalidValue("a workload that runs a command needs a 'parser' and 'metrics'", "run", at_key=True)
+        for name, metric in self.metrics.items():
+            if _HARNESS_METRICS.fullmatch(name):
+                raise InvalidValue("the harness itself takes a metric of this name", "metrics", name, at_key=True)
+            try:
+                metric.check_for(self.parser)
+            except InvalidValue as error:
+                raise InvalidValue(str(error), "metrics", name, *error.location, at_key=error.at_key) from None
+        if not any(metric.primary for metric in self.metrics.values()):
+            raise InvalidValue("one metric at least must have 'primary: true'", "metrics", at_key=True)
+
+    def resolve(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Every parameter with its value: ``params``, and the defaults for the others, in the order of the file.
+
+        Raises:
+            InvalidValue: a parameter is unknown or cannot have its value; located by its name.
+        """
+        for name in params:
+            if name not in self.parameters:
+                raise InvalidValue(
+                    f"unknown parameter of {self.name}; {expected(name, self.parameters)}", name, at_key=True
+                )
+        resolved = {}
+        for name, parameter in self.parameters.items():
+            try:
+                resolved[name] = parameter.check(params.get(name, parameter.default))
+            except ValueError as error:
+                raise InvalidValue(str(error), name) from None
+        return resolved
+
+    def commands(self, params: Mapping[str, Scalar], *, server_address: str | None, cpus: float) -> Commands:
+        """What a trial with ``params`` (resolved) runs.
+
+        Args:
+            params: a value for every parameter.
+            server_address: the instance's address; a client in the instance itself uses the loopback instead.
+            cpus: the instance's CPU limit.
+
+        Raises:
+            ValueError: the workload needs the instance's address and there is none.
+        """
+        address = "127.0.0.1" if self.client == "instance" else server_address
+        if address is None:
+            raise ValueError(f"{self.name} has its client outside the instance, and this instance has no network")
+        values = {name: _text(value) for name, value in params.items()}
+        values |= {"server": address, "scratch": SCRATCH_PATH, "cpus": str(max(1, math.ceil(cpus)))}
+        return Commands(
+            prepare=tuple(command.render(values) for command in self.prepare),
+            server=self.server.command.render(values) if self.server else None,
+            run=self.run.render(values) if self.run else None,
+            timeout=self.timeout + (self.measured_seconds(params) or 0.0),
+        )
+
+    def scratch_bytes(self, params: Mapping[str, Scalar]) -> int | None:
+        """Size of the scratch disk that a trial with ``params`` (resolved) needs, or None if it needs none."""
+        if self.scratch is None:
+            return None
+        wanted = parse_size(params[self.scratch[1:-1]]) if isinstance(self.scratch, str) else self.scratch
+        # ext4's tables grow with the disk: one inode of 256 bytes for 4 KiB at the most (mke2fs.conf(5), `small`).
+        whole = wanted + wanted // 16 + SPARE_BYTES
+        return -(-whole // 2**20) * 2**20
+
+    def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
+        """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""
+        return float(params[self.duration]) if self.duration is not None else None
+
+
+def _text(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
