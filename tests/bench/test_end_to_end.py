@@ -91,24 +91,7 @@ def test_the_quick_suite_says_what_it_found_and_where_the_report_is(quick_run):
 def test_export_has_every_metric_in_every_arm(quick_run):
     store, _ = quick_run
     rows = list(csv.DictReader(io.StringIO(bench("export", "latest", "--format", "csv", store=store).stdout)))
-    assert list(rows[0]) == (
-        [
-            "run",
-            "suite",
-            "workload",
-            "params",
-            "arm",
-            "runtime",
-            "accel",
-            "block",
-            "trial",
-            "iteration",
-            "metric",
-            "value",
-            "unit",
-            "better",
-        ]
-    )
+    assert list(rows[0]) == COLUMNS.split()
     throughputs = {
         "events_per_second",
         "mib_per_second",
@@ -151,21 +134,7 @@ def test_show_compare_list_and_export_read_the_run(quick_run, tmp_path):
     store, _ = quick_run
     run = json.loads(bench("list", "--format", "json", store=store).stdout)[0]["run"]
     compared = json.loads(bench("compare", run[:-1], "--format", "json", store=store).stdout)
-    keys = [
-        "workload",
-        "params",
-        "metric",
-        "unit",
-        "better",
-        "arm",
-        "baseline",
-        "n",
-        "ratio",
-        "ci_low",
-        "ci_high",
-        "p_value",
-        "verdict",
-    ]
+    keys = COMPARED.split()
     assert all(set(keys) <= set(row) for row in compared)
     assert {row["arm"] for row in compared} == {"container", "vm"}
     assert json.loads(bench("show", "latest", "--format", "json", store=store).stdout)
