@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark
 
 BENCH = Path(sys.executable).with_name("bench")
 ARMS = ("native", "container", "vm")
+COLUMNS = "run suite workload params arm runtime accel block trial iteration metric value unit better"
+COMPARED = "workload params metric unit better arm baseline n ratio ci_low ci_high p_value verdict"
 NOTHING = {key: [] for key in leftovers()}
 
 SUITE = """
