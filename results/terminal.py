@@ -17,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from results.charts.cases import choose_reference, natural
 from results.charts.quantities import MISSING, interval, is_bytes, quantity, ratio
 from results.compare import Comparison, compare
 from results.compare import to_json as comparisons_json
@@ -33,6 +34,8 @@ Cells = tuple[str | Text, ...]
 VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": "yellow"}
 STATUS_STYLES = {"running": "cyan", "complete": "green", "partial": "yellow", "failed": "red"}
 EMULATED = "tcg"
+OF_INSTANCE = frozenset({"startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size"})
+"""Metrics that instances have before any workload has touched them, or that differ little with it."""
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
@@ -108,21 +111,33 @@ def _banner(rows: Sequence[Comparison] | Sequence[Summary]) -> list[RenderableTy
 
 
 def _shown(rows: Sequence[Row]) -> list[Row]:
-    """The rows to show, by workload case in the order given, primary metrics first.
+    """The rows to show, by workload case, that of the instances themselves first; in a case primary metrics first.
 
-    Parts of a metric (``startup.exec``, ``memory.file``) are left out: with them a run is hundreds of lines.
+    Left out are parts of a metric (``startup.exec``, ``memory.file``), with which a run is hundreds of lines, and in
+    all cases but one what instances have before any workload has touched them.
     """
-    kept = [row for row in rows if row.primary or "." not in row.metric]
-    cases = {case: place for place, case in enumerate(dict.fromkeys(_case_of(row) for row in kept))}
-    return sorted(kept, key=lambda row: (cases[_case_of(row)], not row.primary))
+    arms: dict[tuple[str, str], set[str]] = {case: set() for case in sorted(map(_case_of, rows), key=natural)}
+    for row in rows:
+        arms[_case_of(row)].add(row.arm)
+    reference = choose_reference({case: len(names) for case, names in arms.items()})
+    places = {case: place for place, case in enumerate(arms)} | ({reference: -1} if reference else {})
+
+    def is_shown(row: Row) -> bool:
+        of_instance = row.metric in OF_INSTANCE
+        return (row.primary or "." not in row.metric) and (_case_of(row) == reference or not of_instance)
+
+    return sorted(filter(is_shown, rows), key=lambda row: (places[_case_of(row)], not row.primary))
 
 
 def _left_out(rows: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]:
-    wholes = dict.fromkeys(row.metric.split(".")[0] for row in rows if not row.primary and "." in row.metric)
     if len(rows) == len(shown):
         return []
-    parts = ", ".join(f"{whole}.*" for whole in wholes)
-    return [Text(f"Not shown: {len(rows) - len(shown)} rows of parts ({parts}); --format json has them.", "dim")]
+    kept = set(map(id, shown))
+    parts = [row.metric for row in rows if id(row) not in kept and "." in row.metric]
+    named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" for metric in parts))
+    if len(parts) < len(rows) - len(shown):
+        named.append("startup and footprint of further workloads")
+    return [Text(f"Not shown: {len(rows) - len(shown)} rows ({', '.join(named)}); --format json has them.", "dim")]
 
 
 def _tables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,15 +61,19 @@ def natural(case: WorkloadCase) -> tuple[list[str | int], ...]:
 
 
 def reference_case(frame: pd.DataFrame) -> WorkloadCase | None:
-    """The case whose trials stand for an arm's startup and idle footprint, which no workload has touched yet.
+    """The case whose trials stand for an arm's startup and idle footprint, which no workload has touched yet."""
+    arms = frame.groupby(["workload", "params"], observed=True)["arm"].nunique()
+    return choose_reference({case: int(arms.loc[case]) for case in cases(frame)})
 
-    The one that most arms completed; among those ``null``, which is made for it, else the first.
+
+def choose_reference(arms: Mapping[WorkloadCase, int]) -> WorkloadCase | None:
+    """The case that most arms completed; among those ``null``, which is made for it, else the first.
+
+    Args:
+        arms: how many arms completed each case, the cases in order.
     """
-    found = cases(frame)
-    if not found:
-        return None
-    arms = frame.groupby(["workload", "params"])["arm"].nunique()
-    return max(found, key=lambda case: (int(arms.loc[case]), case[0] == "null", -found.index(case)))
+    order = list(arms)
+    return max(order, key=lambda case: (arms[case], case[0] == "null", -order.index(case)), default=None)
 
 
 def of_case(frame: pd.DataFrame, case: WorkloadCase | None) -> pd.DataFrame:
