@@ -35,7 +35,7 @@ COLUMNS = (
 
 
 def read_frame(connection: sqlite3.Connection, run: RunRecord) -> pd.DataFrame:
-    """The samples of the trials that succeeded, by trial, metric and iteration; ``COLUMNS`` and ``primary``.
+    """The samples of the trials that succeeded, by trial, as recorded; ``COLUMNS`` and ``primary``.
 
     The categories of ``arm`` are the run's arms in the order of the suite, also those without a sample.
     """
@@ -47,7 +47,7 @@ def read_frame(connection: sqlite3.Connection, run: RunRecord) -> pd.DataFrame:
     samples = np.fromiter(
         connection.execute(
             "SELECT trial.trial, metric, iteration, value FROM trial JOIN sample ON sample.trial = trial.id"
-            " WHERE run = ? AND status = 'ok' ORDER BY trial.trial, metric, iteration",
+            " WHERE run = ? AND status = 'ok' ORDER BY trial.trial, sample.position",
             (run.id,),
         ),
         dtype=[("trial", np.int32), ("metric", np.int32), ("iteration", np.int32), ("value", np.float64)],

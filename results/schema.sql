@@ -44,8 +44,10 @@ CREATE TABLE IF NOT EXISTS metric (
 
 CREATE TABLE IF NOT EXISTS sample (
     trial INTEGER NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,      -- in the trial, in the order of recording
     metric INTEGER NOT NULL REFERENCES metric (id),
     iteration INTEGER NOT NULL,
     value REAL NOT NULL,
-    PRIMARY KEY (trial, metric, iteration)
+    PRIMARY KEY (trial, position),
+    UNIQUE (trial, metric, iteration)
 ) STRICT, WITHOUT ROWID;

@@ -115,8 +115,11 @@ class Store:
             with transaction(self._connection, self._path):
                 trial = self._insert("trial", _trial_row(record))
                 self._connection.executemany(
-                    "INSERT INTO sample VALUES (?, ?, ?, ?)",
-                    [(trial, self._metric(sample), sample.iteration, sample.value) for sample in samples],
+                    "INSERT INTO sample VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (trial, position, self._metric(sample), sample.iteration, sample.value)
+                        for position, sample in enumerate(samples)
+                    ],
                 )
         except sqlite3.IntegrityError as error:
             raise ValueError(f"trial {record.trial} of run {record.run} contradicts the store: {error}") from error

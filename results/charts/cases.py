@@ -41,11 +41,12 @@ def arm_medians(frame: pd.DataFrame, metric: str) -> dict[str, float]:
 def part_medians(frame: pd.DataFrame, whole: str) -> dict[str, dict[str, float]]:
     """Medians over trials of every ``<whole>.<part>``: by arm, then by part in the order of recording."""
     prefix = f"{whole}."
-    metrics = [metric for metric in frame["metric"].unique() if str(metric).startswith(prefix)]
     parts: dict[str, dict[str, float]] = {}
-    for metric in metrics:
-        for arm, value in arm_medians(frame, metric).items():
-            parts.setdefault(arm, {})[metric.removeprefix(prefix)] = value
+    for arm, of_arm in frame.groupby("arm", sort=False, observed=True):
+        metrics = [str(metric) for metric in of_arm["metric"].unique() if str(metric).startswith(prefix)]
+        if metrics:
+            medians = {metric.removeprefix(prefix): arm_medians(of_arm, metric)[str(arm)] for metric in metrics}
+            parts[str(arm)] = medians
     return parts
 
 

@@ -53,16 +53,8 @@ def startup_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = 
 
 
 def startup_phases(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Median seconds of each startup phase, by arm, in the order of time.
-
-    That is the order of recording, but for the phase that ends with READY: arms share its name, so that an arm's first
-    sample of it may have been seen before the others, and by the definition of startup it is the last.
-    """
-    ordered = {}
-    for arm, phases in part_medians(frame, "startup").items():
-        last = {name: phases.pop(name) for name in ("ready",) if name in phases}
-        ordered[arm] = phases | last
-    return ordered
+    """Median seconds of each startup phase, by arm, in the order of time, which is that of recording."""
+    return part_medians(frame, "startup")
 
 
 def startup_phases_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:

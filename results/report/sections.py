@@ -133,7 +133,7 @@ def comparisons(data: RunData) -> Section:
     whole = [comparison for comparison in data.comparisons if not is_part(comparison.metric)]
     parts = [comparison for comparison in data.comparisons if is_part(comparison.metric)]
     tables = (
-        _comparisons(data, whole, "Every metric"),
+        _comparisons(data, whole, "Every metric", folded=True),
         _comparisons(data, parts, "Startup phases, parts of memory and of the image", folded=True),
     )
     text = f"Ratios as measured: arm divided by {data.run.baseline}, so whether above 1× is good depends on the metric."

@@ -41,14 +41,14 @@ def test_failed_trials_and_other_runs_are_left_out(run: RunBuilder) -> None:
     assert run.frame["trial"].tolist() == [1, 3]
 
 
-def test_rows_come_by_trial_then_metric_as_first_recorded_then_iteration(run: RunBuilder) -> None:
+def test_rows_come_by_trial_as_recorded(run: RunBuilder) -> None:
     run.trial(0, "vm", startup=1.0, iops=[5.0, 4.0]).trial(0, "native", iops=6.0, startup=2.0)
     assert run.frame[["trial", "metric", "iteration"]].to_records(index=False).tolist() == [
         (1, "startup", 0),
         (1, "iops", 0),
         (1, "iops", 1),
-        (2, "startup", 0),
         (2, "iops", 0),
+        (2, "startup", 0),
     ]
 
 

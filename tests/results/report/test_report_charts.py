@@ -6,12 +6,13 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_hex
+from stored_runs import RunBuilder, run_record
 
 from results.charts.cases import case_labels, cases, natural, reference_case, split_params
 from results.charts.catalogue import CHARTS
 from results.charts.levels import memory_peak_chart
 from results.charts.memory import image_chart, memory_chart
-from results.charts.startup import startup_chart, startup_phases_chart
+from results.charts.startup import startup_chart, startup_phases, startup_phases_chart
 from results.charts.style import INK, NARROW, WIDE, arm_styles, inline_svg, render, shown
 from results.charts.throughput import advantage, throughput_chart
 from results.compare import Comparison
@@ -252,3 +253,12 @@ class TestCases:
         assert reference_case(data.frame) == ("null", "")
         kept = data.frame[~((data.frame["workload"] == "null") & (data.frame["arm"] == "vm"))]
         assert reference_case(kept)[0] == "fio"
+
+
+def test_phases_stand_in_each_arms_own_order_of_time(store):
+    run = RunBuilder(store, run_record(arms=("native", "container")))
+    run.trial(1, "native", **{"startup.clone": 1.0, "startup.exec": 1.0, "startup.ready": 1.0})
+    run.trial(1, "container", **{"startup.network": 2.0, "startup.clone": 2.0, "startup.ready": 2.0})
+    phases = startup_phases(store.frame(run.record.id))
+    assert list(phases["native"]) == ["clone", "exec", "ready"]
+    assert list(phases["container"]) == ["network", "clone", "ready"]
