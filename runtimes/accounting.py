@@ -1,0 +1,81 @@
+"""What an instance costs the host: memory three ways, CPU time, peaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtimes.base import MemoryReading, Usage
+from runtimes.cgroup import Cgroup
+
+_MEMINFO_NAMES = {
+    "MemTotal": "total",
+    "MemFree": "free",
+    "MemAvailable": "available",
+    "Buffers": "buffers",
+    "Cached": "cached",
+    "SwapCached": "swap_cached",
+    "Active": "active",
+    "Inactive": "inactive",
+    "AnonPages": "anon",
+    "Mapped": "mapped",
+    "Shmem": "shmem",
+    "Slab": "slab",
+    "SReclaimable": "slab_reclaimable",
+    "SUnreclaim": "slab_unreclaimable",
+    "KernelStack": "kernel_stack",
+    "PageTables": "page_tables",
+    "Percpu": "percpu",
+}
+
+
+def parse_meminfo(text: bytes) -> dict[str, int]:
+    """The figures of a ``/proc/meminfo`` (proc_meminfo(5)), in bytes.
+
+    Returns:
+        ``total``, ``free``, ``available``, ``buffers``, ``cached``, ``anon``, ``shmem``, ``slab`` and others; a line
+        that the kernel does not have, or that is no figure, is missing.
+    """
+    figures: dict[str, int] = {}
+    for line in text.decode("ascii", "replace").splitlines():
+        name, _, rest = line.partition(":")
+        value = rest.split()
+        if name in _MEMINFO_NAMES and len(value) == 2 and value[1] == "kB" and value[0].isdecimal():
+            figures[_MEMINFO_NAMES[name]] = int(value[0]) * 1024
+    return figures
+
+
+def host_available() -> int:
+    """The host's MemAvailable now, bytes."""
+    return parse_meminfo(Path("/proc/meminfo").read_bytes())["available"]
+
+
+def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:
+    """Read what the host gives for the processes in ``cgroup`` now.
+
+    Args:
+        cgroup: of one instance.
+        guest_meminfo: the text of ``/proc/meminfo`` as the instance's own kernel has it, or None where it has none.
+    """
+    return MemoryReading(
+        charged=cgroup.current(),
+        parts=cgroup.split(),
+        pss=sum(_proportional_set_size(pid) for pid in cgroup.pids()),
+        guest={} if guest_meminfo is None else parse_meminfo(guest_meminfo),
+    )
+
+
+def read_usage(cgroup: Cgroup) -> Usage:
+    """Read what the processes in ``cgroup``, also those that have ended, have cost up to now."""
+    return Usage(cpu_time=cgroup.cpu_seconds(), memory_peak=cgroup.peak(), oom_kills=cgroup.oom_kills())
+
+
+def _proportional_set_size(pid: int) -> int:
+    """Bytes of one process (``Pss`` of proc_pid_smaps(5)); 0 for one that has ended meanwhile."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    for line in text.splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0

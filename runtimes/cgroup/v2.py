@@ -1,0 +1,261 @@
+"""Cgroups of version 2: one hierarchy, controllers switched on level by level (kernel documentation,
+admin-guide/cgroup-v2).
+
+A cgroup that hands controllers to those below it may hold no processes itself, the root excepted ("no internal
+processes"). So a run's cgroup goes beneath the nearest cgroup, from our own upwards, that can hand out what we need:
+our own one if it is delegated to us and nobody but us is in it (we move into a leaf of it for the time of the run),
+else one above it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from runtimes.base import HostError, Limits
+from runtimes.cgroup.base import (
+    QUOTA_PERIOD,
+    Cgroup,
+    RunCgroups,
+    format_cpus,
+    make_directory,
+    parse_cpus,
+    parse_flat,
+    pids_below,
+    quota,
+    remove_directory,
+    write,
+)
+from runtimes.cgroup.hierarchy import Hierarchies
+
+_CONTROLLERS = ("cpu", "cpuset", "memory")
+
+_PARTS = {
+    "anon": "anon",
+    "file": "file",
+    "shmem": "shmem",
+    "file_mapped": "file_mapped",
+    "kernel": "kernel",  # from Linux 5.18
+    "slab": "slab",
+    "kernel_stack": "kernel_stack",
+    "pagetables": "page_tables",
+    "sec_pagetables": "sec_page_tables",  # from Linux 6.1: those of KVM
+    "sock": "sock",
+}
+
+
+class CgroupV2(Cgroup):
+    """One instance's directory."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        super().__init__(name, [directory], clone_into=directory)
+        self._directory = directory
+        self._highest_seen = 0
+
+    def current(self) -> int:
+        now = int((self._directory / "memory.current").read_text())
+        self._highest_seen = max(self._highest_seen, now)
+        return now
+
+    def peak(self) -> int:
+        """The highest charge so far, bytes.
+
+        The kernel tells it from Linux 5.19 on; before that it is the highest that ``current`` has returned.
+        """
+        file = self._directory / "memory.peak"
+        if file.exists():
+            return int(file.read_text())
+        self.current()
+        return self._highest_seen
+
+    def split(self) -> dict[str, int]:
+        figures = parse_flat((self._directory / "memory.stat").read_text())
+        return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
+
+    def cpu_seconds(self) -> float:
+        return parse_flat((self._directory / "cpu.stat").read_text())["usage_usec"] / 1e6
+
+    def oom_kills(self) -> int:
+        return parse_flat((self._directory / "memory.events").read_text())["oom_kill"]
+
+    def _signal_all(self) -> None:
+        kill = self._directory / "cgroup.kill"
+        if kill.exists():  # from Linux 5.14 on
+            kill.write_text("1")
+            return
+        # A frozen process cannot fork while the list is read, and dies of the signal although it is frozen.
+        freeze = self._directory / "cgroup.freeze"
+        freeze.write_text("1")
+        try:
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        finally:
+            freeze.write_text("0")
+
+
+class RunCgroupsV2(RunCgroups):
+    """A run's directory, and what had to be changed above it."""
+
+    def __init__(self, directory: Path, handed_down: _HandedDown) -> None:
+        super().__init__([directory])
+        self._directory = directory
+        self._handed_down = handed_down
+
+    def cpus(self) -> tuple[int, ...]:
+        return parse_cpus((self._directory / "cpuset.cpus.effective").read_text())
+
+    def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
+        if limits is not None:
+            self.check_limits(limits)
+        directory = self._directory / name
+        make_directory(directory)
+        cgroup = CgroupV2(name, directory)
+        try:
+            if limits is not None:
+                self._limit(directory, limits, memory_limit=memory_limit)
+        except HostError:
+            cgroup.remove()
+            raise
+        return cgroup
+
+    def _limit(self, directory: Path, limits: Limits, *, memory_limit: bool) -> None:
+        write(directory / "cpuset.cpus", format_cpus(self.instance_cpus(limits)))
+        if quota(limits.cpus) is not None:
+            write(directory / "cpu.max", f"{quota(limits.cpus)} {QUOTA_PERIOD}")
+        if memory_limit:
+            write(directory / "memory.max", str(limits.memory))
+            # No swap; the file is missing where swap is not accounted.
+            swap = directory / "memory.swap.max"
+            if swap.exists():
+                write(swap, "0")
+
+    def remove(self) -> None:
+        super().remove()
+        self._handed_down.undo()
+
+
+def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
+    """Make a run's cgroup with the controllers handed down to it.
+
+    Raises:
+        HostError: no cgroup from our own upwards can hand them out.
+    """
+    refusals: list[str] = []
+    for parent in _own_and_above(found):
+        try:
+            return _make_below(parent, run)
+        except HostError as error:
+            refusals.append(str(error))
+    raise HostError(
+        f"no cgroup can hand down {', '.join(_CONTROLLERS)} ({'; '.join(refusals)}); be root, or start with "
+        "`systemd-run --user --scope -p Delegate=yes bench …`"
+    )
+
+
+def _make_below(parent: Path, run: str) -> RunCgroups:
+    missing = set(_CONTROLLERS) - set((parent / "cgroup.controllers").read_text().split())
+    if missing:
+        raise HostError(f"{parent}: has no controller {', '.join(sorted(missing))}")
+    handed_down = _hand_down(parent, run)
+    directory = parent / run
+    try:
+        make_directory(directory)
+        write(directory / "cgroup.subtree_control", _change("+", _CONTROLLERS))
+    except HostError:
+        remove_directory(directory)
+        handed_down.undo()
+        raise
+    return RunCgroupsV2(directory, handed_down)
+
+
+def _own_and_above(found: Hierarchies) -> Iterator[Path]:
+    assert found.v2 is not None
+    assert found.v2_top is not None
+    yield found.v2
+    if found.v2 != found.v2_top:
+        for parent in found.v2.parents:
+            yield parent
+            if parent == found.v2_top:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class _HandedDown:
+    """What was changed at ``parent`` to hand controllers down.
+
+    Attributes:
+        parent: the cgroup above the run's.
+        controllers: those that were not handed down before.
+        leaf: where the processes of ``parent``, all ours, were moved; None if they need not be.
+    """
+
+    parent: Path
+    controllers: tuple[str, ...]
+    leaf: Path | None
+
+    def undo(self) -> None:
+        # The kernel refuses while another cgroup below, such as that of a run which came later, has them on.
+        with contextlib.suppress(HostError):
+            write(self.parent / "cgroup.subtree_control", _change("-", self.controllers))
+        if self.leaf is not None:
+            while pids_below(self.leaf):
+                _move_processes(self.leaf, self.parent)
+            remove_directory(self.leaf)
+
+
+def _change(sign: str, controllers: tuple[str, ...]) -> str:
+    return " ".join(f"{sign}{controller}" for controller in controllers)
+
+
+def _hand_down(parent: Path, run: str) -> _HandedDown:
+    """Switch the controllers on for the cgroups below ``parent``.
+
+    Raises:
+        HostError: ``parent`` cannot hand them down.
+    """
+    control = parent / "cgroup.subtree_control"
+    handed = control.read_text().split()
+    missing = tuple(controller for controller in _CONTROLLERS if controller not in handed)
+    if not missing:
+        return _HandedDown(parent, (), None)
+    try:
+        control.write_text(_change("+", missing))
+    except OSError as error:
+        if error.errno != errno.EBUSY or not _only_ours(parent):
+            raise HostError(f"{parent}: {error.strerror}") from error
+    else:
+        return _HandedDown(parent, missing, None)
+    leaf = parent / f"{run}-harness"
+    make_directory(leaf)
+    handed_down = _HandedDown(parent, missing, leaf)
+    try:
+        _move_processes(parent, leaf)
+        write(control, _change("+", missing))
+    except HostError:
+        handed_down.undo()
+        raise
+    return handed_down
+
+
+def _only_ours(directory: Path) -> bool:
+    """Whether nobody is in the cgroup but this process and its children; others' are not ours to move."""
+    ours = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    return set(_processes(directory)) <= ours
+
+
+def _processes(directory: Path) -> list[int]:
+    return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
+
+
+def _move_processes(source: Path, target: Path) -> None:
+    for pid in _processes(source):
+        with contextlib.suppress(ProcessLookupError):
+            write(target / "cgroup.procs", str(pid))

@@ -1,0 +1,255 @@
+"""What one run holds of the host, from its start to its end.
+
+Mounts, the bridge and everything that joins it lie in a mount and a network namespace of the run's own, which the
+thread that opens the facilities is in as long as they are open; they vanish with the run's last process even if it is
+killed. What the kernel does not remove by itself, cgroups and the run's directory, the next run removes
+(:func:`reclaim`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes import storage, syscalls
+from runtimes.base import HostError, Image, Limits
+from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
+from runtimes.cgroup.base import clear_directory
+from runtimes.launcher.client import Launcher, open_launcher
+from runtimes.network import RunNetwork, open_network
+
+_RUNS = Path("/run")
+_SCRATCH = Path("/var/tmp")  # on a disk; /run and /tmp may be in memory
+_SCRATCH_SUFFIX = ".scratch"
+_PREFIX = "bench-"
+_LOCK = "lock"
+_CGROUPS = "cgroups"
+
+
+@dataclass(frozen=True, slots=True)
+class Facilities:
+    """What one run holds of the host.
+
+    Attributes:
+        run: its name on the host, ``bench-`` and eight characters.
+        directory: a private directory with a short path, for sockets, mount points and small files; it may be in
+            memory.
+        scratch_directory: a private directory on a disk, for scratch disks.
+        image: what all instances run.
+        root: where the image is mounted, read-only.
+        launcher: starts native instances, containers and peers.
+        network: the bridge.
+        harness_cpus: where load generators run: the lowest of the CPUs, those of instances being taken from the highest
+            down.
+        cgroups: the run's cgroup.
+    """
+
+    run: str
+    directory: Path
+    scratch_directory: Path
+    image: Image
+    root: Path
+    launcher: Launcher
+    network: RunNetwork
+    harness_cpus: tuple[int, ...]
+    cgroups: RunCgroups
+
+    def check_limits(self, limits: Limits) -> None:
+        """Find out whether the host can give these limits.
+
+        Raises:
+            HostError: it cannot.
+        """
+        self.cgroups.check_limits(limits)
+
+    def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
+        """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
+        return self.cgroups.instance_cpus(limits)
+
+    @contextmanager
+    def new_cgroup(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Iterator[Cgroup]:
+        """A fresh cgroup for one instance; at the end every process in it is killed and it is removed.
+
+        Args:
+            name: unique in the run.
+            limits: what its processes may use, or None for no limits.
+            memory_limit: whether ``limits.memory`` is set on the cgroup; not where it is the memory of a guest.
+
+        Raises:
+            HostError: the host cannot give these limits.
+        """
+        cgroup = self.cgroups.new(name, limits, memory_limit=memory_limit)
+        try:
+            yield cgroup
+        finally:
+            cgroup.kill()
+            cgroup.remove()
+
+
+@contextmanager
+def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
+    """Take hold of what a run needs of the host.
+
+    The calling thread, and the threads and processes it starts from here on, are in namespaces of the run's own until
+    the context is left, which must be done by the same thread.
+
+    Args:
+        run: name of the run on the host, ``bench-`` and eight characters.
+        image: what all instances run.
+
+    Raises:
+        HostError: something could not be had.
+    """
+    if os.geteuid() != 0:
+        raise HostError("namespaces, mounts and cgroups need root: start the same command with sudo")
+    with ExitStack() as stack:
+        directory, scratch_directory = stack.enter_context(_run_directories(run))
+        cgroups = stack.enter_context(open_cgroups(run))
+        (directory / _CGROUPS).write_text("".join(f"{path}\n" for path in cgroups.directories))
+        stack.enter_context(_own_namespaces())
+        root = stack.enter_context(_mounted_image(image, directory))
+        network = stack.enter_context(open_network())
+        launcher = stack.enter_context(open_launcher())
+        yield Facilities(
+            run=run,
+            directory=directory,
+            scratch_directory=scratch_directory,
+            image=image,
+            root=root,
+            launcher=launcher,
+            network=network,
+            harness_cpus=cgroups.cpus()[:1],
+            cgroups=cgroups,
+        )
+
+
+def reclaim() -> list[str]:
+    """Remove what dead runs left: processes in their cgroups, the cgroups, loop devices, directories.
+
+    A run that lives holds a lock on a file in its directory, which the kernel releases when the run's process ends.
+
+    Returns:
+        What was removed, one description each.
+
+    Raises:
+        HostError: something of a dead run cannot be removed.
+    """
+    removed: list[str] = []
+    with _directory_lock():
+        names = {path.name for path in _RUNS.glob(f"{_PREFIX}*") if path.is_dir()}
+        # After a reboot only the disk has traces of a run.
+        names |= {path.stem for path in _SCRATCH.glob(f"{_PREFIX}*{_SCRATCH_SUFFIX}")}
+        for name in sorted(names):
+            if not _is_alive(_RUNS / name):
+                removed.extend(_reclaim_run(name))
+    return removed
+
+
+def _reclaim_run(name: str) -> Iterator[str]:
+    directory, scratch_directory = _RUNS / name, _SCRATCH / f"{name}{_SCRATCH_SUFFIX}"
+    notes = directory / _CGROUPS
+    for cgroup in map(Path, notes.read_text().splitlines() if notes.exists() else ()):
+        if cgroup.exists():
+            clear_directory(cgroup)
+            yield f"cgroup {cgroup}"
+    for device in storage.loop_devices_in(scratch_directory):
+        storage.detach_loop(device)
+        yield f"loop device {device}"
+    for path in (directory, scratch_directory):
+        if path.exists():
+            shutil.rmtree(path)
+            yield f"directory {path}"
+
+
+def _is_alive(directory: Path) -> bool:
+    try:
+        with (directory / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def _directory_lock() -> Iterator[None]:
+    """Between making a run's directory and locking it nobody may take the run for dead."""
+    fd = os.open(_RUNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _run_directories(run: str) -> Iterator[tuple[Path, Path]]:
+    directory, scratch_directory = _RUNS / run, _SCRATCH / f"{run}{_SCRATCH_SUFFIX}"
+    with ExitStack() as stack:
+        with _directory_lock():
+            for path in (directory, scratch_directory):
+                try:
+                    path.mkdir(mode=0o700)
+                except OSError as error:
+                    raise HostError(f"cannot make the run's directory {path}: {error.strerror}") from error
+                stack.callback(shutil.rmtree, path)
+            lock = stack.enter_context((directory / _LOCK).open("wb"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield directory, scratch_directory
+
+
+@contextmanager
+def _own_namespaces() -> Iterator[None]:
+    """Have the calling thread in a mount and a network namespace of its own, and back in the old ones at the end."""
+    # What this thread is in, which is not what /proc/self tells once it is another than the process's first thread.
+    with ExitStack() as stack:
+        old = {}
+        for name, kind in (("mnt", syscalls.CLONE_NEWNS), ("net", syscalls.CLONE_NEWNET)):
+            old[kind] = os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, old[kind])
+        working_directory = Path.cwd()
+        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
+        try:
+            syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
+            yield
+        finally:
+            # Threads started meanwhile share our root and working directory; a thread that shares them cannot change
+            # its mount namespace (setns(2)).
+            syscalls.unshare(syscalls.CLONE_FS)
+            for kind, fd in old.items():
+                syscalls.setns(fd, kind)
+            with contextlib.suppress(FileNotFoundError):
+                os.chdir(working_directory)
+
+
+@contextmanager
+def _mounted_image(image: Image, directory: Path) -> Iterator[Path]:
+    """Mount the image and read all of it once; see :func:`runtimes.storage.read_whole`."""
+    if not image.rootfs.is_file():
+        raise HostError(f"no image at {image.rootfs}: build it with `bench image build`")
+    root = directory / "root"
+    root.mkdir()
+    # rmdir and not rmtree: should the mount still be there, this must fail and not empty anything.
+    with (
+        _removed(root),
+        storage.attach_loop(image.rootfs, read_only=True) as device,
+        storage.mounted(device, root, "ext4", syscalls.MS_RDONLY | syscalls.MS_NODEV),
+    ):
+        storage.read_whole(root)
+        storage.read_file_through(image.rootfs)
+        yield root
+
+
+@contextmanager
+def _removed(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        directory.rmdir()

@@ -1,0 +1,203 @@
+"""The runner's side of the launcher."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes.base import HostError, InstanceError
+from runtimes.cgroup import Cgroup
+from runtimes.launcher.child import AGENT_FD
+
+_LARGEST_REPLY = 1 << 16
+_START_TIMEOUT = 30.0
+"""Seconds within which a child gets from clone to execve or fails; it needs milliseconds."""
+
+_SOURCE_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What makes a child a container.
+
+    Attributes:
+        hostname: its host name.
+        staging: an empty directory that its root is mounted on.
+        scratch: block device for ``/scratch``, or None.
+    """
+
+    hostname: str
+    staging: Path
+    scratch: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """One program to start.
+
+    Attributes:
+        argv: the program and its arguments; it finds its stream at descriptor ``AGENT_FD``.
+        root: with isolation where the image is mounted, without it the root to change to.
+        cgroup: the cgroup it starts in.
+        cpus: the CPUs it may run on.
+        network: file descriptor of the network namespace to join; ``new`` for one of its own with nothing but the
+            loopback; None for the run's.
+        isolation: None for none.
+    """
+
+    argv: tuple[str, ...]
+    root: Path
+    cgroup: Cgroup
+    cpus: tuple[int, ...]
+    network: int | str | None
+    isolation: Isolation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A program that runs.
+
+    Attributes:
+        pid: as the host sees it.
+        pidfd: readable once it has ended; to be closed by who got it.
+        stamps: end of each phase, nanoseconds of CLOCK_MONOTONIC.
+    """
+
+    pid: int
+    pidfd: int
+    stamps: Mapping[str, int]
+
+
+class Launcher:
+    """A running launcher process; the protocol stands in :mod:`runtimes.launcher.process`."""
+
+    def __init__(self, channel: socket.socket, pid: int) -> None:
+        self.pid = pid
+        self._channel = channel
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def begin(self, request: LaunchRequest, stream: socket.socket, log: int) -> Iterator[PendingLaunch]:
+        """Send a request, and have the reply read later: the program may be up before the reply is.
+
+        Both ``stream`` and ``log`` are duplicated to the program; the caller closes its own. Other threads that want to
+        start something wait until this context is left.
+
+        Raises:
+            InstanceError: the launcher is gone.
+        """
+        with self._lock, ExitStack() as stack:
+            fds = [stream.fileno(), log]
+            network = "keep"
+            if isinstance(request.network, int):
+                network = "join"
+                fds.append(request.network)
+            elif request.network is not None:
+                network = request.network
+            # Beside version 1 hierarchies the unified one has none of our directories, and clone_into is None.
+            if request.cgroup.clone_into is not None:
+                fds.append(os.open(request.cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                stack.callback(os.close, fds[-1])
+            try:
+                socket.send_fds(self._channel, [json.dumps(_encode(request, network)).encode()], fds)
+            except OSError as error:
+                raise InstanceError(f"the launcher is gone: {error.strerror}") from error
+            pending = PendingLaunch(self._channel)
+            try:
+                yield pending
+            finally:
+                pending.discard()
+
+
+class PendingLaunch:
+    """A request whose reply has not been read."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._outstanding = True
+
+    def finish(self) -> Launched:
+        """Wait for the reply.
+
+        Raises:
+            InstanceError: the program could not be started; the message names the step, or says that the launcher is
+                gone.
+        """
+        self._outstanding = False
+        try:
+            text, fds, _, _ = socket.recv_fds(self._channel, _LARGEST_REPLY, 1, socket.MSG_CMSG_CLOEXEC)
+        except OSError as error:
+            raise InstanceError(f"no answer from the launcher: {error}") from error
+        if not text:
+            raise InstanceError("the launcher ended instead of answering")
+        reply = json.loads(text)
+        if "error" in reply:
+            raise InstanceError(f"could not {reply['error']['step']}: {reply['error']['message']}")
+        return Launched(reply["pid"], fds[0], reply["stamps"])
+
+    def discard(self) -> None:
+        """Take a reply that nobody waited for off the channel."""
+        if self._outstanding:
+            with contextlib.suppress(InstanceError):
+                os.close(self.finish().pidfd)
+
+
+@contextmanager
+def open_launcher() -> Iterator[Launcher]:
+    """Start the launcher in the calling thread's namespaces; at the end it kills what it started and still lives.
+
+    Raises:
+        HostError: it could not be started.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # -I -S: neither the user's environment nor site packages, whose start-up hooks may load anything.
+    program = (
+        f"import sys; sys.path.insert(0, {str(_SOURCE_ROOT)!r}); "
+        f"from runtimes.launcher.process import main; main({theirs.fileno()})"
+    )
+    with ours, ExitStack() as stack:
+        with theirs:
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", program],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    cwd="/",
+                    start_new_session=True,  # Ctrl-C is for the runner, which tears down in order
+                )
+            except OSError as error:
+                raise HostError(f"cannot start the launcher: {error}") from error
+        stack.callback(process.wait)
+        stack.callback(ours.close)
+        ours.settimeout(_START_TIMEOUT)
+        yield Launcher(ours, process.pid)
+
+
+def _encode(request: LaunchRequest, network: str) -> dict[str, object]:
+    isolation = request.isolation
+    return {
+        "argv": request.argv,
+        "root": str(request.root),
+        "procs_files": [str(path) for path in request.cgroup.procs_files],
+        "thread_files": [str(path) for path in request.cgroup.thread_files],
+        "into_cgroup": request.cgroup.clone_into is not None,
+        "cpus": request.cpus,
+        "network": network,
+        "isolated": isolation is not None,
+        "hostname": isolation.hostname if isolation else None,
+        "staging": str(isolation.staging) if isolation else None,
+        "scratch": str(isolation.scratch) if isolation and isolation.scratch else None,
+    }
+
+
+AGENT_ARGUMENTS = ("--fd", str(AGENT_FD))
+"""What the agent is told about its stream."""

@@ -1,0 +1,144 @@
+"""An instance whose agent is a child of the launcher."""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtimes.accounting import read_memory, read_usage
+from runtimes.agent.client import AgentClient, AgentError
+from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
+from runtimes.cgroup import Cgroup
+from runtimes.launcher.client import AGENT_ARGUMENTS, Launcher, LaunchRequest
+
+_STOP_TIMEOUT = 10.0
+
+LOG_NAME = "agent.log"
+"""The file in an instance's directory that the agent's standard output and error go to."""
+
+AGENT_ARGV = (AGENT_PATH, *AGENT_ARGUMENTS)
+"""The agent's command line."""
+
+
+class LaunchedInstance:
+    """A native instance or a container; see :class:`runtimes.base.Instance`."""
+
+    def __init__(
+        self,
+        agent: AgentClient,
+        timeline: Timeline,
+        address: str | None,
+        facts: Mapping[str, str],
+        cgroup: Cgroup,
+        pidfd: int,
+    ) -> None:
+        self.agent = agent
+        self.timeline = timeline
+        self.address = address
+        self.facts = facts
+        self._cgroup = cgroup
+        self._pidfd = pidfd
+
+    def memory(self) -> MemoryReading:
+        return read_memory(self._cgroup, None)
+
+    def usage(self) -> Usage:
+        return read_usage(self._cgroup)
+
+    def stop(self) -> None:
+        self.timeline.stamp("stop_requested")
+        try:
+            self.agent.shutdown()
+            ended = wait_for_end(self._pidfd, _STOP_TIMEOUT)
+        except AgentError as error:
+            raise InstanceError(f"the instance could not be stopped in order: {error}") from error
+        self.timeline.stamp("stopped")
+        if not ended:
+            self._cgroup.kill()
+            self.timeline.stamp("stopped")
+            raise InstanceError(f"the agent did not end within {_STOP_TIMEOUT:g} s of being told to, and was killed")
+
+
+@contextmanager
+def launched_agent(
+    launcher: Launcher, request: LaunchRequest, timeline: Timeline, log_path: Path, timeout: float
+) -> Iterator[tuple[AgentClient, int]]:
+    """Start an agent and wait for READY, which is stamped together with the launcher's phases.
+
+    The context of ``request.cgroup`` kills what is left of it.
+
+    Args:
+        launcher: the run's.
+        request: what to start.
+        timeline: where to stamp.
+        log_path: the file that its standard output and error are added to.
+        timeout: seconds to READY.
+
+    Yields:
+        The client, and a pidfd of the agent.
+
+    Raises:
+        InstanceError: it did not come up.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        agent = AgentClient(ours)
+        with theirs, log_path.open("ab") as log, launcher.begin(request, theirs, log.fileno()) as pending:
+            theirs.close()
+            try:
+                # Before the launcher's reply, lest the stamp of READY wait for it. If nothing was started, no copy of
+                # the other end is left, and the stream ends at once.
+                ready_at = agent.wait_ready(timeout)
+            except (AgentError, OSError) as error:
+                launched = pending.finish()
+                os.close(launched.pidfd)
+                raise InstanceError(f"the agent did not get ready: {error}{_tail(log_path)}") from error
+            launched = pending.finish()
+        try:
+            for phase, at in launched.stamps.items():
+                timeline.stamp(phase, at)
+            timeline.stamp("ready", ready_at)
+            yield agent, launched.pidfd
+        finally:
+            os.close(launched.pidfd)
+            agent.close()
+    finally:
+        ours.close()
+
+
+def wait_for_end(pidfd: int, timeout: float) -> bool:
+    """Wait until the process behind a pidfd has ended; False if it did not within ``timeout`` seconds."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def host_facts() -> dict[str, str]:
+    """What is recorded with a trial of an arm that shares the host's kernel."""
+    clocksource = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    return {"accel": "none", "kernel": platform.release(), "clocksource": clocksource.read_text().strip()}
+
+
+def check_image(root: Path) -> None:
+    """Find out whether the image has our agent.
+
+    Raises:
+        HostError: it has not.
+    """
+    if not os.access(f"{root}{AGENT_PATH}", os.X_OK):
+        raise HostError(f"the image has no agent at {AGENT_PATH}: build it anew with `bench image build`")
+
+
+def userland_size(image: Image) -> int:
+    """Bytes of the image that an arm without a kernel of its own needs."""
+    return image.rootfs.stat().st_size
+
+
+def _tail(log: Path) -> str:
+    text = log.read_text(errors="replace").strip()
+    return f"; its last words: {text.splitlines()[-1]}" if text else ""

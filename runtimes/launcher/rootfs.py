@@ -1,0 +1,71 @@
+"""The root that an instance sees: the image under an overlay, with the usual kernel file systems mounted in it.
+
+The same for the native arm, where the runner mounts it before the clock starts, and for a container, which mounts it
+itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+from runtimes import syscalls
+from runtimes.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, mount
+
+_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+
+
+def mount_root(image_root: str, staging: str, scratch_device: str | None) -> str:
+    """Mount a fresh root in the calling process's mount namespace.
+
+    Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm.
+
+    Args:
+        image_root: where the image is mounted.
+        staging: an empty directory; everything is mounted on or below it, so that a lazy unmount of it undoes all.
+        scratch_device: block device with the ext4 file system for ``/scratch``, or None.
+
+    Returns:
+        The path of the root.
+
+    Raises:
+        OSError: naming the call and the path.
+    """
+    mount("tmpfs", staging, "tmpfs", 0, "mode=0755")
+    upper, work, root = (f"{staging}/{name}" for name in ("upper", "work", "root"))
+    for directory in (upper, work, root):
+        os.mkdir(directory)  # noqa: PTH102 pathlib costs the launcher more memory than it has in all
+    mount("overlay", root, "overlay", 0, f"lowerdir={image_root},upperdir={upper},workdir={work}")
+    mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for name, mode in (("tmp", "1777"), ("run", "0755")):
+        mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
+    _mount_devices(f"{root}/dev")
+    if scratch_device is not None:
+        mount(scratch_device, f"{root}/scratch", "ext4", MS_NOSUID | MS_NODEV)
+    return root
+
+
+def _mount_devices(dev: str) -> None:
+    mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=0755")
+    mask = os.umask(0)
+    for name, (major, minor) in _DEVICES.items():
+        os.mknod(f"{dev}/{name}", 0o20666, os.makedev(major, minor))
+    os.umask(mask)
+    for name, target in _LINKS.items():
+        os.symlink(target, f"{dev}/{name}")  # noqa: PTH211 as above
+    for name in ("pts", "shm"):
+        os.mkdir(f"{dev}/{name}")  # noqa: PTH102 as above
+    mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+    mount("tmpfs", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+
+
+def unmount_root(staging: str) -> None:
+    """Undo :func:`mount_root`; the file systems are gone when nobody uses them any more."""
+    syscalls.umount(staging, syscalls.MNT_DETACH)

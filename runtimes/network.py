@@ -1,0 +1,173 @@
+"""The run's network: one bridge, and namespaces that join it.
+
+All of it lies in the run's own network namespace, in which nothing else is, so that neither names nor addresses can
+clash with the host's, and the kernel removes everything when the run's last process has gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runtimes import syscalls
+from runtimes.base import HostError
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
+_BRIDGE = "bench-bridge"
+_NETWORK = (10, 213)
+_PREFIX = 16
+_LAST = 0xFFFE
+
+INTERFACE = "eth0"
+"""Name of the one interface in a namespace that joined the bridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkNamespace:
+    """A network namespace on the bridge.
+
+    Attributes:
+        fd: file descriptor of it, open as long as the context that made it.
+        address: IPv4 address of its interface.
+    """
+
+    fd: int
+    address: str
+
+
+class RunNetwork:
+    """The bridge of one run.
+
+    Attributes:
+        bridge: name of the bridge.
+        gateway: IPv4 address of the bridge itself; it is where the native arm is reached.
+        prefix: length of the network part of all addresses, bits.
+    """
+
+    def __init__(self, route: IPRoute) -> None:
+        self.bridge = _BRIDGE
+        self.gateway = _address(1)
+        self.prefix = _PREFIX
+        self._route = route
+        self._hosts = iter(range(2, _LAST + 1))
+        self._names = (f"bench-v{number}" for number in itertools.count())
+        self._make_bridge()
+
+    def _make_bridge(self) -> None:
+        syscalls.configure_interface("lo")
+        # Without the spanning tree and its delay a new port forwards at once; without snooping no querier is missed.
+        self._route.link(
+            "add", ifname=self.bridge, kind="bridge", br_stp_state=0, br_forward_delay=0, br_mcast_snooping=0
+        )
+        # An address of its own: the bridge would else take, and change to, the lowest of its ports'.
+        syscalls.configure_interface(self.bridge, self.gateway, self.prefix, self.mac(self.gateway))
+        self._index = self._route.link_lookup(ifname=self.bridge)[0]
+
+    def allocate(self) -> str:
+        """The next free IPv4 address; none is given out twice in a run, so that no neighbour entry is ever stale.
+
+        Raises:
+            HostError: all 65 thousand are used up.
+        """
+        host = next(self._hosts, None)
+        if host is None:
+            raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
+        return _address(host)
+
+    @staticmethod
+    def mac(address: str) -> str:
+        """The hardware address for an IPv4 address of this network: locally administered, one for one."""
+        return ":".join(("02", "00", *(f"{int(part):02x}" for part in address.split("."))))
+
+    @contextmanager
+    def make_namespace(self) -> Iterator[NetworkNamespace]:
+        """Make a network namespace that is joined to the bridge by a veth pair and has an address.
+
+        Raises:
+            HostError: the kernel refused.
+        """
+        name, address = next(self._names), self.allocate()
+        fd = _new_namespace()
+        try:
+            self._join(name, fd, address)
+            try:
+                yield NetworkNamespace(fd, address)
+            finally:
+                # The pair goes with the namespace, but later; the end of the instance should be its end too.
+                with contextlib.suppress(_netlink_error()):
+                    self._route.link("del", ifname=name)
+        finally:
+            os.close(fd)
+
+    def _join(self, name: str, fd: int, address: str) -> None:
+        """Make the veth pair, one end a port of the bridge and the other in the namespace with an address."""
+        far_end = {"ifname": INTERFACE, "net_ns_fd": fd, "address": self.mac(address)}
+        try:
+            self._route.link("add", ifname=name, kind="veth", master=self._index, state="up", peer=far_end)
+            with inside_network(fd):
+                syscalls.configure_interface("lo")
+                syscalls.configure_interface(INTERFACE, address, self.prefix)
+        except (_netlink_error(), OSError) as error:
+            raise HostError(f"cannot join a network namespace to the bridge {self.bridge}: {error}") from error
+
+
+@contextmanager
+def open_network() -> Iterator[RunNetwork]:
+    """Make the bridge in the calling thread's network namespace, which is the run's own.
+
+    Raises:
+        HostError: the kernel refused.
+    """
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        try:
+            network = RunNetwork(route)
+        except (_netlink_error(), OSError) as error:
+            raise HostError(f"cannot make the bridge {_BRIDGE}: {error}; is the module `bridge` there?") from error
+        yield network
+
+
+@contextmanager
+def inside_network(fd: int) -> Iterator[None]:
+    """Have the calling thread in another network namespace for a while."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(fd, syscalls.CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(own)
+
+
+def _new_namespace() -> int:
+    """Make a network namespace and return a file descriptor of it; the calling thread stays where it is."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        try:
+            return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(own)
+
+
+def _address(host: int) -> str:
+    return ".".join(str(part) for part in (*_NETWORK, host >> 8, host & 0xFF))
+
+
+def _netlink_error() -> type[Exception]:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    error: type[Exception] = NetlinkError
+    return error

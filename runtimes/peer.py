@@ -1,0 +1,45 @@
+"""The peer: the rest of the world, for workloads that have their load generator outside of the instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runtimes.agent.client import AgentClient
+from runtimes.base import Timeline
+from runtimes.chroot import chroot
+from runtimes.facilities import Facilities
+from runtimes.launcher.client import LaunchRequest
+from runtimes.launcher.instance import AGENT_ARGV, launched_agent
+
+_START_TIMEOUT = 30.0
+
+
+@contextmanager
+def open_peer(facilities: Facilities, name: str) -> Iterator[AgentClient]:
+    """An agent on the bare host, in the image, in a network namespace on the bridge, on the harness's CPUs.
+
+    Args:
+        facilities: the run's.
+        name: unique in the run.
+
+    Raises:
+        HostError: something could not be had of the host.
+        InstanceError: it did not come up.
+    """
+    log_path = facilities.directory / f"{name}.log"
+    with (
+        chroot(facilities, name, None) as root,
+        facilities.network.make_namespace() as namespace,
+        facilities.new_cgroup(name, None) as cgroup,
+    ):
+        request = LaunchRequest(
+            argv=AGENT_ARGV,
+            root=root,
+            cgroup=cgroup,
+            cpus=facilities.harness_cpus,
+            network=namespace.fd,
+            isolation=None,
+        )
+        with launched_agent(facilities.launcher, request, Timeline(), log_path, _START_TIMEOUT) as (agent, _):
+            yield agent

@@ -1,0 +1,159 @@
+"""Scratch disks, loop devices, and the image's root file system."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtimes import syscalls
+from runtimes.base import HostError
+
+# Numbers and structures of linux/loop.h.
+_LOOP_CTL_GET_FREE = 0x4C82
+_LOOP_CONFIGURE = 0x4C0A
+_LOOP_CLR_FD = 0x4C01
+_LO_FLAGS_READ_ONLY = 1
+_LO_FLAGS_AUTOCLEAR = 4
+_LO_FLAGS_DIRECT_IO = 16
+_LOOP_INFO64 = struct.Struct("=QQQQQIIII64s64s32s2Q")
+_LOOP_CONFIG = struct.Struct(f"=II{_LOOP_INFO64.size}s64x")
+_SECTOR = 512
+_READ_AT_ONCE = 1 << 20
+
+
+def make_scratch(path: Path, size: int) -> None:
+    """Make a scratch disk: a preallocated file with a fresh ext4 file system.
+
+    Tables and journal are written now: the kernel would otherwise do it in the background, in the middle of a trial.
+
+    Args:
+        path: the file to make; one that exists is replaced.
+        size: bytes.
+
+    Raises:
+        HostError: there is no room for it, or mkfs.ext4 failed.
+    """
+    path.unlink(missing_ok=True)
+    try:
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+        options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
+        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", options, str(path)]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise HostError(f"cannot make a scratch disk of {size} bytes at {path}: {error.strerror}") from error
+    except subprocess.CalledProcessError as error:
+        path.unlink(missing_ok=True)
+        raise HostError(f"cannot make a file system in {path}: mkfs.ext4 said {error.stderr.strip()!r}") from error
+
+
+@contextmanager
+def attach_loop(path: Path, *, read_only: bool) -> Iterator[Path]:
+    """Attach a file to a free loop device, with direct I/O.
+
+    Direct I/O keeps the data out of the page cache of the file, where it would be a second time. The kernel detaches
+    the device by itself when it is neither open nor mounted any more, also after this process was killed.
+
+    Yields:
+        The device, ``/dev/loopN``.
+
+    Raises:
+        HostError: there is no loop device, or the file cannot be attached.
+    """
+    flags = _LO_FLAGS_AUTOCLEAR | _LO_FLAGS_DIRECT_IO | (_LO_FLAGS_READ_ONLY if read_only else 0)
+    mode = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
+    try:
+        backing = os.open(path, mode)
+        try:
+            device, fd = _configure_free_loop(backing, mode, flags)
+        finally:
+            os.close(backing)
+    except OSError as error:
+        raise HostError(
+            f"cannot attach {path} to a loop device: {error.strerror}; is the module `loop` loaded?"
+        ) from error
+    try:
+        yield device
+    finally:
+        os.close(fd)
+
+
+def _configure_free_loop(backing: int, mode: int, flags: int) -> tuple[Path, int]:
+    with Path("/dev/loop-control").open("rb") as control:
+        while True:
+            device = Path(f"/dev/loop{fcntl.ioctl(control, _LOOP_CTL_GET_FREE)}")
+            fd = os.open(device, mode)
+            info = _LOOP_INFO64.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, b"", b"", b"", 0, 0)
+            try:
+                fcntl.ioctl(fd, _LOOP_CONFIGURE, _LOOP_CONFIG.pack(backing, _SECTOR, info))
+            except OSError as error:
+                os.close(fd)
+                if error.errno != errno.EBUSY:  # somebody else was faster
+                    raise
+            else:
+                return device, fd
+
+
+def detach_loop(device: Path) -> None:
+    """Detach a loop device that somebody left attached; the kernel does so once its last user has gone."""
+    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _LOOP_CLR_FD)
+    finally:
+        os.close(fd)
+
+
+def loop_devices_in(directory: Path) -> list[Path]:
+    """The loop devices whose file lies in ``directory``, or lay there before it was removed."""
+    found = []
+    for notes in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(FileNotFoundError):  # detached meanwhile
+            if notes.read_text().startswith(f"{directory}/"):
+                found.append(Path("/dev", notes.parts[3]))
+    return found
+
+
+@contextmanager
+def mounted(source: Path, target: Path, fstype: str, flags: int = 0) -> Iterator[None]:
+    """Mount a file system in this thread's mount namespace.
+
+    Raises:
+        HostError: the kernel refused.
+    """
+    try:
+        syscalls.mount(str(source), str(target), fstype, flags)
+    except OSError as error:
+        raise HostError(f"cannot mount {source} at {target}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        syscalls.umount(str(target), syscalls.MNT_DETACH)
+
+
+def read_whole(root: Path) -> None:
+    """Read every file below ``root`` once, and the status of every name.
+
+    The first to touch a page of a file, or an inode, is charged for it (kernel documentation, cgroup-v2, "Memory
+    Ownership"). Done by the runner before the first trial, it keeps the order of trials out of their memory figures.
+    """
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = Path(directory, name)
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and not path.is_symlink():
+                    read_file_through(path)
+
+
+def read_file_through(path: Path) -> None:
+    """Read one file from start to end and forget what was read."""
+    with path.open("rb", buffering=0) as file:
+        while file.read(_READ_AT_ONCE):
+            pass

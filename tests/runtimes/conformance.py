@@ -1,0 +1,217 @@
+"""What every runtime does. Inherit ``RuntimeConformance`` and give the fixture ``runtime``: a runtime, opened.
+
+The fixtures ``facilities`` and ``new_spec`` are those of conftest.py unless the subclass, or its module, has its own.
+The image needs a POSIX shell and the usual small tools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from traces import host_traces
+
+from runtimes.agent.client import AgentGone, Command
+from runtimes.base import AGENT_PATH, InstanceError
+from runtimes.network import inside_network
+
+
+def shell(instance, script, timeout=60.0):
+    return instance.agent.run(Command(("sh", "-c", script), timeout=timeout))
+
+
+def output(instance, script):
+    completed = shell(instance, script)
+    assert completed.ok, completed
+    return completed.stdout.decode().strip()
+
+
+def agent_on_host(facilities, spec):
+    """The host's pid of the first process of an instance: the agent, or the VMM."""
+    return min(pid for path in facilities.cgroups.directories for pid in _pids(path / spec.name))
+
+
+def _pids(directory: Path):
+    return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
+
+
+@pytest.mark.host
+class RuntimeConformance:
+    """Tests that all runtimes inherit."""
+
+    shares_kernel = True
+    """Whether the kernel that limits memory is the host's."""
+
+    reachable = True
+    """Whether instances are on the bridge."""
+
+    def test_ready_comes_last_and_phases_add_up(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            stamps = instance.timeline.stamps
+            names = sorted(stamps, key=stamps.__getitem__)
+            assert names[0] == "requested"
+            assert names[-1] == "ready"
+            phases = dict(instance.timeline.phases())
+            assert set(phases) == set(names[1:])
+            assert sum(phases.values()) == pytest.approx(instance.timeline.seconds("requested", "ready"), abs=1e-6)
+            assert all(seconds > 0 for seconds in phases.values())
+
+    def test_it_says_how_it_is_run(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert instance.facts["accel"] in {"none", "kvm", "tcg"}
+            assert instance.facts["kernel"] == output(instance, "cat /proc/sys/kernel/osrelease")
+
+    def test_commands_run(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            completed = shell(instance, "echo out; echo err >&2; exit 3")
+            assert (completed.stdout, completed.stderr, completed.exit_status) == (b"out\n", b"err\n", 3)
+            # SIGPIPE is as a program expects it, and so are the other signals. A shell may
+            # ignore some for itself.
+            status = instance.agent.run(Command(("cat", "/proc/self/status"))).stdout.decode()
+            masks = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Sig"))
+            assert int(masks["SigIgn"], 16) == 0
+            assert int(masks["SigBlk"], 16) == 0
+            assert output(instance, "id -u") == "0"
+
+    def test_memory_is_accounted_for(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            before = instance.memory()
+            assert before.charged > 0
+            assert before.pss > 0
+            assert before.parts["anon"] > 0
+            assert bool(before.guest) != self.shares_kernel
+            output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=32 2>&1")
+            after = instance.memory()
+            assert after.charged - before.charged > 24 << 20
+            assert instance.usage().memory_peak >= after.charged - (1 << 20)
+
+    def test_cpu_time_grows(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            before = instance.usage().cpu_time
+            assert before > 0
+            completed = shell(instance, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+            spent = completed.usage.user_seconds + completed.usage.system_seconds
+            assert instance.usage().cpu_time - before > 0.5 * spent > 0
+
+    def test_scratch_is_an_empty_disk_every_time(self, runtime, new_spec):
+        for _ in range(2):
+            with runtime.start(new_spec()) as instance:
+                assert output(instance, "ls /scratch") == "lost+found"
+                assert output(instance, "echo kept > /scratch/file; sync; cat /scratch/file") == "kept"
+                kind = output(
+                    instance, "while read -r _ at type _; do [ $at = /scratch ] && echo $type; done </proc/mounts"
+                )
+                assert kind == "ext4"
+
+    def test_scratch_may_be_missing(self, runtime, new_spec):
+        with runtime.start(new_spec(scratch=False)) as instance:
+            assert output(instance, "ls /scratch") == ""
+
+    def test_root_can_be_written_and_is_fresh_every_time(self, runtime, new_spec):
+        for _ in range(2):
+            with runtime.start(new_spec()) as instance:
+                assert not shell(instance, f"test -e /etc/mark || test -e /tmp/mark || test ! -e {AGENT_PATH}").ok
+                output(instance, f"echo x > /etc/mark; echo x > /tmp/mark; rm {AGENT_PATH}")
+                assert output(instance, "cat /etc/mark /tmp/mark") == "x\nx"
+
+    def test_the_image_is_the_same_bytes(self, runtime, facilities, new_spec):
+        with runtime.start(new_spec()) as instance:
+            seen = output(instance, f"sha256sum < {AGENT_PATH}").split()[0]
+        ours = Path(f"{facilities.root}{AGENT_PATH}").read_bytes()
+        assert seen == hashlib.sha256(ours).hexdigest()
+
+    def test_devices_and_kernel_file_systems_are_there(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            output(
+                instance,
+                "echo x > /dev/null; head -c 16 /dev/urandom > /dev/shm/noise; test -d /sys/class && test -c /dev/tty",
+            )
+            assert output(instance, "head -c 3 /dev/zero | wc -c") == "3"
+
+    def test_the_peer_side_reaches_it(self, runtime, facilities, new_spec):
+        with runtime.start(new_spec()) as instance:
+            if not self.reachable:
+                assert instance.address is None
+                return
+            assert instance.address is not None
+            with facilities.network.make_namespace() as peer:
+                with inside_network(peer.fd):
+                    client = socket.socket()
+                # The kernel of the instance refuses for itself: nobody listens there.
+                with client, pytest.raises(ConnectionRefusedError):
+                    client.settimeout(10)
+                    client.connect((instance.address, 9))
+
+    def test_it_sees_as_many_cpus_as_it_may_use(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert output(instance, "nproc") == "1"
+
+    def test_a_hog_meets_the_memory_limit(self, runtime, new_spec):
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            hog = shell(instance, f"exec dd if=/dev/zero of=/dev/null bs={2 * spec.limits.memory} count=1")
+            assert not hog.ok, hog
+            assert output(instance, "echo alive") == "alive"
+            if self.shares_kernel:
+                assert hog.signal == signal.SIGKILL
+                assert instance.usage().oom_kills >= 1
+                assert instance.usage().memory_peak <= spec.limits.memory
+
+    def test_stop_is_stamped(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            shell(instance, "sleep 1000 >/dev/null 2>&1 &")
+            instance.stop()
+            assert 0 < instance.timeline.seconds("stop_requested", "stopped") < 10
+            assert instance.timeline.stamps["stop_requested"] > instance.timeline.stamps["ready"]
+
+    def test_two_at_once_are_apart(self, runtime, new_spec):
+        with runtime.start(new_spec()) as one, runtime.start(new_spec()) as other:
+            output(one, "echo one > /etc/mark; echo one > /scratch/mark")
+            assert not shell(other, "test -e /etc/mark || test -e /scratch/mark").ok
+            one.stop()
+            assert output(other, "echo alive") == "alive"
+
+    def test_nothing_is_left(self, runtime, facilities, new_spec):
+        with runtime.start(new_spec()):
+            pass
+        before = host_traces(facilities)
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            shell(instance, "setsid sleep 1000 >/dev/null 2>&1 &")
+            instance.stop()
+        assert host_traces(facilities) == before
+
+    def test_an_exception_inside_leaves_nothing(self, runtime, facilities, new_spec):
+        before = host_traces(facilities)
+        with pytest.raises(ZeroDivisionError), runtime.start(new_spec()) as instance:
+            shell(instance, "setsid sleep 1000 >/dev/null 2>&1 &")
+            raise ZeroDivisionError
+        assert host_traces(facilities) == before
+
+    def test_a_killed_agent_is_noticed_and_leaves_nothing(self, runtime, facilities, new_spec):
+        before = host_traces(facilities)
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            os.kill(agent_on_host(facilities, spec), signal.SIGKILL)
+            with pytest.raises(AgentGone):
+                shell(instance, "sleep 10")
+            with pytest.raises(InstanceError):
+                instance.stop()
+        assert host_traces(facilities) == before
+
+    def test_a_failed_start_leaves_nothing(self, runtime, facilities, new_spec):
+        before = host_traces(facilities)
+        spec = new_spec()
+        spec.scratch.write_bytes(bytes(1 << 20))  # no file system: it cannot be mounted
+        with pytest.raises(InstanceError), runtime.start(spec):
+            pass
+        assert host_traces(facilities) == before
+
+    def test_image_parts_are_told(self, runtime, facilities):
+        parts = runtime.image_parts(facilities.image)
+        assert parts["userland"] == facilities.image.rootfs.stat().st_size
+        assert ("kernel" in parts) != self.shares_kernel

@@ -1,0 +1,339 @@
+"""Cgroups: parsing anywhere, version 1 on the real host, version 2 on a directory tree that looks like it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtimes.base import HostError, Limits
+from runtimes.cgroup import base, cgroup_version, open_cgroups
+from runtimes.cgroup.base import format_cpus, parse_cpus, parse_flat, quota
+from runtimes.cgroup.hierarchy import Hierarchies
+from runtimes.cgroup.v1 import make_run_cgroups_v1
+from runtimes.cgroup.v2 import CgroupV2, make_run_cgroups_v2
+
+UNIFIED = Path("/sys/fs/cgroup/unified")
+LIMITS = Limits(cpus=1, cpuset=(), memory=64 << 20)
+
+V2_MOUNT = "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_cpu_lists_are_read_as_they_are_written(cpus):
+    listed = tuple(sorted(cpus))
+    assert parse_cpus(format_cpus(listed)) == listed
+
+
+def test_cpu_lists_with_ranges():
+    assert parse_cpus("0-2,5,7-8\n") == (0, 1, 2, 5, 7, 8)
+    assert parse_cpus("\n") == ()
+
+
+def test_flat_files():
+    assert parse_flat("anon 4096\nfile 0\n") == {"anon": 4096, "file": 0}
+
+
+def test_only_a_fraction_needs_a_quota():
+    assert quota(2) is None
+    assert quota(1.0) is None
+    assert quota(1.5) == 150_000
+
+
+def test_version_2_is_found():
+    found = Hierarchies.parse("0::/user.slice/a b\n", V2_MOUNT)
+    assert found == Hierarchies({}, Path("/sys/fs/cgroup/user.slice/a b"), Path("/sys/fs/cgroup"))
+
+
+def test_hybrid_is_version_1_with_joint_controllers_and_escapes():
+    mounts = (
+        "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+        "33 31 0:30 / /sys/fs/with\\040space rw shared:1 - cgroup cgroup rw,memory\n"
+        "34 31 0:31 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+        "35 31 0:32 / /proc rw - proc proc rw\n"
+    )
+    found = Hierarchies.parse("3:cpu,cpuacct:/a\n2:memory:/\n1:name=systemd:/x\n0::/b\n", mounts)
+    assert found.v1 == {
+        "cpu": Path("/sys/fs/cgroup/cpu,cpuacct/a"),
+        "cpuacct": Path("/sys/fs/cgroup/cpu,cpuacct/a"),
+        "memory": Path("/sys/fs/with space"),
+    }
+    assert found.v2 == Path("/sys/fs/cgroup/unified/b")
+
+
+def test_only_a_part_of_a_hierarchy_may_be_mounted():
+    mounts = "32 31 0:29 /docker/x /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n"
+    assert Hierarchies.parse("2:memory:/docker/x/y\n", mounts).v1["memory"] == Path("/sys/fs/cgroup/memory/y")
+    assert Hierarchies.parse("2:memory:/elsewhere\n", mounts).v1["memory"] == Path("/sys/fs/cgroup/memory")
+
+
+def test_a_missing_controller_of_version_1_is_named():
+    with pytest.raises(HostError, match="cpuset, freezer"):
+        make_run_cgroups_v1(
+            Hierarchies({"memory": Path("/x"), "cpu": Path("/x"), "cpuacct": Path("/x")}, None, None), "r"
+        )
+
+
+# Version 1 and version 2, whichever this host has.
+
+
+@pytest.fixture
+def cgroups(request):
+    with open_cgroups(f"bench-{os.getpid():08x}") as opened:
+        yield opened
+    assert not any(path.exists() for path in opened.directories)
+
+
+def join(cgroup, *argv):
+    def enter():
+        for file in cgroup.procs_files:
+            file.write_text("0")
+
+    return subprocess.Popen(argv, preexec_fn=enter, stdout=subprocess.DEVNULL)  # noqa: PLW1509 no threads here
+
+
+@pytest.mark.host
+def test_processes_are_counted_and_killed(cgroups):
+    cgroup = cgroups.new("x", LIMITS)
+    process = join(cgroup, "sh", "-c", "sleep 1000 & sleep 1000 & head -c 1000000 /dev/urandom >/dev/null; wait")
+    deadline = time.monotonic() + 10
+    while len(cgroup.pids()) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.pid in cgroup.pids()
+    assert cgroup.current() > 0
+    assert cgroup.peak() >= cgroup.split()["anon"] > 0
+    assert cgroup.cpu_seconds() > 0
+    assert cgroup.oom_kills() == 0
+    cgroup.kill()
+    assert cgroup.pids() == []
+    assert process.wait() == -9
+    cgroup.remove()
+    cgroup.remove()  # no error
+
+
+@pytest.mark.host
+def test_a_fork_bomb_does_not_outrun_kill(cgroups):
+    cgroup = cgroups.new("x", LIMITS)
+    process = join(cgroup, "sh", "-c", "f() { sleep 0.01; f & f & wait; }; f")
+    time.sleep(0.15)
+    cgroup.kill()
+    time.sleep(0.05)
+    assert cgroup.pids() == []
+    process.wait()
+    cgroup.remove()
+
+
+@pytest.mark.host
+def test_leaving_kills_what_is_left():
+    with open_cgroups(f"bench-{os.getpid():08x}") as opened:
+        process = join(opened.new("x", None), "sleep", "1000")
+    assert process.wait(5) == -9
+
+
+@pytest.mark.host
+def test_memory_beyond_the_limit_is_refused(cgroups):
+    cgroup = cgroups.new("x", LIMITS)
+    process = join(cgroup, "dd", "if=/dev/zero", "of=/dev/null", f"bs={2 * LIMITS.memory}", "count=1", "status=none")
+    assert process.wait(30) == -9
+    assert cgroup.oom_kills() == 1
+    assert cgroup.peak() <= LIMITS.memory
+
+
+@pytest.mark.host
+def test_the_memory_limit_can_be_left_out(cgroups):
+    cgroup = cgroups.new("x", LIMITS, memory_limit=False)
+    process = join(cgroup, "dd", "if=/dev/zero", "of=/dev/null", f"bs={2 * LIMITS.memory}", "count=1", "status=none")
+    assert process.wait(30) == 0
+
+
+@pytest.mark.host
+def test_a_fraction_of_a_cpu_is_a_quota(cgroups):
+    cgroup = cgroups.new("x", Limits(cpus=0.2, cpuset=(), memory=64 << 20))
+    process = join(cgroup, "sh", "-c", "while :; do :; done")
+    began, spent = time.monotonic(), cgroup.cpu_seconds()
+    time.sleep(1)
+    share = (cgroup.cpu_seconds() - spent) / (time.monotonic() - began)
+    cgroup.kill()
+    process.wait()
+    assert share < 0.35
+
+
+@pytest.mark.host
+def test_the_highest_cpus_are_given(cgroups):
+    available = cgroups.cpus()
+    assert cgroups.instance_cpus(LIMITS) == available[-1:]
+    assert cgroups.instance_cpus(Limits(len(available), (), 1)) == available
+    assert cgroups.instance_cpus(Limits(0.5, available[:1], 1)) == available[:1]
+
+
+@pytest.mark.host
+@pytest.mark.skipif(cgroup_version() == 2, reason="this is version 2")
+@pytest.mark.skipif(not (UNIFIED / "cgroup.procs").exists(), reason="no unified hierarchy beside version 1")
+def test_version_2_kills_and_removes():
+    directory = UNIFIED / f"bench-{os.getpid():08x}"
+    directory.mkdir()
+    (directory / "below").mkdir()
+    cgroup = CgroupV2("x", directory)
+    process = join(cgroup, "sleep", "1000")
+    (directory / "below/cgroup.procs").write_text(str(process.pid))
+    assert cgroup.pids() == [process.pid]
+    cgroup.kill()
+    assert process.wait(5) == -9
+    cgroup.remove()
+    assert not directory.exists()
+
+
+# Version 2 on a directory tree.
+
+
+def fill(directory, **files):
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (directory / name.replace("__", ".")).write_text(text)
+    return directory
+
+
+ALL = "cpuset cpu io memory pids"
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A unified hierarchy in which directories get the files that the kernel would give them."""
+    top = fill(tmp_path / "cgroup", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs="")
+    make = base.make_directory
+
+    def make_with_files(directory):
+        make(directory)
+        fill(directory, cpuset__cpus__effective="0-3", memory__swap__max="max", cgroup__procs="")
+
+    monkeypatch.setattr("runtimes.cgroup.v2.make_directory", make_with_files)
+    return top
+
+
+def test_v2_hands_controllers_down_from_our_own_cgroup(tree):
+    own = fill(tree / "session", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs="")
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    assert cgroups.directories == [own / "bench-1"]
+    for directory in (own, own / "bench-1"):
+        assert (directory / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory"
+
+
+def test_v2_goes_above_a_cgroup_without_the_controllers(tree):
+    own = fill(tree / "session", cgroup__controllers="memory pids", cgroup__subtree_control="", cgroup__procs="")
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    assert cgroups.directories == [tree / "bench-1"]
+
+
+def refuse_while_occupied(monkeypatch, occupied):
+    """Have the kernel's rule kept: what holds processes does not hand down controllers."""
+    write_text = Path.write_text
+
+    def write(path, text, *args, **kwargs):
+        if path.name == "cgroup.procs" and text:
+            old = occupied / "cgroup.procs"
+            write_text(old, "".join(f"{pid}\n" for pid in old.read_text().split() if pid != text))
+        if (
+            path == occupied / "cgroup.subtree_control"
+            and text.startswith("+")
+            and (occupied / "cgroup.procs").read_text()
+        ):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return write_text(path, text, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", write)
+
+
+def test_v2_moves_us_into_a_leaf_where_we_are_alone(tree, monkeypatch):
+    own = fill(tree / "scope", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs=f"{os.getpid()}\n")
+    refuse_while_occupied(monkeypatch, own)
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    assert cgroups.directories == [own / "bench-1"]
+    assert (own / "bench-1-harness/cgroup.procs").read_text() == str(os.getpid())
+    assert (own / "cgroup.procs").read_text() == ""
+
+
+def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
+    own = fill(
+        tree / "scope", cgroup__controllers=ALL, cgroup__subtree_control="memory", cgroup__procs=f"{os.getpid()}\n"
+    )
+    refuse_while_occupied(monkeypatch, own)
+    monkeypatch.setattr("runtimes.cgroup.v2.pids_below", lambda leaf: (leaf / "cgroup.procs").read_text().split())
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    assert (own / "cgroup.subtree_control").read_text() == "+cpu +cpuset"
+    # The kernel's files do not keep a directory from being removed; these do.
+    monkeypatch.setattr("runtimes.cgroup.v2.remove_directory", shutil.rmtree)
+    monkeypatch.setattr("runtimes.cgroup.base.remove_directory", shutil.rmtree)
+    leaf = own / "bench-1-harness"
+    moved = leaf / "cgroup.procs"
+
+    def move(source, target):
+        assert (source, target) == (leaf, own)
+        moved.write_text("")
+
+    monkeypatch.setattr("runtimes.cgroup.v2._move_processes", move)
+    cgroups.remove()
+    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset"
+    assert not (own / "bench-1").exists()
+    assert not leaf.exists()
+
+
+def test_v2_leaves_others_where_they_are_and_goes_above(tree, monkeypatch):
+    own = fill(tree / "scope", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs=f"{os.getpid()}\n1\n")
+    refuse_while_occupied(monkeypatch, own)
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    assert cgroups.directories == [tree / "bench-1"]
+    assert (own / "cgroup.procs").read_text() == f"{os.getpid()}\n1\n"
+
+
+def test_v2_says_how_to_get_a_cgroup_of_ones_own(tree):
+    (tree / "cgroup.controllers").write_text("pids")
+    with pytest.raises(HostError, match=r"no controller cpu, cpuset, memory.*Delegate=yes"):
+        make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+
+
+def test_v2_limits(tree):
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+    cgroups.new("whole", Limits(2, (), 1 << 20))
+    whole = tree / "bench-1/whole"
+    assert (whole / "cpuset.cpus").read_text() == "2,3"
+    assert not (whole / "cpu.max").exists()
+    assert (whole / "memory.max").read_text() == str(1 << 20)
+    assert (whole / "memory.swap.max").read_text() == "0"
+    cgroups.new("part", Limits(1.5, (0, 1), 1 << 20), memory_limit=False)
+    part = tree / "bench-1/part"
+    assert (part / "cpuset.cpus").read_text() == "0,1"
+    assert (part / "cpu.max").read_text() == "150000 100000"
+    assert not (part / "memory.max").exists()
+    cgroups.new("free", None)
+    assert not (tree / "bench-1/free/cpuset.cpus").exists()
+
+
+def test_v2_figures(tmp_path):
+    directory = fill(
+        tmp_path / "x",
+        memory__current="8192",
+        memory__peak="16384",
+        memory__stat="anon 4096\nfile 2048\nshmem 1024\nfile_mapped 0\nslab 512\npagetables 256\n"
+        "sec_pagetables 128\nzswap 9\n",
+        memory__events="low 0\nhigh 0\nmax 5\noom 2\noom_kill 1\noom_group_kill 0\n",
+        cpu__stat="usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
+        cgroup__procs="12\n7\n",
+    )
+    cgroup = CgroupV2("x", directory)
+    assert (cgroup.current(), cgroup.peak(), cgroup.oom_kills(), cgroup.cpu_seconds()) == (8192, 16384, 1, 1.5)
+    assert cgroup.split() == {
+        "anon": 4096, "file": 2048, "shmem": 1024, "file_mapped": 0,
+        "slab": 512, "page_tables": 256, "sec_page_tables": 128,
+    }  # fmt: skip
+    assert cgroup.pids() == [7, 12]
+    (directory / "memory.peak").unlink()  # before Linux 5.19
+    assert cgroup.peak() == 8192
+    (directory / "memory.current").write_text("100")
+    assert cgroup.peak() == 8192

@@ -1,0 +1,194 @@
+"""The launcher: what it does when a start fails or somebody dies, and that it does not leak."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from traces import count, host_traces, new_run_name
+
+from runtimes.agent.client import AgentGone, Command
+from runtimes.base import InstanceError, Timeline
+from runtimes.cgroup.v2 import CgroupV2
+from runtimes.container.runtime import ContainerOptions, ContainerRuntime
+from runtimes.facilities import open_facilities
+from runtimes.launcher.client import Isolation, LaunchRequest
+from runtimes.launcher.instance import launched_agent
+from runtimes.native import NativeOptions, NativeRuntime
+
+pytestmark = pytest.mark.host
+
+UNIFIED = Path("/sys/fs/cgroup/unified")
+
+
+def launch(facilities, cgroup, *, argv=("/bin/sleep", "1000"), root=None, staging=None, isolated=True, network=None):
+    """Start something and return what the launcher answers."""
+    isolation = Isolation("bench-test", staging or facilities.directory, None) if isolated else None
+    request = LaunchRequest(
+        argv, root or (facilities.root if isolated else Path("/")), cgroup, (0,), network, isolation
+    )
+    ours, theirs = socket.socketpair()
+    with (
+        ours,
+        theirs,
+        Path("/dev/null").open("w") as log,
+        facilities.launcher.begin(request, theirs, log.fileno()) as pending,
+    ):
+        theirs.close()
+        return pending.finish()
+
+
+@contextmanager
+def staging(facilities):
+    path = facilities.directory / "staging-test"
+    path.mkdir()
+    yield path
+    path.rmdir()
+
+
+def test_a_program_that_is_not_there_is_named(facilities):
+    with facilities.new_cgroup("x", None) as cgroup, staging(facilities) as path:
+        with pytest.raises(InstanceError, match=r"could not exec.*No such file.*/no/such"):
+            launch(facilities, cgroup, argv=("/no/such",), staging=path)
+        assert cgroup.pids() == []
+
+
+def test_a_root_that_is_not_there_is_named(facilities):
+    with facilities.new_cgroup("x", None) as cgroup, staging(facilities) as path:
+        with pytest.raises(InstanceError, match="could not mount the root"):
+            launch(facilities, cgroup, root=Path("/no/such"), staging=path)
+        with pytest.raises(InstanceError, match=r"could not chroot.*/no/such"):
+            launch(facilities, cgroup, root=Path("/no/such"), isolated=False)
+
+
+def test_a_namespace_that_is_none_is_named(facilities):
+    with facilities.new_cgroup("x", None) as cgroup, Path("/dev/null").open() as null:
+        with pytest.raises(InstanceError, match=r"could not join the network.*setns"):
+            launch(facilities, cgroup, network=null.fileno(), isolated=False)
+        # The launcher goes on.
+        launched = launch(facilities, cgroup, isolated=False)
+        os.close(launched.pidfd)
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [(("/bin/sleep", "1000"), "no READY"), (("/bin/sh", "-c", "echo broken >&2"), "ended.*its last words: broken")],
+)
+def test_what_never_gets_ready_is_told_and_killed(facilities, tmp_path, argv, told):
+    log = tmp_path / "log"
+    with facilities.new_cgroup("x", None) as cgroup:
+        request = LaunchRequest(argv, Path("/"), cgroup, (0,), None, None)
+        with (
+            pytest.raises(InstanceError, match=told),
+            launched_agent(facilities.launcher, request, Timeline(), log, 0.5),
+        ):
+            pass
+    assert not cgroup.procs_files[0].exists()
+
+
+def test_a_child_gets_only_what_it_needs(facilities):
+    with facilities.new_cgroup("x", None) as cgroup:
+        launched = launch(facilities, cgroup, isolated=False)
+        proc = Path(f"/proc/{launched.pid}")
+        # execve closes the pipe a moment before it is through, and then the dynamic linker opens files for a while.
+        deadline = time.monotonic() + 5
+        while (proc / "stat").read_text().split()[2] != "S" and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert (proc / "cmdline").read_bytes().startswith(b"/bin/sleep")
+        assert sorted(path.name for path in (proc / "fd").iterdir()) == ["0", "1", "2", "3"]
+        assert str((proc / "fd/0").readlink()) == "/dev/null"
+        environment = dict(line.split("=", 1) for line in (proc / "environ").read_text().split("\0") if line)
+        assert set(environment) == {"PATH", "HOME", "LANG"}
+        assert os.getsid(launched.pid) == launched.pid
+        os.close(launched.pidfd)
+
+
+def test_children_die_with_a_killed_launcher(tiny_image):
+    with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
+        launched = launch(facilities, cgroup, isolated=False)
+        os.kill(facilities.launcher.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while cgroup.pids() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert cgroup.pids() == []
+        os.close(launched.pidfd)
+        with pytest.raises(InstanceError, match="launcher"):
+            launch(facilities, cgroup, isolated=False)
+
+
+def test_an_instance_fails_when_the_launcher_is_killed(tiny_image, make_spec_for):
+    with (
+        open_facilities(new_run_name(), tiny_image) as facilities,
+        ContainerRuntime.open(facilities, ContainerOptions()) as runtime,
+        runtime.start(make_spec_for(facilities)) as instance,
+    ):
+        os.kill(facilities.launcher.pid, signal.SIGKILL)
+        with pytest.raises(AgentGone):
+            instance.agent.run(Command(("sleep", "10")))
+
+
+def test_it_is_small_and_has_one_thread(facilities):
+    proc = Path(f"/proc/{facilities.launcher.pid}")
+    status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+    assert status["Threads"].strip() == "1"
+    assert int(status["VmRSS"].split()[0]) < 20_000
+    maps = (proc / "maps").read_text()
+    assert "site-packages" not in maps
+
+
+def test_importing_its_code_does_not_import_what_is_heavy():
+    program = (
+        "import sys; sys.path.insert(0, '.'); import runtimes.launcher.process; "
+        "print(sorted({'typing', 'pathlib', 'pydantic', 'dataclasses', 'asyncio', 'subprocess'} & set(sys.modules)))"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert completed.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["native", "container"])
+def test_two_hundred_starts_leak_nothing(facilities, new_spec, kind):
+    runtimes = {
+        "native": (NativeRuntime, NativeOptions()),
+        "container": (ContainerRuntime, ContainerOptions()),
+    }
+    cls, options = runtimes[kind]
+    launcher = Path(f"/proc/{facilities.launcher.pid}")
+    spec = new_spec()
+    with cls.open(facilities, options) as runtime:
+        with runtime.start(spec) as instance:
+            instance.stop()
+        before = host_traces(facilities), count(launcher / "fd"), count(launcher / "task")
+        for _ in range(200):
+            with runtime.start(spec) as instance:
+                instance.stop()
+        assert host_traces(facilities) == before[0]
+        assert (count(launcher / "fd"), count(launcher / "task")) == before[1:]
+
+
+@pytest.mark.skipif(not (UNIFIED / "cgroup.procs").exists(), reason="no unified hierarchy beside version 1")
+def test_a_child_can_be_started_in_a_cgroup_of_version_2(facilities):
+    directory = UNIFIED / facilities.run
+    directory.mkdir()
+    cgroup = CgroupV2("x", directory)
+    try:
+        launched = launch(facilities, cgroup, isolated=False)
+        assert cgroup.pids() == [launched.pid]
+        cgroup.kill()
+        assert cgroup.pids() == []
+        os.close(launched.pidfd)
+    finally:
+        cgroup.remove()
+    assert not directory.exists()

@@ -1,0 +1,80 @@
+"""The run's bridge."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from traces import count
+
+from runtimes.base import HostError
+from runtimes.network import RunNetwork, inside_network
+
+pytestmark = pytest.mark.host
+
+
+def interfaces():
+    return {line.split(":")[0].strip() for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]}
+
+
+def test_the_bridge_is_ours_alone(facilities):
+    assert interfaces() == {"lo", facilities.network.bridge}
+
+
+def test_addresses_are_never_given_twice(facilities):
+    given = [facilities.network.allocate() for _ in range(600)]
+    assert len(set(given)) == len(given)
+    assert facilities.network.gateway not in given
+    assert len({RunNetwork.mac(address) for address in given}) == len(given)
+
+
+def test_addresses_end(facilities, monkeypatch):
+    monkeypatch.setattr(facilities.network, "_hosts", iter([]))
+    with pytest.raises(HostError, match="used up"):
+        facilities.network.allocate()
+
+
+def test_namespaces_reach_the_bridge_and_each_other(facilities):
+    with facilities.network.make_namespace() as one, facilities.network.make_namespace() as other:
+        with inside_network(one.fd):
+            server = socket.create_server((one.address, 7))
+        with inside_network(other.fd):
+            client = socket.socket()
+        with server, client:
+            client.settimeout(10)
+            client.connect((one.address, 7))
+            accepted, (source, _) = server.accept()
+            accepted.close()
+        assert source == other.address
+        with socket.create_server((facilities.network.gateway, 7)) as server, inside_network(one.fd):
+            socket.create_connection((facilities.network.gateway, 7), timeout=10).close()
+
+
+def test_a_namespace_leaves_nothing(facilities):
+    before = interfaces(), count("/proc/self/fd"), threading.active_count()
+    with pytest.raises(ZeroDivisionError), facilities.network.make_namespace():
+        assert interfaces() != before[0]
+        raise ZeroDivisionError
+    assert (interfaces(), count("/proc/self/fd"), threading.active_count()) == before
+
+
+def test_a_namespace_that_cannot_be_joined_leaves_nothing(facilities, monkeypatch):
+    before = interfaces(), count("/proc/self/fd")
+    monkeypatch.setattr(facilities.network, "_index", 9999)
+    with pytest.raises(HostError, match="bridge"), facilities.network.make_namespace():
+        pass
+    assert (interfaces(), count("/proc/self/fd")) == before
+
+
+def test_the_thread_comes_back_after_an_exception(facilities):
+    before = str(Path("/proc/thread-self/ns/net").readlink())
+    with (
+        facilities.network.make_namespace() as namespace,
+        pytest.raises(ZeroDivisionError),
+        inside_network(namespace.fd),
+    ):
+        assert str(Path("/proc/thread-self/ns/net").readlink()) != before
+        raise ZeroDivisionError
+    assert str(Path("/proc/thread-self/ns/net").readlink()) == before

@@ -1,0 +1,59 @@
+"""Scratch disks and loop devices."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from traces import loop_files
+
+from runtimes.base import HostError
+from runtimes.storage import attach_loop, loop_devices_in, make_scratch, read_whole
+
+
+def test_a_scratch_disk_is_whole_and_preallocated(tmp_path):
+    path = tmp_path / "scratch"
+    path.write_bytes(b"of an earlier trial")
+    make_scratch(path, 16 << 20)
+    status = path.stat()
+    assert status.st_size == 16 << 20
+    assert status.st_blocks * 512 >= 16 << 20
+    # -n answers no to everything: it is clean already.
+    subprocess.run(["e2fsck", "-f", "-n", str(path)], check=True, capture_output=True)
+
+
+def test_a_scratch_disk_that_finds_no_room_leaves_nothing(tmp_path):
+    with pytest.raises(HostError, match=r"scratch disk of \d+ bytes at"):
+        make_scratch(tmp_path / "scratch", 1 << 60)
+    with pytest.raises(HostError, match=r"mkfs\.ext4 said"):
+        make_scratch(tmp_path / "scratch", 4096)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.host
+def test_a_loop_device_is_attached_with_direct_io_and_detached(tmp_path):
+    path = tmp_path / "scratch"
+    make_scratch(path, 16 << 20)
+    with attach_loop(path, read_only=False) as device, attach_loop(path, read_only=True) as second:
+        block = Path("/sys/block", device.name)
+        assert (block / "loop/dio").read_text().strip() == "1"
+        assert (block / "loop/autoclear").read_text().strip() == "1"
+        assert (block / "ro").read_text().strip() == "0"
+        assert Path("/sys/block", second.name, "ro").read_text().strip() == "1"
+        assert set(loop_devices_in(tmp_path)) == {device, second}
+    assert str(path) not in loop_files()
+
+
+@pytest.mark.host
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(HostError, match="nothing"), attach_loop(tmp_path / "nothing", read_only=True):
+        pass
+
+
+def test_reading_whole_trees_passes_over_links_and_devices(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(3 << 20))
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")  # would block
+    read_whole(tmp_path)
