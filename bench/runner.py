@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from bench import __version__, fairness
 from bench.host import collect_facts, fingerprint
-from bench.scratch import reclaim_scratch, scratch_directory
 from bench.trial import OpenArm, TrialContext, carry_out
 from results.records import RunRecord, new_run_id
 
@@ -78,7 +77,6 @@ def _open_arms(stack: ExitStack, suite: Suite, facilities: Facilities, observer:
     arms: dict[str, OpenArm] = {}
     for arm in suite.arms:
         observer.preparing(f"opening arm {arm.name} ({arm.runtime})")
-        facilities.check_limits(arm.limits)
         runtime: Runtime = stack.enter_context(load_runtime(arm.runtime).open(facilities, arm.options))
         arms[arm.name] = OpenArm(arm=arm, runtime=runtime)
     return arms
@@ -95,14 +93,11 @@ def execute(suite: Suite, plan: Plan, image: Image, store: Store, observer: RunO
     from workloads.image import hold_image
 
     reclaim()
-    reclaim_scratch()
     run = new_run_id()
-    name = host_name_of(run)
     with ExitStack() as stack:
         stack.enter_context(hold_image(image.id))
         observer.preparing("making the run's bridge, mounts and launcher")
-        scratch = stack.enter_context(scratch_directory(name))
-        facilities = stack.enter_context(open_facilities(name, image))
+        facilities = stack.enter_context(open_facilities(host_name_of(run), image))
         arms = _open_arms(stack, suite, facilities, observer)
         facts = collect_facts()
         store.add_run(_record(run, suite, plan, image, fingerprint(facts)))
@@ -112,7 +107,7 @@ def execute(suite: Suite, plan: Plan, image: Image, store: Store, observer: RunO
         manifest.write()
         observer.planned(run, plan)
         with _finished(store, RunResult(run)) as result:
-            context = TrialContext(run=run, directory=directory, facilities=facilities, scratch=scratch, image=image)
+            context = TrialContext(run=run, directory=directory, facilities=facilities, image=image)
             _carry_out_plan(suite, plan, arms, context, store, observer, manifest, result)
     return result
 

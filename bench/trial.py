@@ -42,14 +42,12 @@ class TrialContext:
         run: id of the run.
         directory: the run's directory in the store.
         facilities: what the run holds of the host.
-        scratch: directory for scratch disks.
         image: what every arm runs.
     """
 
     run: str
     directory: Path
     facilities: Facilities
-    scratch: Path
     image: Image
 
 
@@ -78,7 +76,7 @@ def _scratch_disk(trial: Trial, context: TrialContext) -> Iterator[Path | None]:
     if size is None:
         yield None
         return
-    path = context.scratch / f"{trial.number}.ext4"
+    path = context.facilities.scratch_directory / f"{trial.number}.ext4"
     make_scratch(path, size)
     try:
         yield path

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,15 @@ from runtimes.launcher.client import Launcher, open_launcher
 from runtimes.network import RunNetwork, open_network
 
 _RUNS = Path("/run")
-_SCRATCH = Path("/var/tmp")  # on a disk; /run and /tmp may be in memory
 _SCRATCH_SUFFIX = ".scratch"
 _PREFIX = "bench-"
 _LOCK = "lock"
 _CGROUPS = "cgroups"
+
+
+def scratch_parent() -> Path:
+    """Where runs make scratch disks: ``$BENCH_SCRATCH``, or ``/var/tmp``. It is the disk there that is measured."""
+    return Path(os.environ.get("BENCH_SCRATCH") or "/var/tmp").absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,23 @@ class Facilities:
             cgroup.remove()
 
 
+def check_host(limits: Iterable[Limits]) -> None:
+    """Find out whether runs can be had here, with instances under these limits, before an image is built for one.
+
+    Raises:
+        HostError: they cannot.
+    """
+    _require_root()
+    with open_cgroups(f"{_PREFIX}{secrets.token_hex(4)}") as cgroups:
+        for each in limits:
+            cgroups.check_limits(each)
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise HostError("namespaces, mounts and cgroups need root: start the same command with sudo")
+
+
 @contextmanager
 def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     """Take hold of what a run needs of the host.
@@ -106,8 +128,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     Raises:
         HostError: something could not be had.
     """
-    if os.geteuid() != 0:
-        raise HostError("namespaces, mounts and cgroups need root: start the same command with sudo")
+    _require_root()
     with ExitStack() as stack:
         directory, scratch_directory = stack.enter_context(_run_directories(run))
         cgroups = stack.enter_context(open_cgroups(run))
@@ -144,7 +165,7 @@ def reclaim() -> list[str]:
     with _directory_lock():
         names = {path.name for path in _RUNS.glob(f"{_PREFIX}*") if path.is_dir()}
         # After a reboot only the disk has traces of a run.
-        names |= {path.stem for path in _SCRATCH.glob(f"{_PREFIX}*{_SCRATCH_SUFFIX}")}
+        names |= {path.stem for path in scratch_parent().glob(f"{_PREFIX}*{_SCRATCH_SUFFIX}")}
         for name in sorted(names):
             if not _is_alive(_RUNS / name):
                 removed.extend(_reclaim_run(name))
@@ -152,7 +173,7 @@ def reclaim() -> list[str]:
 
 
 def _reclaim_run(name: str) -> Iterator[str]:
-    directory, scratch_directory = _RUNS / name, _SCRATCH / f"{name}{_SCRATCH_SUFFIX}"
+    directory, scratch_directory = _RUNS / name, scratch_parent() / f"{name}{_SCRATCH_SUFFIX}"
     notes = directory / _CGROUPS
     for cgroup in map(Path, notes.read_text().splitlines() if notes.exists() else ()):
         if cgroup.exists():
@@ -191,7 +212,7 @@ def _directory_lock() -> Iterator[None]:
 
 @contextmanager
 def _run_directories(run: str) -> Iterator[tuple[Path, Path]]:
-    directory, scratch_directory = _RUNS / run, _SCRATCH / f"{run}{_SCRATCH_SUFFIX}"
+    directory, scratch_directory = _RUNS / run, scratch_parent() / f"{run}{_SCRATCH_SUFFIX}"
     with ExitStack() as stack:
         with _directory_lock():
             for path in (directory, scratch_directory):

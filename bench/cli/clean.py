@@ -8,10 +8,9 @@ import click
 @click.command()
 def clean() -> None:
     """Remove cgroups, processes, loop devices and directories of runs that died. Runs that are alive are left alone."""
-    from bench.scratch import reclaim_scratch
     from runtimes.facilities import reclaim
 
-    removed = [*reclaim(), *reclaim_scratch()]
+    removed = reclaim()
     for description in removed:
         click.echo(f"removed {description}")
     if not removed:

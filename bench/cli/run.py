@@ -70,7 +70,9 @@ def _run_and_report(
     from bench.progress import open_progress
     from bench.runner import execute
     from results.store import Store
+    from runtimes.facilities import check_host
 
+    check_host(arm.limits for arm in suite.arms)
     with Store(store_directory).open(create=True) as store:
         with one_interruption(), open_progress(quiet=quiet or output_format == "json", verbose=verbose) as observer:
             image = prepare_image(plan.packages(), observer.preparing)

@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from runtimes.facilities import scratch_parent
 from workloads.image.cache import cache_directory
 
 
@@ -20,7 +21,7 @@ def leftovers():
         "links": [link for link in _links() if "bench" in link],
         "namespaces": [path.name for path in _names("/run/netns") if path.name.startswith("bench-")],
         "run directories": [path.name for path in _names("/run") if path.name.startswith("bench-")],
-        "scratch disks": [str(path) for path in _names(cache_directory() / "scratch")],
+        "scratch disks": [path.name for path in _names(scratch_parent()) if path.name.startswith("bench-")],
     }
 
 

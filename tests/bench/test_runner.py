@@ -231,16 +231,3 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_starts(suite_run
     with pytest.raises(StoreError):
         suite_run.with_observer(observer).execute()
     assert observer.events == []
-
-
-def test_scratch_disks_of_dead_runs_are_reclaimed_and_those_of_live_ones_are_not(fake_host):
-    from bench.scratch import reclaim_scratch, scratch_directory
-
-    with scratch_directory("bench-alive") as alive:
-        dead = alive.with_name("bench-dead")
-        dead.mkdir()
-        (dead / "1.ext4").write_bytes(b"x")
-        assert any("bench-dead" in description for description in reclaim_scratch())
-        assert alive.exists()
-        assert not dead.exists()
-    assert not alive.exists()

@@ -1,0 +1,85 @@
+/*
+ * The <emulator> of every domain: joins the instance's cgroup, says when, and becomes QEMU.
+ *
+ * libvirt starts its emulator somewhere in the harness's own cgroup. Moving QEMU afterwards would leave the pages it has
+ * touched by then charged to the harness (kernel documentation, cgroup-v2, "Memory Ownership"); so the process moves before
+ * it is QEMU, and every page of QEMU is charged where it belongs.
+ *
+ * Having been started for a domain, and not only to be asked, it is killed when the harness ends, however that ends: libvirt
+ * has QEMU stay when the guest powers off, and nobody would be left to end it.
+ *
+ * Environment, both taken out of it again:
+ *   BENCH_CGROUP_PROCS  cgroup.procs files, separated by colons; "0" is written into each, which moves the writer
+ *   BENCH_SPAWN_STAMP   a file or FIFO that gets one line, "PID NANOSECONDS", the time being CLOCK_MONOTONIC;
+ *                      the process is killed with its parent, to which libvirt has left it by now
+ * Without them it only becomes QEMU: so does libvirt ask QEMU for its capabilities.
+ *
+ * Compiled with -DQEMU="path". What goes wrong is said on standard error, which libvirt quotes, with exit status 126.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static void fail(const char *what, const char *path)
+{
+    fprintf(stderr, "bench emulator: cannot %s %s: %s\n", what, path, strerror(errno));
+    exit(126);
+}
+
+static void write_whole(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        fail("open", path);
+    if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        fail("write to", path);
+    close(fd);
+}
+
+static void join(char *procs_files)
+{
+    for (char *path = strtok(procs_files, ":"); path; path = strtok(NULL, ":"))
+        write_whole(path, "0");
+}
+
+static void stamp(const char *path)
+{
+    struct timespec now;
+    char line[64];
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(line, sizeof line, "%d %lld\n", getpid(), now.tv_sec * 1000000000LL + now.tv_nsec);
+    write_whole(path, line);
+}
+
+static void die_with_parent(void)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        fail("be killed with the parent of", QEMU);
+}
+
+int main(int argc, char **argv)
+{
+    char *procs_files = getenv("BENCH_CGROUP_PROCS");
+    char *stamp_file = getenv("BENCH_SPAWN_STAMP");
+
+    (void)argc;
+    if (procs_files)
+        join(procs_files);
+    if (stamp_file) {
+        die_with_parent();
+        stamp(stamp_file);
+    }
+    unsetenv("BENCH_CGROUP_PROCS");
+    unsetenv("BENCH_SPAWN_STAMP");
+    execv(QEMU, argv);
+    fail("execute", QEMU);
+}

@@ -1,0 +1,163 @@
+"""What the host sees of one QEMU process: when it became QEMU, when its agent channel connected, when it ended.
+
+QEMU is libvirt's grandchild: libvirt forks twice, so that the process goes to init when the middle one ends. An init
+that is slow to collect dead children would leave QEMU a zombie, which libvirt takes for alive and waits for, in steps
+of 0.2 s. So the harness declares itself the one that orphans go to (PR_SET_CHILD_SUBREAPER) while libvirt starts QEMU,
+and collects it the moment it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from runtimes.vm.emulator import parse_spawn_stamp
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_STAMP_SIZE = 64
+
+
+class EmulatorProcess:
+    """Watches for one QEMU process, by events alone, in a thread of its own.
+
+    Attributes:
+        channel: path of the Unix socket to which QEMU shall connect the agent's channel.
+        stamp_file: path of the FIFO to which the emulator shall write its stamp.
+        exited: set when the process has ended and was collected.
+        pid: of the process; None before it is there. Like the stamps, nanoseconds on CLOCK_MONOTONIC.
+    """
+
+    def __init__(self, directory: Path, resources: ExitStack) -> None:
+        self.channel = directory / "agent"
+        self.stamp_file = directory / "spawn"
+        self.exited = threading.Event()
+        self.pid: int | None = None
+        self.spawned_at: int | None = None
+        self.connected_at: int | None = None
+        self.exited_at: int | None = None
+        self._resources = resources
+        self._connected = threading.Event()
+        self._socket: socket.socket | None = None
+        self._ending = "ended"
+        os.mkfifo(self.stamp_file)
+        self._fifo = os.open(self.stamp_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        resources.callback(os.close, self._fifo)
+        self._listener = resources.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        self._listener.bind(str(self.channel))
+        self._listener.listen(1)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+        resources.callback(os.close, self._wake)
+        self._pidfd = -1
+
+    def take_channel(self, timeout: float) -> socket.socket | None:
+        """The host's end of the agent's channel once QEMU has connected; None if it took over ``timeout`` s."""
+        self._connected.wait(timeout)
+        taken, self._socket = self._socket, None
+        return taken
+
+    def describe_end(self) -> str:
+        """How the process ended, in words."""
+        return f"QEMU {self._ending}"
+
+    def watch(self) -> None:
+        """Handle what happens until :meth:`wake` is called."""
+        poller = select.poll()
+        for fd in (self._wake, self._fifo, self._listener.fileno()):
+            poller.register(fd, select.POLLIN)
+        while True:
+            for fd, _ in poller.poll():
+                if fd == self._wake:
+                    return
+                if fd == self._fifo:
+                    self._read_stamp(poller)
+                elif fd == self._pidfd:
+                    self._collect(poller)
+                else:
+                    self._accept(poller)
+
+    def wake(self) -> None:
+        """Have :meth:`watch` return."""
+        os.eventfd_write(self._wake, 1)
+
+    def _read_stamp(self, poller: select.poll) -> None:
+        poller.unregister(self._fifo)
+        line = os.read(self._fifo, _STAMP_SIZE)
+        if not line:  # the emulator died between opening it and writing
+            return
+        self.pid, self.spawned_at = parse_spawn_stamp(line)
+        # The process is our child, and nobody else should have collected it: the pid is still its own.
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            self._note_end()
+            return
+        self._resources.callback(os.close, self._pidfd)
+        poller.register(self._pidfd, select.POLLIN)
+
+    def _accept(self, poller: select.poll) -> None:
+        poller.unregister(self._listener.fileno())
+        connected, _ = self._listener.accept()
+        self.connected_at = time.monotonic_ns()
+        self._socket = connected
+        self._resources.callback(self._close_untaken)
+        self._connected.set()
+
+    def _close_untaken(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+
+    def _collect(self, poller: select.poll) -> None:
+        poller.unregister(self._pidfd)
+        with contextlib.suppress(ChildProcessError):  # init was given it, and has collected it
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+            if result is not None:
+                self._ending = _describe(result.si_code, result.si_status)
+        self._note_end()
+
+    def _note_end(self) -> None:
+        self.exited_at = time.monotonic_ns()
+        self.exited.set()
+
+
+def _describe(code: int, status: int) -> str:
+    if code == os.CLD_EXITED:
+        return f"exited with status {status}"
+    return f"was killed by {signal.Signals(status).name}"
+
+
+@contextmanager
+def watched_emulator(directory: Path) -> Iterator[EmulatorProcess]:
+    """Watch for a QEMU process that is about to be started.
+
+    Args:
+        directory: an empty one with a short path, for the socket and the FIFO.
+    """
+    with ExitStack() as resources:
+        process = EmulatorProcess(directory, resources)
+        thread = threading.Thread(target=process.watch, name=f"watch {directory.name}", daemon=True)
+        thread.start()
+        try:
+            yield process
+        finally:
+            process.wake()
+            thread.join()
+
+
+@contextmanager
+def adopted_orphans() -> Iterator[None]:
+    """Have processes whose parents end meanwhile become children of this process, and not of init (prctl(2))."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)

@@ -1,0 +1,323 @@
+"""The guest under libvirt."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from runtimes.accounting import read_memory, read_usage
+from runtimes.agent.client import AgentClient, AgentError, AgentGone
+from runtimes.base import (
+    HostError,
+    Image,
+    Instance,
+    InstanceError,
+    InstanceSpec,
+    MemoryReading,
+    Options,
+    Runtime,
+    Timeline,
+    Usage,
+)
+from runtimes.cgroup import Cgroup
+from runtimes.facilities import Facilities
+from runtimes.vm.connection import Connection, Domain, open_connection
+from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
+from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
+from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator
+from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
+from runtimes.vm.rehearsal import rehearse
+
+_STOP_TIMEOUT = 20.0
+"""Seconds from the request to stop until the guest has powered off; emulated ones on a busy host take two."""
+
+_DESTROY_TIMEOUT = 30.0
+"""Seconds for libvirt to be done with a QEMU that was killed."""
+
+_CONSOLE_LINES = 15
+"""Lines of the console that an error quotes."""
+
+_REASON = re.compile(r"bench-init:|Kernel panic")
+"""Where on the console the guest, or its kernel, begins to say why it ends."""
+
+CONSOLE_NAME = "console.log"
+"""What the guest printed on its serial port, in an instance's directory."""
+
+QEMU_LOG_NAME = "qemu.log"
+"""How QEMU was started, and what it said."""
+
+DOMAIN_NAME = "domain.xml"
+"""The domain as it ran, with what libvirt filled in."""
+
+ARGV_NAME = "qemu-argv"
+"""QEMU's command line, an argument a line."""
+
+_CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+
+class VmOptions(Options):
+    """Options of an arm.
+
+    Attributes:
+        accel: ``kvm``, ``tcg`` (software emulation), or ``auto`` for KVM where it works.
+    """
+
+    accel: Literal["auto", "kvm", "tcg"] = "auto"
+
+
+class VmInstance:
+    """One guest; see :class:`runtimes.base.Instance`."""
+
+    def __init__(
+        self,
+        *,
+        agent: AgentClient,
+        timeline: Timeline,
+        address: str | None,
+        facts: Mapping[str, str],
+        domain: Domain,
+        process: EmulatorProcess,
+        cgroup: Cgroup,
+    ) -> None:
+        self.agent = agent
+        self.timeline = timeline
+        self.address = address
+        self.facts = facts
+        self._domain = domain
+        self._process = process
+        self._cgroup = cgroup
+
+    def memory(self) -> MemoryReading:
+        return read_memory(self._cgroup, self.agent.read_file("/proc/meminfo"))
+
+    def usage(self) -> Usage:
+        return read_usage(self._cgroup)
+
+    def stop(self) -> None:
+        """Power the guest off; ``exited`` is stamped when QEMU has ended, ``stopped`` when libvirt is done with it."""
+        name = self._domain.name
+        self.timeline.stamp("stop_requested")
+        try:
+            self.agent.shutdown()
+        except AgentError as error:
+            raise InstanceError(f"{name}: the guest did not take the request to stop: {error}") from error
+        if not self._domain.stopped.wait(_STOP_TIMEOUT):
+            raise InstanceError(f"{name}: the guest has not powered off {_STOP_TIMEOUT:g} s after the request to stop")
+        if self._process.exited_at is not None:
+            self.timeline.stamp("exited", self._process.exited_at)
+        self.timeline.stamp("stopped", self._domain.stopped_at)
+
+
+class VmRuntime:
+    """Starts guests by libvirt's driver in this process; see :class:`runtimes.base.Runtime`."""
+
+    name: ClassVar[str] = "vm"
+    options_model: ClassVar[type[Options]] = VmOptions
+
+    def __init__(
+        self, facilities: Facilities, connection: Connection, emulator: Emulator, accelerator: Accelerator
+    ) -> None:
+        self._facilities = facilities
+        self._connection = connection
+        self._emulator = emulator
+        self._accelerator = accelerator
+
+    @classmethod
+    @contextmanager
+    def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
+        assert isinstance(options, VmOptions)
+        for part in (facilities.image.kernel, facilities.image.initramfs):
+            if not part.is_file():
+                raise HostError(f"no image at {part}: build it with `bench image build`")
+        emulator = build_emulator(find_qemu())
+        accelerator = _choose_accelerator(options.accel, facilities.image, emulator)
+        with open_connection(emulator) as connection:
+            with _short_directory(facilities.directory) as directory:
+                rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], facilities.image, directory)
+            yield cls(facilities, connection, emulator, accelerator)
+
+    @contextmanager
+    def start(self, spec: InstanceSpec) -> Iterator[Instance]:
+        """Start a guest; must be called by the thread that opened the facilities."""
+        timeline = Timeline()
+        requested = timeline.stamp("requested")
+        with ExitStack() as stack:
+            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, spec.limits, memory_limit=False))
+            sockets = stack.enter_context(_short_directory(self._facilities.directory))
+            process = stack.enter_context(watched_emulator(sockets))
+            domain_spec = self._domain_spec(spec, process, cgroup)
+            timeline.stamp("define")
+            domain = stack.enter_context(self._started(domain_spec, spec, process))
+            timeline.stamp("resume")
+            patience = spec.start_timeout - (time.monotonic_ns() - requested) / 1e9
+            agent = stack.enter_context(self._connected(spec, process, patience, timeline))
+            _check_placement(spec.name, process, cgroup)
+            _save_artefacts(spec.directory, domain, process)
+            yield VmInstance(
+                agent=agent,
+                timeline=timeline,
+                address=None if domain_spec.network is None else domain_spec.network.address,
+                facts=self._facts(agent, domain),
+                domain=domain,
+                process=process,
+                cgroup=cgroup,
+            )
+
+    def image_parts(self, image: Image) -> Mapping[str, int]:
+        return {
+            "userland": image.rootfs.stat().st_size,
+            "kernel": image.kernel.stat().st_size,
+            "initramfs": image.initramfs.stat().st_size,
+        }
+
+    def _domain_spec(self, spec: InstanceSpec, process: EmulatorProcess, cgroup: Cgroup) -> DomainSpec:
+        network = self._facilities.network
+        address = network.allocate()
+        if spec.scratch is not None:
+            _check_direct_io(spec.scratch)
+        return DomainSpec(
+            name=spec.name,
+            accelerator=self._accelerator.name,
+            emulator=self._emulator.path,
+            vcpus=math.ceil(spec.limits.cpus),
+            memory=spec.limits.memory,
+            image=spec.image,
+            scratch=spec.scratch,
+            network=GuestNetwork(
+                bridge=network.bridge,
+                tap="bench-t" + "-".join(address.split(".")[2:]),
+                mac=network.mac(address),
+                address=address,
+                prefix=network.prefix,
+                gateway=network.gateway,
+            ),
+            channel=process.channel,
+            console=spec.directory / CONSOLE_NAME,
+            environment=spawn_environment(cgroup.procs_files, process.stamp_file),
+        )
+
+    @contextmanager
+    def _started(self, domain_spec: DomainSpec, spec: InstanceSpec, process: EmulatorProcess) -> Iterator[Domain]:
+        """Start the domain; at the end it is gone, and QEMU's messages are in the instance's directory."""
+        xml = domain_xml(domain_spec)
+        # libvirt would otherwise add to it, should the directory have been used before.
+        domain_spec.console.unlink(missing_ok=True)
+        try:
+            with adopted_orphans():
+                domain = self._connection.create(spec.name, xml)
+            try:
+                yield domain
+            finally:
+                domain.destroy(_DESTROY_TIMEOUT)
+                self._connection.forget(domain)
+                process.exited.wait(_DESTROY_TIMEOUT)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
+
+    @contextmanager
+    def _connected(
+        self, spec: InstanceSpec, process: EmulatorProcess, timeout: float, timeline: Timeline
+    ) -> Iterator[AgentClient]:
+        """The agent's client, READY received, and all stamps up to there set."""
+        channel = process.take_channel(timeout)
+        if channel is None:
+            raise InstanceError(f"{spec.name}: QEMU did not connect the agent's channel{_console(spec)}")
+        with contextlib.closing(AgentClient(channel)) as agent:
+            try:
+                ready = agent.wait_ready(max(timeout, 0.0))
+            except (AgentError, TimeoutError) as error:
+                raise InstanceError(_explain(spec, process, error)) from error
+            for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
+                timeline.stamp(name, at)
+            yield agent
+
+    def _facts(self, agent: AgentClient, domain: Domain) -> Mapping[str, str]:
+        """What is recorded with the trial, read back from QEMU and the guest."""
+        accelerated = bool(domain.monitor("query-kvm")["enabled"])
+        accel = "kvm" if accelerated else "tcg"
+        if accel != self._accelerator.name:
+            raise InstanceError(f"{domain.name}: asked for {self._accelerator.name}, but QEMU runs it by {accel}")
+        return {
+            "accel": accel,
+            "accel_reason": self._accelerator.reason,
+            "kernel": agent.read_file("/proc/sys/kernel/osrelease").decode().strip(),
+            "clocksource": agent.read_file(_CLOCKSOURCE).decode().strip(),
+            "machine": domain.machine,
+            "qemu": "{major}.{minor}.{micro}".format(**domain.monitor("query-version")["qemu"]),
+            "libvirt": self._connection.libvirt_version,
+        }
+
+
+def _choose_accelerator(wish: Literal["auto", "kvm", "tcg"], image: Image, emulator: Emulator) -> Accelerator:
+    if wish == "tcg":
+        return Accelerator("tcg", "asked for")
+    found = probe_accelerator(image, qemu=emulator.qemu)
+    if wish == "kvm" and found.name != "kvm":
+        raise HostError(
+            f"accel: kvm cannot be had on this host: {found.reason}; say accel: auto to take software emulation, "
+            f"or mend it, remove {answer_file()} and try again"
+        )
+    return found
+
+
+@contextmanager
+def _short_directory(parent: Path) -> Iterator[Path]:
+    """A directory whose path leaves room for a socket's name in the 108 bytes that unix(7) gives."""
+    directory = Path(tempfile.mkdtemp(prefix="vm-", dir=parent))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def _check_direct_io(scratch: Path) -> None:
+    """QEMU would refuse with a message that names only the file."""
+    try:
+        os.close(os.open(scratch, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC))
+    except OSError as error:
+        raise InstanceError(
+            f"the scratch disk {scratch} cannot be opened for direct I/O: {error.strerror}; "
+            "put it on a file system that has it (ext4, XFS, Btrfs)"
+        ) from error
+
+
+def _check_placement(name: str, process: EmulatorProcess, cgroup: Cgroup) -> None:
+    """What is not in the cgroup would not be counted."""
+    if process.pid not in cgroup.pids():
+        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup {cgroup.name} that it joined")
+
+
+def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -> None:
+    (directory / DOMAIN_NAME).write_text(domain.description())
+    argv = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    (directory / ARGV_NAME).write_bytes(argv.replace(b"\0", b"\n"))
+
+
+def _explain(spec: InstanceSpec, process: EmulatorProcess, error: Exception) -> str:
+    """Why a guest did not become ready."""
+    if isinstance(error, AgentGone) and process.exited.wait(_DESTROY_TIMEOUT):
+        what = f"the guest ended before it was ready ({process.describe_end()})"
+    else:
+        what = f"the guest did not get ready: {error}"
+    return f"{spec.name}: {what}{_console(spec)}"
+
+
+def _console(spec: InstanceSpec) -> str:
+    """What the console says of the end, or else its last lines, as the end of a message."""
+    console = spec.directory / CONSOLE_NAME
+    lines = console.read_text(errors="replace").splitlines() if console.exists() else []
+    if not lines:
+        return "; its console is empty"
+    last = max(0, len(lines) - _CONSOLE_LINES)
+    start = next((number for number, line in enumerate(lines) if _REASON.search(line)), last)
+    return "".join(["; on its console:", *(f"\n    {line}" for line in lines[start : start + _CONSOLE_LINES])])

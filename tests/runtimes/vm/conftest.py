@@ -1,0 +1,33 @@
+"""Facilities with an image that guests can boot, and a runtime in software emulation."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+
+import pytest
+
+from runtimes.agent.build import build_agent, source_digest
+from runtimes.facilities import open_facilities
+from runtimes.vm.runtime import VmOptions, VmRuntime
+from workloads.image import ensure_image
+
+
+@pytest.fixture(scope="session")
+def guest_image(tiny_image, tmp_path_factory):
+    """The small root file system with the real kernel and initramfs."""
+    agent = build_agent(tmp_path_factory.mktemp("agent"))
+    built = ensure_image((), agent, source_digest(), lambda _: None)
+    return dataclasses.replace(tiny_image, kernel=built.kernel, initramfs=built.initramfs)
+
+
+@pytest.fixture(scope="module")
+def facilities(guest_image):
+    with open_facilities(f"bench-{secrets.token_hex(4)}", guest_image) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def runtime(facilities):
+    with VmRuntime.open(facilities, VmOptions(accel="tcg")) as opened:
+        yield opened

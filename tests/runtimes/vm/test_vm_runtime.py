@@ -1,0 +1,235 @@
+"""The VM runtime: what every runtime does, and what only guests do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from conformance import RuntimeConformance, output, shell
+from traces import host_traces
+
+from runtimes.agent.client import AgentGone
+from runtimes.base import HostError, InstanceError, Limits
+from runtimes.facilities import reclaim
+from runtimes.vm.runtime import VmOptions, VmRuntime
+from workloads.image.initramfs import Entry, write_cpio
+
+pytestmark = [pytest.mark.host, pytest.mark.guest]
+
+
+def qemu_of(spec, facilities):
+    (pid,) = (facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().split()
+    return int(pid)
+
+
+class TestVm(RuntimeConformance):
+    shares_kernel = False
+
+    def test_memory_is_accounted_for(self, runtime, new_spec):
+        """As for every runtime, save that a guest first uses again what its boot has touched and freed."""
+        with runtime.start(new_spec(limits=Limits(cpus=1, cpuset=(), memory=256 << 20))) as instance:
+            before = instance.memory()
+            assert before.charged > before.parts["anon"] > 0
+            assert before.pss > 0
+            output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=96 2>&1")
+            after = instance.memory()
+            assert after.charged - before.charged > 64 << 20
+            assert after.guest["shmem"] - before.guest["shmem"] == pytest.approx(96 << 20, rel=0.05)
+            assert instance.usage().memory_peak >= after.charged - (1 << 20)
+
+    def test_its_phases(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert [name for name, _ in instance.timeline.phases()] == [
+                "define",
+                "spawn",
+                "connected",
+                "resume",
+                "ready",
+            ]
+            instance.stop()
+            assert [name for name, _ in instance.timeline.phases("stop_requested", "stopped")] == ["exited", "stopped"]
+
+    def test_facts_are_read_back(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert instance.facts["accel"] == "tcg"
+            assert instance.facts["kernel"] != os.uname().release
+            assert instance.facts["machine"].startswith("pc-q35-")
+            assert all(instance.facts.values())
+
+    def test_xml_and_argv_are_saved(self, runtime, new_spec):
+        spec = new_spec()
+        with runtime.start(spec):
+            pass
+        assert ElementTree.parse(spec.directory / "domain.xml").findtext("name") == spec.name
+        argv = (spec.directory / "qemu-argv").read_text().splitlines()
+        assert {"-accel", "tcg"} <= set(argv)
+        assert "terminating on signal" in (spec.directory / "qemu.log").read_text()
+
+    def test_all_of_qemu_is_charged(self, runtime, facilities, new_spec):
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            reading = instance.memory()
+            pid = qemu_of(spec, facilities)
+            status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            anonymous = int(status["RssAnon"].split()[0]) * 1024
+            assert reading.parts["anon"] == pytest.approx(anonymous, rel=0.05)
+            assert 0 < reading.guest["total"] < spec.limits.memory
+
+    def test_the_guest_is_named_and_quiet(self, runtime, new_spec):
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            assert output(instance, "hostname") == spec.name
+        console = (spec.directory / "console.log").read_text(errors="replace")
+        assert "Linux version" not in console
+
+    def test_a_fraction_of_a_cpu_is_one_processor_and_a_quota(self, runtime, facilities, new_spec):
+        spec = new_spec(limits=Limits(cpus=0.5, cpuset=(), memory=128 << 20))
+        with runtime.start(spec) as instance:
+            assert output(instance, "nproc") == "1"
+            before, started = instance.usage().cpu_time, time.monotonic()
+            shell(instance, "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done")
+            spent, took = instance.usage().cpu_time - before, time.monotonic() - started
+            assert spent / took < 0.65
+
+    def test_a_panic_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
+        before = host_traces(facilities)
+        spec = with_init(new_spec(), tmp_path, "exit 7")
+        started = time.monotonic()
+        with pytest.raises(InstanceError, match="Kernel panic - not syncing: Attempted to kill init") as caught:
+            start(runtime, spec)
+        assert "the guest ended before it was ready" in str(caught.value)
+        assert time.monotonic() - started < spec.start_timeout / 2
+        assert host_traces(facilities) == before
+
+    def test_an_init_that_fails_is_quoted(self, runtime, new_spec):
+        spec = dataclasses.replace(new_spec(), image=dataclasses.replace(new_spec().image, rootfs=os.devnull))
+        broken = new_spec().directory / "rootfs"
+        broken.write_bytes(bytes(1 << 20))
+        spec = dataclasses.replace(spec, image=dataclasses.replace(spec.image, rootfs=broken))
+        with pytest.raises(InstanceError, match="bench-init: "):
+            start(runtime, spec)
+
+    def test_a_guest_that_never_gets_ready_is_given_up_in_time(self, runtime, facilities, new_spec, tmp_path):
+        before = host_traces(facilities)
+        spec = with_init(new_spec(), tmp_path, "echo stuck >/dev/console; exec /bin/busybox sleep 1000")
+        spec = dataclasses.replace(spec, start_timeout=4.0)
+        started = time.monotonic()
+        with pytest.raises(InstanceError, match=r"(?s)did not get ready.*stuck"):
+            start(runtime, spec)
+        assert 3.9 < time.monotonic() - started < 7
+        assert host_traces(facilities) == before
+
+    def test_a_qemu_that_cannot_start_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
+        before = host_traces(facilities)
+        spec = new_spec()
+        kernel = tmp_path / "kernel"
+        kernel.write_bytes(b"no kernel")
+        started = time.monotonic()
+        with pytest.raises(InstanceError, match="libvirt could not start it"):
+            start(runtime, dataclasses.replace(spec, image=dataclasses.replace(spec.image, kernel=kernel)))
+        assert time.monotonic() - started < 5
+        assert host_traces(facilities) == before
+
+    def test_a_qemu_that_is_killed_while_starting_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
+        spec = with_init(new_spec(), tmp_path, "exec /bin/busybox sleep 1000")
+        killer = subprocess.Popen(
+            ["sh", "-c", f"sleep 1.5; kill -9 $(cat {facilities.cgroups.directories[0] / spec.name}/cgroup.procs)"]
+        )
+        started = time.monotonic()
+        with pytest.raises(InstanceError, match="QEMU was killed by SIGKILL"):
+            start(runtime, spec)
+        assert time.monotonic() - started < 6
+        assert killer.wait(10) == 0
+
+    def test_a_guest_that_powers_off_by_itself_is_gone(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            with pytest.raises(AgentGone):
+                shell(instance, "poweroff -f; sleep 10")
+            with pytest.raises(InstanceError):
+                instance.stop()
+
+    def test_scratch_without_direct_io_is_refused(self, runtime, new_spec, monkeypatch):
+        real = os.open
+
+        def refuse(path, flags, *rest, **more):
+            if flags & os.O_DIRECT:
+                raise OSError(22, "Invalid argument", path)
+            return real(path, flags, *rest, **more)
+
+        monkeypatch.setattr("runtimes.vm.runtime.os.open", refuse)
+        with pytest.raises(InstanceError, match="cannot be opened for direct I/O: Invalid argument"):
+            start(runtime, new_spec())
+
+
+def start(runtime, spec):
+    with runtime.start(spec):
+        pytest.fail("it started")
+
+
+def with_init(spec, tmp_path, script):
+    """The same instance with another program as the guest's first."""
+    initramfs = tmp_path / f"initramfs-{spec.name}"
+    busybox = Path("/bin/busybox").read_bytes()
+    initramfs.write_bytes(
+        write_cpio(
+            [
+                *(Entry(name, stat.S_IFDIR | 0o755) for name in ("bin", "dev")),
+                Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
+                Entry("bin/busybox", stat.S_IFREG | 0o755, busybox),
+                Entry("init", stat.S_IFREG | 0o755, f"#!/bin/busybox sh\n{script}\n".encode()),
+            ]
+        )
+    )
+    return dataclasses.replace(spec, image=dataclasses.replace(spec.image, initramfs=initramfs))
+
+
+def test_without_a_kernel_the_host_is_told(facilities, tmp_path):
+    image = dataclasses.replace(facilities.image, kernel=tmp_path / "missing")
+    with (
+        pytest.raises(HostError, match="bench image build"),
+        VmRuntime.open(dataclasses.replace(facilities, image=image), VmOptions(accel="tcg")),
+    ):
+        pass
+
+
+HARNESS = """
+import sys, time
+from pathlib import Path
+from runtimes.base import Image, InstanceSpec, Limits
+from runtimes.facilities import open_facilities
+from runtimes.vm.runtime import VmOptions, VmRuntime
+
+run, rootfs, kernel, initramfs, directory = sys.argv[1:]
+image = Image("id", Path(rootfs), Path(kernel), Path(initramfs))
+spec = InstanceSpec("bench-victim", image, Limits(1, (), 128 << 20), None, Path(directory))
+with open_facilities(run, image) as facilities, VmRuntime.open(facilities, VmOptions(accel="tcg")) as runtime:
+    with runtime.start(spec):
+        print((facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().strip(), flush=True)
+        time.sleep(100)
+"""
+
+
+def test_a_killed_harness_takes_its_guests_along(guest_image, tmp_path):
+    run = f"bench-{secrets.token_hex(4)}"
+    argv = [sys.executable, "-c", HARNESS, run, guest_image.rootfs, guest_image.kernel]
+    argv += [guest_image.initramfs, tmp_path]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as harness:
+        fd = os.pidfd_open(int(harness.stdout.readline()))
+        harness.send_signal(signal.SIGKILL)
+    try:
+        assert select.select([fd], [], [], 10)[0], "QEMU outlived the harness"
+    finally:
+        os.close(fd)
+    reclaim()
+    assert not Path("/run", run).exists()
+    assert not Path(f"/run/bench-libvirt-{harness.pid}").exists()
