@@ -65,14 +65,6 @@ class Facilities:
     harness_cpus: tuple[int, ...]
     cgroups: RunCgroups
 
-    def check_limits(self, limits: Limits) -> None:
-        """Find out whether the host can give these limits.
-
-        Raises:
-            HostError: it cannot.
-        """
-        self.cgroups.check_limits(limits)
-
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
         """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
         return self.cgroups.instance_cpus(limits)

@@ -9,7 +9,7 @@
  * has QEMU stay when the guest powers off, and nobody would be left to end it.
  *
  * Environment, both taken out of it again:
- *   BENCH_CGROUP_PROCS  cgroup.procs files, separated by colons; "0" is written into each, which moves the writer
+ *   BENCH_CGROUP_JOIN  files of cgroups, separated by colons; "0" is written into each, which moves the writer
  *   BENCH_SPAWN_STAMP   a file or FIFO that gets one line, "PID NANOSECONDS", the time being CLOCK_MONOTONIC;
  *                      the process is killed with its parent, to which libvirt has left it by now
  * Without them it only becomes QEMU: so does libvirt ask QEMU for its capabilities.
@@ -44,9 +44,9 @@ static void write_whole(const char *path, const char *text)
     close(fd);
 }
 
-static void join(char *procs_files)
+static void join(char *join_files)
 {
-    for (char *path = strtok(procs_files, ":"); path; path = strtok(NULL, ":"))
+    for (char *path = strtok(join_files, ":"); path; path = strtok(NULL, ":"))
         write_whole(path, "0");
 }
 
@@ -68,17 +68,17 @@ static void die_with_parent(void)
 
 int main(int argc, char **argv)
 {
-    char *procs_files = getenv("BENCH_CGROUP_PROCS");
+    char *join_files = getenv("BENCH_CGROUP_JOIN");
     char *stamp_file = getenv("BENCH_SPAWN_STAMP");
 
     (void)argc;
-    if (procs_files)
-        join(procs_files);
+    if (join_files)
+        join(join_files);
     if (stamp_file) {
         die_with_parent();
         stamp(stamp_file);
     }
-    unsetenv("BENCH_CGROUP_PROCS");
+    unsetenv("BENCH_CGROUP_JOIN");
     unsetenv("BENCH_SPAWN_STAMP");
     execv(QEMU, argv);
     fail("execute", QEMU);

@@ -66,9 +66,9 @@ def build_emulator(qemu: Path) -> Emulator:
     return Emulator(path=binary, qemu=qemu, knowledge=knowledge)
 
 
-def spawn_environment(procs_files: Sequence[Path], stamp_file: Path) -> Mapping[str, str]:
+def spawn_environment(join_files: Sequence[Path], stamp_file: Path) -> Mapping[str, str]:
     """The environment that has the emulator join a cgroup and write its stamp."""
-    return {"BENCH_CGROUP_PROCS": ":".join(map(str, procs_files)), "BENCH_SPAWN_STAMP": str(stamp_file)}
+    return {"BENCH_CGROUP_JOIN": ":".join(map(str, join_files)), "BENCH_SPAWN_STAMP": str(stamp_file)}
 
 
 def parse_spawn_stamp(line: bytes) -> tuple[int, int]:

@@ -202,7 +202,7 @@ class VmRuntime:
             ),
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
-            environment=spawn_environment(cgroup.procs_files, process.stamp_file),
+            environment=spawn_environment(cgroup.thread_files, process.stamp_file),
         )
 
     @contextmanager

@@ -46,7 +46,7 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     """Let the runner find the fake runtime, and a host that needs neither root nor an image."""
     monkeypatch.setitem(__import__("runtimes.registry").registry.RUNTIMES, "fake", "fake:FakeRuntime")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory, check_limits=lambda limits: None)
+    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory)
 
     @contextmanager
     def open_fake(run, image):

@@ -1,5 +1,7 @@
 """What every runtime does. Inherit ``RuntimeConformance`` and give the fixture ``runtime``: a runtime, opened.
 
+``SeamConformance`` is the part of it that needs no host: what the runner relies on, and what a fake must do as well.
+
 The fixtures ``facilities`` and ``new_spec`` are those of conftest.py unless the subclass, or its module, has its own.
 The image needs a POSIX shell and the usual small tools.
 """
@@ -39,15 +41,8 @@ def _pids(directory: Path):
     return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
 
 
-@pytest.mark.host
-class RuntimeConformance:
-    """Tests that all runtimes inherit."""
-
-    shares_kernel = True
-    """Whether the kernel that limits memory is the host's."""
-
-    reachable = True
-    """Whether instances are on the bridge."""
+class SeamConformance:
+    """What the runner relies on."""
 
     def test_ready_comes_last_and_phases_add_up(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
@@ -77,6 +72,32 @@ class RuntimeConformance:
             assert int(masks["SigBlk"], 16) == 0
             assert output(instance, "id -u") == "0"
 
+    def test_cpu_time_grows(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            before = instance.usage().cpu_time
+            assert before > 0
+            completed = shell(instance, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+            spent = completed.usage.user_seconds + completed.usage.system_seconds
+            assert instance.usage().cpu_time - before > 0.5 * spent > 0
+
+    def test_stop_is_stamped(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            shell(instance, "sleep 1000 >/dev/null 2>&1 &")
+            instance.stop()
+            assert 0 < instance.timeline.seconds("stop_requested", "stopped") < 10
+            assert instance.timeline.stamps["stop_requested"] > instance.timeline.stamps["ready"]
+
+
+@pytest.mark.host
+class RuntimeConformance(SeamConformance):
+    """Tests that all runtimes inherit."""
+
+    shares_kernel = True
+    """Whether the kernel that limits memory is the host's."""
+
+    reachable = True
+    """Whether instances are on the bridge."""
+
     def test_memory_is_accounted_for(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             before = instance.memory()
@@ -88,14 +109,6 @@ class RuntimeConformance:
             after = instance.memory()
             assert after.charged - before.charged > 24 << 20
             assert instance.usage().memory_peak >= after.charged - (1 << 20)
-
-    def test_cpu_time_grows(self, runtime, new_spec):
-        with runtime.start(new_spec()) as instance:
-            before = instance.usage().cpu_time
-            assert before > 0
-            completed = shell(instance, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
-            spent = completed.usage.user_seconds + completed.usage.system_seconds
-            assert instance.usage().cpu_time - before > 0.5 * spent > 0
 
     def test_scratch_is_an_empty_disk_every_time(self, runtime, new_spec):
         for _ in range(2):
@@ -160,13 +173,6 @@ class RuntimeConformance:
                 assert hog.signal == signal.SIGKILL
                 assert instance.usage().oom_kills >= 1
                 assert instance.usage().memory_peak <= spec.limits.memory
-
-    def test_stop_is_stamped(self, runtime, new_spec):
-        with runtime.start(new_spec()) as instance:
-            shell(instance, "sleep 1000 >/dev/null 2>&1 &")
-            instance.stop()
-            assert 0 < instance.timeline.seconds("stop_requested", "stopped") < 10
-            assert instance.timeline.stamps["stop_requested"] > instance.timeline.stamps["ready"]
 
     def test_two_at_once_are_apart(self, runtime, new_spec):
         with runtime.start(new_spec()) as one, runtime.start(new_spec()) as other:

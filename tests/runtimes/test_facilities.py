@@ -16,7 +16,7 @@ from traces import loop_files, new_run_name, runs
 
 from runtimes.agent.client import Command
 from runtimes.base import HostError, Image, Limits
-from runtimes.facilities import open_facilities, reclaim
+from runtimes.facilities import check_host, open_facilities, reclaim
 from runtimes.peer import open_peer
 from runtimes.storage import make_scratch
 
@@ -145,7 +145,7 @@ def test_a_name_that_is_taken_is_refused(tiny_image):
 
 def test_limits_that_the_host_cannot_give(tiny_image):
     with open_facilities(new_run_name(), tiny_image) as facilities:
-        facilities.check_limits(Limits(1, (), 1 << 20))
+        check_host([Limits(1, (), 1 << 20)])
         for limits, told in (
             (Limits(1, (4095,), 1 << 20), "no CPU 4095"),
             (Limits(4096, (), 1 << 20), "4096 CPUs"),
@@ -153,7 +153,7 @@ def test_limits_that_the_host_cannot_give(tiny_image):
             (Limits(1, (), 1 << 60), "bytes of memory"),
         ):
             with pytest.raises(HostError, match=told):
-                facilities.check_limits(limits)
+                check_host([limits])
             with pytest.raises(HostError, match=told), facilities.new_cgroup("x", limits):
                 pass
         assert not any((path / "x").exists() for path in facilities.cgroups.directories)

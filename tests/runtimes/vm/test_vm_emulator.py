@@ -102,8 +102,8 @@ def test_it_joins_the_cgroup_before_it_is_qemu(emulator, tmp_path):
         cgroup = cgroups.new("one", None)
         stamp_file = tmp_path / "stamp"
         stamp_file.touch()
-        done = run(emulator, **spawn_environment(cgroup.procs_files, stamp_file))
-        assert done.stdout.count("/one\n") == len(cgroup.procs_files)
+        done = run(emulator, **spawn_environment(cgroup.thread_files, stamp_file))
+        assert done.stdout.count("/one\n") == len(cgroup.thread_files)
         cgroup.remove()
 
 
