@@ -35,8 +35,7 @@ _PROGRAMS = {
     "gcc": ("gcc", "to compile the agent"),
     "mmdebstrap": ("mmdebstrap", "to build images"),
     "mke2fs": ("e2fsprogs", "to make images and scratch disks"),
-    "busybox": ("busybox-static", "for the guest's initramfs"),
-    "cpio": ("cpio", "for the guest's initramfs"),
+    "lz4": ("lz4", "to unpack the guest kernel"),
     "qemu-system-x86_64": ("qemu-system-x86", "for the vm runtime"),
 }
 

@@ -1,0 +1,87 @@
+"""The image that every arm runs: a content-addressed root file system with the agent, a guest kernel and an initramfs.
+
+    image = ensure_image({"fio", "sysbench"}, agent=path, agent_digest=digest, progress=print)
+    with hold_image(image.id):
+        ...  # nobody prunes it
+
+A *recipe* (packages, Debian release, agent, scripts) is hashed to the id under which the image is kept in the cache,
+``$BENCH_CACHE`` or ``~/.cache/bench``. What was built once is found again at once, without network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from workloads.image.build import build_image
+from workloads.image.cache import ImageCache, cache_directory
+from workloads.image.errors import ImageError
+from workloads.image.manifest import BuiltImage, Manifest, Part, check_digests
+from workloads.image.recipe import Recipe, make_recipe
+
+__all__ = [
+    "BuiltImage",
+    "ImageError",
+    "Manifest",
+    "Part",
+    "ensure_image",
+    "hold_image",
+    "list_images",
+    "prune_images",
+    "show_image",
+]
+
+
+def ensure_image(
+    packages: Iterable[str], agent: Path, agent_digest: str, progress: Callable[[str], None]
+) -> BuiltImage:
+    """The image with these packages and this agent, built if the cache has none.
+
+    Args:
+        packages: names of Debian packages that the suite's workloads need.
+        agent: the agent binary; read only if something must be built.
+        agent_digest: stands for the agent in the image's identity.
+        progress: called with what a build does now.
+
+    Raises:
+        InvalidInput: a package does not exist.
+        ImageError: the image could not be built; nothing of it is left.
+    """
+    cache = ImageCache(cache_directory())
+
+    def build(recipe: Recipe, directory: Path) -> Manifest:
+        return build_image(recipe, agent, directory, cache.packages, progress)
+
+    return cache.ensure(make_recipe(packages, agent_digest), build, progress)
+
+
+def list_images() -> list[BuiltImage]:
+    """All images in the cache, the newest first."""
+    return ImageCache(cache_directory()).images()
+
+
+def show_image(text: str) -> BuiltImage:
+    """The image with this id or unique start of one, after all its bytes were compared with what is recorded.
+
+    Raises:
+        InvalidInput: there is no such image, or more than one.
+        ImageError: it is damaged.
+    """
+    image = ImageCache(cache_directory()).find(text)
+    check_digests(image)
+    return image
+
+
+def prune_images(keep: Collection[str] = ()) -> list[str]:
+    """Remove what builds left and the images that nobody holds and ``keep`` does not name; return the ids removed."""
+    return ImageCache(cache_directory()).prune(keep)
+
+
+def hold_image(image_id: str) -> AbstractContextManager[BuiltImage]:
+    """Keep an image from being pruned for as long as the context lasts.
+
+    Raises:
+        ImageError: on entering, if it is no longer there.
+    """
+    return ImageCache(cache_directory()).hold(image_id)

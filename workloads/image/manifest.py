@@ -1,0 +1,114 @@
+"""What is recorded of a built image, beside its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workloads.image.errors import ImageError
+
+MANIFEST = "manifest.json"
+
+PARTS = {"userland": "rootfs.ext4", "kernel": "kernel", "init": "initramfs"}
+"""The parts of an image, and the file of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of an image.
+
+    Attributes:
+        size: bytes.
+        sha256: of the content, hexadecimal.
+    """
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The record of one image.
+
+    Attributes:
+        id: hash of the recipe.
+        recipe: what it was made from, as in the canonical text.
+        built: when, ISO 8601 in UTC.
+        parts: ``userland``, ``kernel`` and ``init``.
+        packages: every package in the userland with its version.
+        kernel: the guest kernel's package with its version, and busybox's.
+    """
+
+    id: str
+    recipe: Mapping[str, Any]
+    built: str
+    parts: Mapping[str, Part]
+    packages: Mapping[str, str]
+    kernel: Mapping[str, str]
+
+    def text(self) -> str:
+        """This record as JSON."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image in the cache: where its files are, and what is recorded of it."""
+
+    id: str
+    rootfs: Path
+    kernel: Path
+    initramfs: Path
+    manifest: Manifest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.size for part in self.manifest.parts.values())
+
+
+def describe_parts(directory: Path) -> dict[str, Part]:
+    """Size and digest of each part under ``directory``."""
+    return {part: _describe(directory / file) for part, file in PARTS.items()}
+
+
+def load_image(directory: Path) -> BuiltImage | None:
+    """The image in ``directory``, or None if it is not whole: no manifest, or a file of another size than recorded."""
+    try:
+        manifest = _parse((directory / MANIFEST).read_text())
+        sizes = {part: (directory / file).stat().st_size for part, file in PARTS.items()}
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+    if manifest.id != directory.name or any(manifest.parts[part].size != size for part, size in sizes.items()):
+        return None
+    files = {part: directory / file for part, file in PARTS.items()}
+    return BuiltImage(manifest.id, files["userland"], files["kernel"], files["init"], manifest)
+
+
+def check_digests(image: BuiltImage) -> None:
+    """Read the whole image and compare it with what is recorded.
+
+    Raises:
+        ImageError: a part has other bytes than when it was built.
+    """
+    for part, found in describe_parts(image.rootfs.parent).items():
+        if found != image.manifest.parts[part]:
+            raise ImageError(
+                f"image {image.id} is damaged: {PARTS[part]} has sha256 {found.sha256}, expected "
+                f"{image.manifest.parts[part].sha256}; remove {image.rootfs.parent} and build it again"
+            )
+
+
+def _describe(path: Path) -> Part:
+    with path.open("rb") as file:
+        return Part(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _parse(text: str) -> Manifest:
+    fields = json.loads(text)
+    parts = {name: Part(**fields["parts"][name]) for name in PARTS}
+    return Manifest(**{**fields, "parts": parts})

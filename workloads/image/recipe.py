@@ -1,0 +1,109 @@
+"""What an image is made from, and the id that follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from workloads.errors import InvalidInput
+from workloads.image.errors import ImageError
+from workloads.image.initramfs import MODULES
+
+BUILDER_VERSION = 1
+"""Raised with every change of the builder that changes the images it makes."""
+
+BASE_PACKAGES = ("iproute2", "procps")
+"""What every image has on top of Debian's essential packages: an instance can be looked at from inside."""
+
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
+"""Depends on the current kernel that Debian builds for virtual machines."""
+
+EPOCH = 1_700_000_000
+"""The time that stands in images for "now", seconds since 1970: the same recipe gives the same bytes at any time."""
+
+_PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+"""Debian Policy 5.6.7."""
+
+_SCRIPTS = ("init.sh", "rootfs.sh")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what an image holds, up to the package versions of the day on which it is built.
+
+    Attributes:
+        release: code name of the Debian release.
+        packages: sorted, without those that Debian calls essential.
+        agent: digest that stands for the agent binary.
+        scripts: digest of the scripts that run in the guest and on the root file system.
+        kernel: name of the package that depends on the guest kernel.
+        modules: kernel modules that the guest loads.
+        builder: version of this builder.
+    """
+
+    release: str
+    packages: tuple[str, ...]
+    agent: str
+    scripts: str
+    kernel: str = KERNEL_PACKAGE
+    modules: tuple[str, ...] = MODULES
+    builder: int = BUILDER_VERSION
+
+    def fields(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return asdict(self)
+
+    def canonical(self) -> bytes:
+        """The one JSON text of this recipe: keys sorted, no spaces."""
+        return json.dumps(self.fields(), sort_keys=True, separators=(",", ":")).encode()
+
+    @property
+    def id(self) -> str:
+        """The first 64 bits of the SHA-256 of the canonical text, hexadecimal."""
+        return hashlib.sha256(self.canonical()).hexdigest()[:16]
+
+
+def make_recipe(packages: Iterable[str], agent_digest: str) -> Recipe:
+    """The recipe of an image with these packages, for this host's Debian release.
+
+    Raises:
+        InvalidInput: something is not a package name.
+        ImageError: this is not a Debian host, or not an x86-64 one.
+    """
+    wanted = {*packages, *BASE_PACKAGES}
+    for name in sorted(wanted):
+        if not _PACKAGE_NAME.fullmatch(name):
+            raise InvalidInput(
+                f"{name!r} is not the name of a Debian package: expected lower-case letters, digits and + - ."
+            )
+    if platform.machine() != "x86_64":
+        raise ImageError(f"images are made for x86-64 hosts, and this one is {platform.machine()}")
+    return Recipe(debian_release(), tuple(sorted(wanted)), agent_digest, _scripts_digest())
+
+
+def debian_release(os_release: Path = Path("/etc/os-release")) -> str:
+    """The code name of the host's Debian release (os-release(5)).
+
+    Raises:
+        ImageError: the host is not Debian.
+    """
+    lines = os_release.read_text().splitlines() if os_release.exists() else []
+    fields = {name: value.strip("\"'") for name, found, value in (line.partition("=") for line in lines) if found}
+    if fields.get("ID") != "debian" or not fields.get("VERSION_CODENAME"):
+        raise ImageError(
+            f"images are built from Debian packages with the host's own apt configuration, and this host is "
+            f"{fields.get('PRETTY_NAME', 'unknown')}: expected Debian 12 or later"
+        )
+    return fields["VERSION_CODENAME"]
+
+
+def _scripts_digest() -> str:
+    scripts = resources.files("workloads.image")
+    return hashlib.sha256(b"\0".join(scripts.joinpath(name).read_bytes() for name in _SCRIPTS)).hexdigest()
