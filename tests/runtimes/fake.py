@@ -46,7 +46,8 @@ class FakeInstance:
     def usage(self):
         times = self._psutil.cpu_times()
         own = int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
-        return Usage(cpu_time=own + times.children_user + times.children_system, memory_peak=self._psutil.memory_info().rss, oom_kills=0)
+        spent = own + times.children_user + times.children_system
+        return Usage(cpu_time=spent, memory_peak=self._psutil.memory_info().rss, oom_kills=0)
 
     def stop(self):
         self.timeline.stamp("stop_requested")
