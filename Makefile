@@ -2,7 +2,8 @@
 # make test    installs what is missing, runs every test
 SHELL := /bin/bash
 # Namespaces, cgroups, mounts and loop devices need root.
-AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+AS_ROOT := $(shell if [ "$$(id -u)" != 0 ] && command -v sudo >/dev/null; then \
+	echo sudo --preserve-env=BENCH_STORE,BENCH_CACHE,BENCH_SCRATCH; fi)
 SUITE ?= quick
 PYTEST_ARGUMENTS ?=
 
@@ -34,5 +35,5 @@ format: setup-test ## put the code into the common form
 
 clean: ## remove what dead runs left on the host, and everything that set-up and tests made here
 	@if [ -x .venv/bin/bench ]; then $(AS_ROOT) .venv/bin/bench clean; fi
-	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@$(AS_ROOT) rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@$(AS_ROOT) find . \( -name __pycache__ -o -name .hypothesis \) -type d -prune -exec rm -rf {} +

@@ -63,7 +63,7 @@ find_python() {
 
 # What is installed is remembered by what it was installed from, so that a second call needs neither time nor network.
 python_state() {
-    { echo "$group"; pwd; cat pyproject.toml setup/requirements.txt; [ "$group" = bench ] || cat setup/requirements-dev.txt; } | sha256sum
+    { echo "$group"; pwd; pkg-config --modversion libvirt 2>&1 || true; cat pyproject.toml setup/requirements.txt; [ "$group" = bench ] || cat setup/requirements-dev.txt; } | sha256sum
 }
 
 install_python_packages() {
