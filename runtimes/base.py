@@ -57,9 +57,6 @@ class Image:
 AGENT_PATH = "/usr/lib/bench/agent"
 """Where the image holds the agent."""
 
-SCRATCH_PATH = "/scratch"
-"""Where an instance sees its scratch disk."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -87,7 +84,7 @@ class InstanceSpec:
         limits: what it may use.
         scratch: a file that holds a fresh ext4 file system for ``/scratch``, or None.
         directory: where artefacts of this instance go (console log, domain XML, QEMU argv); exists.
-        start_timeout: seconds from the request to READY.
+        start_timeout: seconds from the request to READY; a guest emulated on an emulated machine may need a minute.
     """
 
     name: str
@@ -95,7 +92,7 @@ class InstanceSpec:
     limits: Limits
     scratch: Path | None
     directory: Path
-    start_timeout: float = 60.0
+    start_timeout: float = 120.0
 
 
 @dataclass(slots=True)
@@ -206,6 +203,14 @@ class Runtime(Protocol):
 
     name: ClassVar[str]
     options_model: ClassVar[type[Options]]
+
+    @classmethod
+    def check(cls, options: Options) -> None:
+        """Find out, before an image is built, what can be known without one.
+
+        Raises:
+            HostError: this host cannot run it, or not with these options.
+        """
 
     @classmethod
     def open(cls, facilities: Facilities, options: Options) -> AbstractContextManager[Runtime]:

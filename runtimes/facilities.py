@@ -2,17 +2,15 @@
 
 Mounts, the bridge and everything that joins it lie in a mount and a network namespace of the run's own, which the
 thread that opens the facilities is in as long as they are open; they vanish with the run's last process even if it is
-killed. What the kernel does not remove by itself, cgroups and the run's directory, the next run removes
-(:func:`reclaim`).
+killed. What the kernel does not remove by itself, cgroups and the run's directories, the next run removes
+(:mod:`runtimes.leftovers`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,20 +19,20 @@ from pathlib import Path
 from runtimes import storage, syscalls
 from runtimes.base import HostError, Image, Limits
 from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
-from runtimes.cgroup.base import clear_directory
 from runtimes.launcher.client import Launcher, open_launcher
+from runtimes.leftovers import (
+    PREFIX,
+    RUNS,
+    SCRATCH_SUFFIX,
+    held_directory,
+    note_cgroups,
+    reclaim,
+    require_root,
+    scratch_parent,
+)
 from runtimes.network import RunNetwork, open_network
 
-_RUNS = Path("/run")
-_SCRATCH_SUFFIX = ".scratch"
-_PREFIX = "bench-"
-_LOCK = "lock"
-_CGROUPS = "cgroups"
-
-
-def scratch_parent() -> Path:
-    """Where runs make scratch disks: ``$BENCH_SCRATCH``, or ``/var/tmp``. It is the disk there that is measured."""
-    return Path(os.environ.get("BENCH_SCRATCH") or "/var/tmp").absolute()
+__all__ = ["Facilities", "check_host", "open_facilities", "reclaim", "scratch_parent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,10 @@ class Facilities:
         """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
         return self.cgroups.instance_cpus(limits)
 
+    def shared_cpus(self, limits: Limits) -> tuple[int, ...]:
+        """The CPUs that an instance under these limits shares with load generators; none if there are enough."""
+        return tuple(cpu for cpu in self.instance_cpus(limits) if cpu in self.harness_cpus)
+
     @contextmanager
     def new_cgroup(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Iterator[Cgroup]:
         """A fresh cgroup for one instance; at the end every process in it is killed and it is removed.
@@ -95,15 +97,11 @@ def check_host(limits: Iterable[Limits]) -> None:
     Raises:
         HostError: they cannot.
     """
-    _require_root()
-    with open_cgroups(f"{_PREFIX}{secrets.token_hex(4)}") as cgroups:
+    require_root()
+    run = f"{PREFIX}{secrets.token_hex(4)}"
+    with held_directory(RUNS / run), _noted_cgroups(run, RUNS / run) as cgroups:
         for each in limits:
             cgroups.check_limits(each)
-
-
-def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise HostError("namespaces, mounts and cgroups need root: start the same command with sudo")
 
 
 @contextmanager
@@ -120,11 +118,12 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     Raises:
         HostError: something could not be had.
     """
-    _require_root()
+    require_root()
+    directory, scratch_directory = RUNS / run, scratch_parent() / f"{run}{SCRATCH_SUFFIX}"
     with ExitStack() as stack:
-        directory, scratch_directory = stack.enter_context(_run_directories(run))
-        cgroups = stack.enter_context(open_cgroups(run))
-        (directory / _CGROUPS).write_text("".join(f"{path}\n" for path in cgroups.directories))
+        for each in (directory, scratch_directory):
+            stack.enter_context(held_directory(each))
+        cgroups = stack.enter_context(_noted_cgroups(run, directory))
         stack.enter_context(_own_namespaces())
         root = stack.enter_context(_mounted_image(image, directory))
         network = stack.enter_context(open_network())
@@ -142,80 +141,11 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
         )
 
 
-def reclaim() -> list[str]:
-    """Remove what dead runs left: processes in their cgroups, the cgroups, loop devices, directories.
-
-    A run that lives holds a lock on a file in its directory, which the kernel releases when the run's process ends.
-
-    Returns:
-        What was removed, one description each.
-
-    Raises:
-        HostError: something of a dead run cannot be removed.
-    """
-    removed: list[str] = []
-    with _directory_lock():
-        names = {path.name for path in _RUNS.glob(f"{_PREFIX}*") if path.is_dir()}
-        # After a reboot only the disk has traces of a run.
-        names |= {path.stem for path in scratch_parent().glob(f"{_PREFIX}*{_SCRATCH_SUFFIX}")}
-        for name in sorted(names):
-            if not _is_alive(_RUNS / name):
-                removed.extend(_reclaim_run(name))
-    return removed
-
-
-def _reclaim_run(name: str) -> Iterator[str]:
-    directory, scratch_directory = _RUNS / name, scratch_parent() / f"{name}{_SCRATCH_SUFFIX}"
-    notes = directory / _CGROUPS
-    for cgroup in map(Path, notes.read_text().splitlines() if notes.exists() else ()):
-        if cgroup.exists():
-            clear_directory(cgroup)
-            yield f"cgroup {cgroup}"
-    for device in storage.loop_devices_in(scratch_directory):
-        storage.detach_loop(device)
-        yield f"loop device {device}"
-    for path in (directory, scratch_directory):
-        if path.exists():
-            shutil.rmtree(path)
-            yield f"directory {path}"
-
-
-def _is_alive(directory: Path) -> bool:
-    try:
-        with (directory / _LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 @contextmanager
-def _directory_lock() -> Iterator[None]:
-    """Between making a run's directory and locking it nobody may take the run for dead."""
-    fd = os.open(_RUNS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _run_directories(run: str) -> Iterator[tuple[Path, Path]]:
-    directory, scratch_directory = _RUNS / run, scratch_parent() / f"{run}{_SCRATCH_SUFFIX}"
-    with ExitStack() as stack:
-        with _directory_lock():
-            for path in (directory, scratch_directory):
-                try:
-                    path.mkdir(mode=0o700)
-                except OSError as error:
-                    raise HostError(f"cannot make the run's directory {path}: {error.strerror}") from error
-                stack.callback(shutil.rmtree, path)
-            lock = stack.enter_context((directory / _LOCK).open("wb"))
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield directory, scratch_directory
+def _noted_cgroups(run: str, directory: Path) -> Iterator[RunCgroups]:
+    note_cgroups(directory, run)
+    with open_cgroups(run) as cgroups:
+        yield cgroups
 
 
 @contextmanager

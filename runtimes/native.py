@@ -38,6 +38,10 @@ class NativeRuntime:
         self._facilities = facilities
 
     @classmethod
+    def check(cls, options: Options) -> None:
+        pass
+
+    @classmethod
     @contextmanager
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         check_image(facilities.root)

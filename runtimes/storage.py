@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -38,21 +39,27 @@ def make_scratch(path: Path, size: int) -> None:
         size: bytes.
 
     Raises:
-        HostError: there is no room for it, or mkfs.ext4 failed.
+        HostError: there is no room for it, or mke2fs is missing or failed.
     """
+    program = shutil.which("mke2fs", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if program is None:
+        raise HostError(
+            "mke2fs is neither in PATH nor in /usr/sbin or /sbin: needed to make scratch disks; "
+            "apt-get install e2fsprogs"
+        )
     path.unlink(missing_ok=True)
     try:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
         options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", options, str(path)]
+        command = [program, "-q", "-t", "ext4", "-F", "-m", "0", "-E", options, str(path)]
         subprocess.run(command, check=True, capture_output=True, text=True)
     except OSError as error:
         path.unlink(missing_ok=True)
         raise HostError(f"cannot make a scratch disk of {size} bytes at {path}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:
         path.unlink(missing_ok=True)
-        raise HostError(f"cannot make a file system in {path}: mkfs.ext4 said {error.stderr.strip()!r}") from error
+        raise HostError(f"cannot make a file system in {path}: mke2fs said {error.stderr.strip()!r}") from error
 
 
 @contextmanager
@@ -103,12 +110,19 @@ def _configure_free_loop(backing: int, mode: int, flags: int) -> tuple[Path, int
 
 
 def detach_loop(device: Path) -> None:
-    """Detach a loop device that somebody left attached; the kernel does so once its last user has gone."""
-    fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    """Detach a loop device that somebody left attached; the kernel does so once its last user has gone.
+
+    It is no error if it has been detached meanwhile.
+    """
     try:
-        fcntl.ioctl(fd, _LOOP_CLR_FD)
-    finally:
-        os.close(fd)
+        fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(fd, _LOOP_CLR_FD)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
 
 
 def loop_devices_in(directory: Path) -> list[Path]:

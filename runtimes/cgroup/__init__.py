@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from runtimes.base import HostError
-from runtimes.cgroup.base import Cgroup, RunCgroups
-from runtimes.cgroup.hierarchy import Hierarchies
+from runtimes.cgroup.base import Cgroup, RunCgroups, harness_leaf
+from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
 
-__all__ = ["Cgroup", "RunCgroups", "cgroup_version", "open_cgroups"]
+__all__ = [
+    "REQUIRED_CONTROLLERS",
+    "Cgroup",
+    "RunCgroups",
+    "cgroup_version",
+    "missing_controllers",
+    "open_cgroups",
+    "possible_directories",
+]
 
 
 def cgroup_version() -> int:
@@ -18,7 +27,41 @@ def cgroup_version() -> int:
     Raises:
         HostError: no hierarchy is mounted.
     """
+    return _version(Hierarchies.of_this_thread())
+
+
+def missing_controllers() -> list[str]:
+    """Names of the controllers that runs need (``REQUIRED_CONTROLLERS``) and this host does not give us.
+
+    On version 2 they are those that not even the topmost cgroup we see can hand down.
+
+    Raises:
+        HostError: no hierarchy is mounted.
+    """
     found = Hierarchies.of_this_thread()
+    version = _version(found)
+    if version == 1:
+        available = set(found.v1)
+    else:
+        assert found.v2_top is not None
+        available = set((found.v2_top / "cgroup.controllers").read_text().split())
+    return [controller for controller in REQUIRED_CONTROLLERS[version] if controller not in available]
+
+
+def possible_directories(run: str) -> list[Path]:
+    """Every directory that ``open_cgroups(run)`` may make in this thread, in the order of removal.
+
+    Raises:
+        HostError: no hierarchy is mounted.
+    """
+    found = Hierarchies.of_this_thread()
+    if _version(found) == 1:
+        parents = (found.v1[controller] for controller in REQUIRED_CONTROLLERS[1] if controller in found.v1)
+        return [parent / run for parent in dict.fromkeys(parents)]
+    return [parent / name for parent in found.own_and_above() for name in (run, harness_leaf(run))]
+
+
+def _version(found: Hierarchies) -> int:
     if "memory" in found.v1:
         return 1
     if found.v2 is not None:
@@ -36,7 +79,7 @@ def open_cgroups(run: str) -> Iterator[RunCgroups]:
         HostError: a controller that is needed is missing, or this process may not make cgroups.
     """
     found = Hierarchies.of_this_thread()
-    if cgroup_version() == 1:
+    if _version(found) == 1:
         from runtimes.cgroup.v1 import make_run_cgroups_v1 as make
     else:
         from runtimes.cgroup.v2 import make_run_cgroups_v2 as make

@@ -152,6 +152,11 @@ class RunCgroups(ABC):
             clear_directory(directory)
 
 
+def harness_leaf(run: str) -> str:
+    """Name of the cgroup, beside a run's, that the harness itself moves into where version 2 makes it."""
+    return f"{run}-harness"
+
+
 def quota(cpus: float) -> int | None:
     """Microseconds of CPU in every ``QUOTA_PERIOD``; None for a whole number, which the CPU set alone gives."""
     return None if cpus == int(cpus) else round(cpus * QUOTA_PERIOD)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+REQUIRED_CONTROLLERS: Mapping[int, tuple[str, ...]] = {
+    1: ("memory", "cpu", "cpuacct", "cpuset", "freezer"),
+    2: ("cpu", "cpuset", "memory"),
+}
+"""The controllers that runs need, by the version of control groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,17 @@ class Hierarchies:
         """Read them for the calling thread."""
         proc = Path("/proc/thread-self")
         return cls.parse((proc / "cgroup").read_text(), (proc / "mountinfo").read_text())
+
+    def own_and_above(self) -> Iterator[Path]:
+        """The directories in the unified hierarchy from our own upwards; none where it is not mounted."""
+        if self.v2 is None or self.v2_top is None:
+            return
+        yield self.v2
+        if self.v2 != self.v2_top:
+            for parent in self.v2.parents:
+                yield parent
+                if parent == self.v2_top:
+                    return
 
     @classmethod
     def parse(cls, membership: str, mountinfo: str) -> Hierarchies:

@@ -21,9 +21,9 @@ from runtimes.cgroup.base import (
     remove_directory,
     write,
 )
-from runtimes.cgroup.hierarchy import Hierarchies
+from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
 
-_CONTROLLERS = ("memory", "cpu", "cpuacct", "cpuset", "freezer")
+_CONTROLLERS = REQUIRED_CONTROLLERS[1]
 
 
 class CgroupV1(Cgroup):

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from runtimes.cgroup.base import (
     Cgroup,
     RunCgroups,
     format_cpus,
+    harness_leaf,
     make_directory,
     parse_cpus,
     parse_flat,
@@ -33,9 +33,9 @@ from runtimes.cgroup.base import (
     remove_directory,
     write,
 )
-from runtimes.cgroup.hierarchy import Hierarchies
+from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
 
-_CONTROLLERS = ("cpu", "cpuset", "memory")
+_CONTROLLERS = REQUIRED_CONTROLLERS[2]
 
 _PARTS = {
     "anon": "anon",
@@ -149,7 +149,7 @@ def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
         HostError: no cgroup from our own upwards can hand them out.
     """
     refusals: list[str] = []
-    for parent in _own_and_above(found):
+    for parent in found.own_and_above():
         try:
             return _make_below(parent, run)
         except HostError as error:
@@ -174,17 +174,6 @@ def _make_below(parent: Path, run: str) -> RunCgroups:
         handed_down.undo()
         raise
     return RunCgroupsV2(directory, handed_down)
-
-
-def _own_and_above(found: Hierarchies) -> Iterator[Path]:
-    assert found.v2 is not None
-    assert found.v2_top is not None
-    yield found.v2
-    if found.v2 != found.v2_top:
-        for parent in found.v2.parents:
-            yield parent
-            if parent == found.v2_top:
-                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +222,7 @@ def _hand_down(parent: Path, run: str) -> _HandedDown:
             raise HostError(f"{parent}: {error.strerror}") from error
     else:
         return _HandedDown(parent, missing, None)
-    leaf = parent / f"{run}-harness"
+    leaf = parent / harness_leaf(run)
     make_directory(leaf)
     handed_down = _HandedDown(parent, missing, leaf)
     try:

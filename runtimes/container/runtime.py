@@ -44,6 +44,10 @@ class ContainerRuntime:
         self._staging = staging
 
     @classmethod
+    def check(cls, options: Options) -> None:
+        pass
+
+    @classmethod
     @contextmanager
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, ContainerOptions)

@@ -19,8 +19,11 @@ from runtimes.cgroup import Cgroup
 from runtimes.launcher.child import AGENT_FD
 
 _LARGEST_REPLY = 1 << 16
-_START_TIMEOUT = 30.0
+_REPLY_TIMEOUT = 30.0
 """Seconds within which a child gets from clone to execve or fails; it needs milliseconds."""
+
+_END_TIMEOUT = 30.0
+"""Seconds for the launcher to kill what it started; it gives each child's cgroup one second at most."""
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,24 +81,37 @@ class Launched:
 
 
 class Launcher:
-    """A running launcher process; the protocol stands in :mod:`runtimes.launcher.process`."""
+    """The launcher process of a run; the protocol stands in :mod:`runtimes.launcher.process`.
 
-    def __init__(self, channel: socket.socket, pid: int) -> None:
-        self.pid = pid
-        self._channel = channel
+    One that has died, or has not answered in time, is replaced at the next request. A late answer can so never be taken
+    for that to another request.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._process, self._channel = _start_process()
+
+    @property
+    def pid(self) -> int:
+        """Of the present process."""
+        return self._process.pid
 
     @contextmanager
     def begin(self, request: LaunchRequest, stream: socket.socket, log: int) -> Iterator[PendingLaunch]:
         """Send a request, and have the reply read later: the program may be up before the reply is.
 
         Both ``stream`` and ``log`` are duplicated to the program; the caller closes its own. Other threads that want to
-        start something wait until this context is left.
+        start something wait until this context is left. To be called in the run's namespaces, as a new process may have
+        to be started.
 
         Raises:
-            InstanceError: the launcher is gone.
+            HostError: there was no process any more, and a new one could not be started.
+            InstanceError: the launcher has ended.
         """
         with self._lock, ExitStack() as stack:
+            if self._process.poll() is not None:
+                self._channel.close()
+                self._process, self._channel = _start_process()
             fds = [stream.fileno(), log]
             network = "keep"
             if isinstance(request.network, int):
@@ -110,18 +126,35 @@ class Launcher:
             try:
                 socket.send_fds(self._channel, [json.dumps(_encode(request, network)).encode()], fds)
             except OSError as error:
-                raise InstanceError(f"the launcher is gone: {error.strerror}") from error
-            pending = PendingLaunch(self._channel)
+                self.kill()
+                raise InstanceError(
+                    f"the launcher does not take the request: {error}; the next one gets a new one"
+                ) from error
+            pending = PendingLaunch(self, self._channel)
             try:
                 yield pending
             finally:
                 pending.discard()
 
+    def kill(self) -> None:
+        """End the process, and with it all that it started; the next request gets a new one."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Have the process kill what it started and still lives, and end."""
+        self._channel.close()
+        try:
+            self._process.wait(_END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
 
 class PendingLaunch:
     """A request whose reply has not been read."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, launcher: Launcher, channel: socket.socket) -> None:
+        self._launcher = launcher
         self._channel = channel
         self._outstanding = True
 
@@ -129,16 +162,21 @@ class PendingLaunch:
         """Wait for the reply.
 
         Raises:
-            InstanceError: the program could not be started; the message names the step, or says that the launcher is
-                gone.
+            InstanceError: the program could not be started; the message names the step, or says that the launcher has
+                ended or does not answer.
         """
         self._outstanding = False
+        text = b""
         try:
             text, fds, _, _ = socket.recv_fds(self._channel, _LARGEST_REPLY, 1, socket.MSG_CMSG_CLOEXEC)
         except OSError as error:
-            raise InstanceError(f"no answer from the launcher: {error}") from error
+            raise InstanceError(f"no answer from the launcher: {error}; the next request gets a new one") from error
+        finally:
+            # Also when interrupted: a reply that is still to come would be taken for the next.
+            if not text:
+                self._launcher.kill()
         if not text:
-            raise InstanceError("the launcher ended instead of answering")
+            raise InstanceError("no answer from the launcher: it has ended; the next request gets a new one")
         reply = json.loads(text)
         if "error" in reply:
             raise InstanceError(f"could not {reply['error']['step']}: {reply['error']['message']}")
@@ -158,28 +196,32 @@ def open_launcher() -> Iterator[Launcher]:
     Raises:
         HostError: it could not be started.
     """
+    with contextlib.closing(Launcher()) as launcher:
+        yield launcher
+
+
+def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a launcher process; returns it with our end of its channel."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # -I -S: neither the user's environment nor site packages, whose start-up hooks may load anything.
     program = (
         f"import sys; sys.path.insert(0, {str(_SOURCE_ROOT)!r}); "
         f"from runtimes.launcher.process import main; main({theirs.fileno()})"
     )
-    with ours, ExitStack() as stack:
-        with theirs:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", program],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    cwd="/",
-                    start_new_session=True,  # Ctrl-C is for the runner, which tears down in order
-                )
-            except OSError as error:
-                raise HostError(f"cannot start the launcher: {error}") from error
-        stack.callback(process.wait)
-        stack.callback(ours.close)
-        ours.settimeout(_START_TIMEOUT)
-        yield Launcher(ours, process.pid)
+    with theirs:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", program],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the runner, which tears down in order
+            )
+        except OSError as error:
+            ours.close()
+            raise HostError(f"cannot start the launcher: {error}") from error
+    ours.settimeout(_REPLY_TIMEOUT)
+    return process, ours
 
 
 def _encode(request: LaunchRequest, network: str) -> dict[str, object]:

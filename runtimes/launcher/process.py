@@ -2,7 +2,8 @@
 
 The protocol
 ------------
-The runner starts the launcher once a run and talks to it over a SOCK_SEQPACKET socket pair. One packet is one message.
+The runner starts the launcher once a run, and anew if it has died, and talks to it over a SOCK_SEQPACKET socket pair.
+One packet is one message.
 
 A *request* is a JSON object with the file descriptors that it needs passed along (SCM_RIGHTS), in this order: the
 agent's end of its stream; the log, for the agent's standard output and error; a network namespace, if ``network`` is

@@ -48,7 +48,8 @@ def mount_root(image_root: str, staging: str, scratch_device: str | None) -> str
         mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
     _mount_devices(f"{root}/dev")
     if scratch_device is not None:
-        mount(scratch_device, f"{root}/scratch", "ext4", MS_NOSUID | MS_NODEV)
+        # No options, as a guest mounts it: none may make an arm's disk quicker or slower than another's.
+        mount(scratch_device, f"{root}/scratch", "ext4")
     return root
 
 

@@ -16,13 +16,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import grp
 import json
 import os
 import pwd
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +35,7 @@ import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 
 from runtimes import syscalls
 from runtimes.base import HostError, InstanceError
+from runtimes.leftovers import PREFIX, RUNS, held_directory
 from runtimes.vm.domain import MACHINE
 from runtimes.vm.emulator import Emulator
 
@@ -153,7 +152,7 @@ class Connection:
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
 
-    def create(self, name: str, xml: str, *, validate: bool = False, paused: bool = False) -> Domain:
+    def create(self, name: str, xml: str, *, paused: bool = False) -> Domain:
         """Start a transient domain; its processors run when this returns, unless it is to be paused.
 
         QEMU and the domain's tap are made by the calling thread, in its network and mount namespaces.
@@ -161,14 +160,12 @@ class Connection:
         Args:
             name: of the domain, the same as in ``xml``.
             xml: the domain.
-            validate: whether to check ``xml`` against libvirt's schema.
             paused: whether its processors shall not run.
 
         Raises:
             InstanceError: libvirt refused, or QEMU did not start.
         """
-        flags = libvirt.VIR_DOMAIN_START_VALIDATE if validate else 0
-        flags |= libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
         domain = self._domains[name] = Domain(name)
         try:
             domain.started(self._handle.createXML(xml, flags))
@@ -185,10 +182,6 @@ class Connection:
     def forget(self, domain: Domain) -> None:
         """Listen no more for a domain that has stopped."""
         self._domains.pop(domain.name, None)
-
-    def names(self) -> list[str]:
-        """Names of the domains that are there now, whoever started them in this process."""
-        return sorted(domain.name() for domain in self._handle.listAllDomains())
 
     def learn(self, emulator: Emulator, kind: str) -> None:
         """Have libvirt ask the emulator now what it can do; it would else do so for the first domain.
@@ -239,12 +232,12 @@ class _Driver:
 
     @staticmethod
     def _root() -> Path:
-        return Path(f"/run/bench-libvirt-{os.getpid()}/libvirt")
+        return RUNS / f"{PREFIX}libvirt-{os.getpid()}" / "libvirt"
 
     def _set_up(self, emulator: Emulator) -> None:
         with ExitStack() as stack:
             root = self._root()
-            stack.enter_context(_locked_directory(root.parent))
+            stack.enter_context(held_directory(root.parent))
             (root / "etc").mkdir(parents=True)
             (root / "etc" / "qemu.conf").write_text(_CONFIGURATION)
             (root / "cache").symlink_to(emulator.knowledge)
@@ -256,21 +249,6 @@ class _Driver:
 
 
 _driver = _Driver()
-
-
-@contextmanager
-def _locked_directory(directory: Path) -> Iterator[None]:
-    """A directory with a locked ``lock``: :func:`runtimes.facilities.reclaim` removes it if this process is killed."""
-    with ExitStack() as stack:
-        parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(parent, fcntl.LOCK_EX)  # nobody may take it for abandoned before it is locked
-            directory.mkdir(mode=0o700)
-            stack.callback(shutil.rmtree, directory)
-            fcntl.flock(stack.enter_context((directory / "lock").open("wb")), fcntl.LOCK_EX)
-        finally:
-            os.close(parent)
-        yield
 
 
 @contextmanager

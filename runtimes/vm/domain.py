@@ -80,7 +80,7 @@ class DomainSpec:
         memory: bytes.
         image: kernel, initramfs, and root file system.
         scratch: an ext4 file for the scratch disk, or None.
-        network: the interface, or None for none.
+        network: the interface.
         channel: path of the Unix socket that QEMU connects the agent's channel to.
         console: the file that gets what the guest prints on its serial port.
     """
@@ -92,7 +92,7 @@ class DomainSpec:
     memory: int
     image: Image
     scratch: Path | None
-    network: GuestNetwork | None
+    network: GuestNetwork
     channel: Path
     console: Path
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -117,12 +117,41 @@ def domain_xml(spec: DomainSpec) -> str:
     return ElementTree.tostring(domain, encoding="unicode") + "\n"
 
 
-def kernel_command_line(name: str, network: GuestNetwork | None) -> str:
+def bare_domain_xml(name: str, kind: str, emulator: Path, environment: Mapping[str, str]) -> str:
+    """A domain with hardly more than a machine, to be started paused.
+
+    Args:
+        name: of the domain.
+        kind: ``kvm``, or ``qemu`` for software emulation.
+        emulator: the program to start.
+        environment: what is added to its environment.
+    """
+    ElementTree.register_namespace("qemu", _QEMU_NAMESPACE)
+    domain = _element(
+        "domain",
+        _text("name", name),
+        _text("memory", "16", unit="MiB"),
+        _element("os", _text("type", "hvm", arch="x86_64", machine=MACHINE)),
+        _element(
+            "devices",
+            _text("emulator", str(emulator)),
+            _element("controller", type="usb", model="none"),
+            _element("memballoon", model="none"),
+        ),
+        _environment(environment),
+        type=kind,
+    )
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def kernel_command_line(name: str, network: GuestNetwork) -> str:
     """The kernel's command line, with what the guest's init configures itself by."""
-    arguments = [*_KERNEL_ARGUMENTS, f"bench.hostname={name}"]
-    if network is not None:
-        arguments += [f"bench.address={network.address}/{network.prefix}", f"bench.gateway={network.gateway}"]
-    return " ".join(arguments)
+    configuration = {
+        "hostname": name,
+        "address": f"{network.address}/{network.prefix}",
+        "gateway": network.gateway,
+    }
+    return " ".join([*_KERNEL_ARGUMENTS, *(f"bench.{key}={value}" for key, value in configuration.items())])
 
 
 def _boot(spec: DomainSpec) -> ElementTree.Element:
@@ -157,8 +186,7 @@ def _devices(spec: DomainSpec) -> ElementTree.Element:
     )
     if spec.scratch is not None:
         devices.append(_scratch_disk(spec.scratch))
-    if spec.network is not None:
-        devices.append(_interface(spec.network))
+    devices.append(_interface(spec.network))
     devices.append(_channel(spec.channel))
     devices.append(_console(spec.console))
     devices.append(_element("memballoon", model="none"))

@@ -55,12 +55,10 @@ def build_emulator(qemu: Path) -> Emulator:
     """The emulator for ``qemu``, compiled if the cache does not have it.
 
     Raises:
-        HostError: there is no compiler, or it failed.
+        HostError: there is no compiler, or it failed, or the cache cannot be written.
     """
-    directory = cache_directory() / "emulators" / _digest(qemu)
-    binary = directory / "emulator"
-    knowledge = directory / "libvirt"
-    knowledge.mkdir(parents=True, exist_ok=True)
+    knowledge = cache_directory("emulators", _digest(qemu), "libvirt")
+    binary = knowledge.with_name("emulator")
     if not binary.exists():
         _compile(qemu, binary)
     return Emulator(path=binary, qemu=qemu, knowledge=knowledge)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtimes import storage
 from runtimes.base import HostError, Image, InstanceError
-from runtimes.vm.connection import Connection
-from runtimes.vm.emulator import Emulator
+from runtimes.vm.domain import bare_domain_xml
+from runtimes.vm.emulator import Emulator, spawn_environment
 from runtimes.vm.process import adopted_orphans, watched_emulator
 
-_DOMAIN = """\
-<domain type="{kind}" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
-  <name>{name}</name>
-  <memory unit="MiB">16</memory>
-  <os><type arch="x86_64" machine="q35">hvm</type></os>
-  <devices>
-    <emulator>{emulator}</emulator>
-    <controller type="usb" model="none"/>
-    <memballoon model="none"/>
-  </devices>
-  <qemu:commandline><qemu:env name="BENCH_SPAWN_STAMP" value="{stamp_file}"/></qemu:commandline>
-</domain>
-"""
+if TYPE_CHECKING:
+    from runtimes.vm.connection import Connection
+
 _TIMEOUT = 30.0
 
 
@@ -47,7 +38,7 @@ def rehearse(connection: Connection, emulator: Emulator, kind: str, image: Image
     name = f"bench-rehearsal-{os.getpid()}"
     try:
         with watched_emulator(directory) as process:
-            xml = _DOMAIN.format(kind=kind, name=name, emulator=emulator.path, stamp_file=process.stamp_file)
+            xml = bare_domain_xml(name, kind, emulator.path, spawn_environment((), process.stamp_file))
             with adopted_orphans():
                 domain = connection.create(name, xml, paused=True)
             domain.destroy(_TIMEOUT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import os
 import re
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
@@ -30,12 +31,14 @@ from runtimes.base import (
 )
 from runtimes.cgroup import Cgroup
 from runtimes.facilities import Facilities
-from runtimes.vm.connection import Connection, Domain, open_connection
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
-from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator
+from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator, refused_device
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
 from runtimes.vm.rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from runtimes.vm.connection import Connection, Domain
 
 _STOP_TIMEOUT = 20.0
 """Seconds from the request to stop until the guest has powered off; emulated ones on a busy host take two."""
@@ -61,6 +64,7 @@ DOMAIN_NAME = "domain.xml"
 ARGV_NAME = "qemu-argv"
 """QEMU's command line, an argument a line."""
 
+_WITHOUT_KVM = "say accel: auto to take software emulation"
 _CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 
@@ -82,7 +86,7 @@ class VmInstance:
         *,
         agent: AgentClient,
         timeline: Timeline,
-        address: str | None,
+        address: str,
         facts: Mapping[str, str],
         domain: Domain,
         process: EmulatorProcess,
@@ -90,7 +94,7 @@ class VmInstance:
     ) -> None:
         self.agent = agent
         self.timeline = timeline
-        self.address = address
+        self.address: str | None = address
         self.facts = facts
         self._domain = domain
         self._process = process
@@ -132,12 +136,23 @@ class VmRuntime:
         self._accelerator = accelerator
 
     @classmethod
+    def check(cls, options: Options) -> None:
+        assert isinstance(options, VmOptions)
+        find_qemu()
+        _require_libvirt()
+        if options.accel == "kvm" and (refusal := refused_device()) is not None:
+            raise HostError(f"accel: kvm cannot be had on this host: {refusal}; {_WITHOUT_KVM}")
+
+    @classmethod
     @contextmanager
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
+        cls.check(options)
         assert isinstance(options, VmOptions)
         for part in (facilities.image.kernel, facilities.image.initramfs):
             if not part.is_file():
                 raise HostError(f"no image at {part}: build it with `bench image build`")
+        from runtimes.vm.connection import open_connection
+
         emulator = build_emulator(find_qemu())
         accelerator = _choose_accelerator(options.accel, facilities.image, emulator)
         with open_connection(emulator) as connection:
@@ -149,7 +164,7 @@ class VmRuntime:
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         """Start a guest; must be called by the thread that opened the facilities."""
         timeline = Timeline()
-        requested = timeline.stamp("requested")
+        deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
             cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, spec.limits, memory_limit=False))
             sockets = stack.enter_context(_short_directory(self._facilities.directory))
@@ -158,14 +173,13 @@ class VmRuntime:
             timeline.stamp("define")
             domain = stack.enter_context(self._started(domain_spec, spec, process))
             timeline.stamp("resume")
-            patience = spec.start_timeout - (time.monotonic_ns() - requested) / 1e9
-            agent = stack.enter_context(self._connected(spec, process, patience, timeline))
+            agent = stack.enter_context(self._connected(spec, process, deadline, timeline))
             _check_placement(spec.name, process, cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
                 agent=agent,
                 timeline=timeline,
-                address=None if domain_spec.network is None else domain_spec.network.address,
+                address=domain_spec.network.address,
                 facts=self._facts(agent, domain),
                 domain=domain,
                 process=process,
@@ -226,15 +240,15 @@ class VmRuntime:
 
     @contextmanager
     def _connected(
-        self, spec: InstanceSpec, process: EmulatorProcess, timeout: float, timeline: Timeline
+        self, spec: InstanceSpec, process: EmulatorProcess, deadline: float, timeline: Timeline
     ) -> Iterator[AgentClient]:
-        """The agent's client, READY received, and all stamps up to there set."""
-        channel = process.take_channel(timeout)
+        """The agent's client, READY received before ``deadline`` (CLOCK_MONOTONIC, s), and all stamps up to there."""
+        channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
         if channel is None:
             raise InstanceError(f"{spec.name}: QEMU did not connect the agent's channel{_console(spec)}")
         with contextlib.closing(AgentClient(channel)) as agent:
             try:
-                ready = agent.wait_ready(max(timeout, 0.0))
+                ready = agent.wait_ready(max(deadline - time.monotonic(), 0.0))
             except (AgentError, TimeoutError) as error:
                 raise InstanceError(_explain(spec, process, error)) from error
             for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
@@ -258,13 +272,29 @@ class VmRuntime:
         }
 
 
+def _require_libvirt() -> None:
+    """Import libvirt, which nothing does before: runtimes can be listed without it.
+
+    Raises:
+        HostError: it is not installed.
+    """
+    for module in ("libvirt", "libvirt_qemu"):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise HostError(
+                f"libvirt-python is needed by the runtime vm and cannot be imported ({error}): "
+                "apt-get install libvirt-dev, then make setup"
+            ) from error
+
+
 def _choose_accelerator(wish: Literal["auto", "kvm", "tcg"], image: Image, emulator: Emulator) -> Accelerator:
     if wish == "tcg":
         return Accelerator("tcg", "asked for")
     found = probe_accelerator(image, qemu=emulator.qemu)
     if wish == "kvm" and found.name != "kvm":
         raise HostError(
-            f"accel: kvm cannot be had on this host: {found.reason}; say accel: auto to take software emulation, "
+            f"accel: kvm cannot be had on this host: {found.reason}; {_WITHOUT_KVM}, "
             f"or mend it, remove {answer_file()} and try again"
         )
     return found

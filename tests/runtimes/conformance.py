@@ -115,10 +115,8 @@ class RuntimeConformance(SeamConformance):
             with runtime.start(new_spec()) as instance:
                 assert output(instance, "ls /scratch") == "lost+found"
                 assert output(instance, "echo kept > /scratch/file; sync; cat /scratch/file") == "kept"
-                kind = output(
-                    instance, "while read -r _ at type _; do [ $at = /scratch ] && echo $type; done </proc/mounts"
-                )
-                assert kind == "ext4"
+                mounted = "while read -r _ at how; do [ $at = /scratch ] && echo $how; done </proc/mounts"
+                assert output(instance, mounted).split()[:2] == ["ext4", "rw,relatime"]
 
     def test_scratch_may_be_missing(self, runtime, new_spec):
         with runtime.start(new_spec(scratch=False)) as instance:
@@ -173,6 +171,15 @@ class RuntimeConformance(SeamConformance):
                 assert hog.signal == signal.SIGKILL
                 assert instance.usage().oom_kills >= 1
                 assert instance.usage().memory_peak <= spec.limits.memory
+
+    def test_ctrl_c_at_the_terminal_does_not_reach_it(self, runtime, facilities, new_spec):
+        """It goes to the foreground process group, which is one of the runner's own session."""
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            shell(instance, "sleep 1000 >/dev/null 2>&1 &")
+            processes = [pid for path in facilities.cgroups.directories for pid in _pids(path / spec.name)]
+            assert processes
+            assert os.getsid(0) not in {os.getsid(pid) for pid in processes}
 
     def test_two_at_once_are_apart(self, runtime, new_spec):
         with runtime.start(new_spec()) as one, runtime.start(new_spec()) as other:

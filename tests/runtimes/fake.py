@@ -20,10 +20,12 @@ class FakeOptions(Options):
 
     Attributes:
         fail_start: whether no instance ever starts.
+        fail_stop: whether no instance can be torn down.
         accel: what it pretends to be run by.
     """
 
     fail_start: bool = False
+    fail_stop: bool = False
     accel: str = "none"
 
 
@@ -70,6 +72,10 @@ class FakeRuntime:
         self._options = options
 
     @classmethod
+    def check(cls, options):
+        pass
+
+    @classmethod
     @contextmanager
     def open(cls, facilities, options):
         binary = Path(facilities.directory) / "agent"
@@ -93,6 +99,8 @@ class FakeRuntime:
             client.close()
             process.kill()
             process.wait()
+            if self._options.fail_stop:
+                raise InstanceError("the fake was told not to stop")
 
     def image_parts(self, image):
         return {"userland": 1000}

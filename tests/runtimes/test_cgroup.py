@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimes.base import HostError, Limits
-from runtimes.cgroup import base, cgroup_version, open_cgroups
+from runtimes.cgroup import base, cgroup_version, missing_controllers, open_cgroups, possible_directories
 from runtimes.cgroup.base import format_cpus, parse_cpus, parse_flat, quota
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.cgroup.v1 import make_run_cgroups_v1
@@ -81,6 +81,37 @@ def test_a_missing_controller_of_version_1_is_named():
         )
 
 
+def test_version_2_goes_from_our_own_upwards_to_what_is_mounted():
+    found = Hierarchies({}, Path("/sys/fs/cgroup/a/b"), Path("/sys/fs/cgroup"))
+    assert list(found.own_and_above()) == [Path("/sys/fs/cgroup", path) for path in ("a/b", "a", ".")]
+    assert list(Hierarchies({}, None, None).own_and_above()) == []
+
+
+def have(monkeypatch, found):
+    monkeypatch.setattr(Hierarchies, "of_this_thread", classmethod(lambda _: found))
+
+
+def test_missing_controllers_are_named(monkeypatch, tmp_path):
+    have(monkeypatch, Hierarchies({"memory": Path("/x"), "cpu": Path("/x"), "cpuset": Path("/x")}, None, None))
+    assert missing_controllers() == ["cpuacct", "freezer"]
+    (tmp_path / "cgroup.controllers").write_text("cpu io memory pids\n")
+    have(monkeypatch, Hierarchies({}, tmp_path / "own", tmp_path))
+    assert missing_controllers() == ["cpuset"]
+    have(monkeypatch, Hierarchies({}, None, None))
+    with pytest.raises(HostError, match="no control groups are mounted"):
+        missing_controllers()
+
+
+def test_all_that_a_run_may_make_is_known_before(monkeypatch):
+    joint = Path("/cgroup/cpu,cpuacct")
+    by_controller = {"memory": Path("/cgroup/memory"), "cpu": joint, "cpuacct": joint, "other": Path("/cgroup/other")}
+    have(monkeypatch, Hierarchies(by_controller, None, None))
+    assert possible_directories("bench-1") == [Path("/cgroup/memory/bench-1"), joint / "bench-1"]
+    have(monkeypatch, Hierarchies({}, Path("/cgroup/own"), Path("/cgroup")))
+    names = ("own/bench-1", "own/bench-1-harness", "bench-1", "bench-1-harness")
+    assert possible_directories("bench-1") == [Path("/cgroup", name) for name in names]
+
+
 # Version 1 and version 2, whichever this host has.
 
 
@@ -97,6 +128,12 @@ def join(cgroup, *argv):
             file.write_text("0")
 
     return subprocess.Popen(argv, preexec_fn=enter, stdout=subprocess.DEVNULL)  # noqa: PLW1509 no threads here
+
+
+@pytest.mark.host
+def test_what_was_made_was_possible(cgroups):
+    assert set(cgroups.directories) <= set(possible_directories(cgroups.directories[0].name))
+    assert missing_controllers() == []
 
 
 @pytest.mark.host

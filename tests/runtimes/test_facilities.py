@@ -17,6 +17,7 @@ from traces import loop_files, new_run_name, runs
 from runtimes.agent.client import Command
 from runtimes.base import HostError, Image, Limits
 from runtimes.facilities import check_host, open_facilities, reclaim
+from runtimes.leftovers import scratch_parent
 from runtimes.peer import open_peer
 from runtimes.storage import make_scratch
 
@@ -159,6 +160,14 @@ def test_limits_that_the_host_cannot_give(tiny_image):
         assert not any((path / "x").exists() for path in facilities.cgroups.directories)
 
 
+def test_cpus_that_an_instance_shares_with_load_generators(facilities):
+    (lowest,) = facilities.harness_cpus
+    cpus = facilities.cgroups.cpus()
+    assert facilities.shared_cpus(Limits(len(cpus), (), 1 << 20)) == (lowest,)
+    assert facilities.shared_cpus(Limits(1, (lowest,), 1 << 20)) == (lowest,)
+    assert facilities.shared_cpus(Limits(1, (), 1 << 20)) == (() if len(cpus) > 1 else (lowest,))
+
+
 def test_reclaim_leaves_a_run_that_lives(tiny_image):
     with open_facilities(new_run_name(), tiny_image) as facilities:
         removed = reclaim()
@@ -180,7 +189,7 @@ def test_a_killed_runner_leaves_nothing_alive_and_the_rest_is_reclaimed(tiny_ima
     assert any(str(cgroups[0]) in line for line in removed)
     assert not any(path.exists() for path in cgroups)
     assert not Path("/run", run).exists()
-    assert not Path("/var/tmp", f"{run}.scratch").exists()
+    assert not (scratch_parent() / f"{run}.scratch").exists()
     assert not [line for line in reclaim() if run in line]
 
 
@@ -192,7 +201,7 @@ def test_ctrl_c_tears_all_down_in_order(tiny_image, tmp_path):
     assert not [pid for pid in pids if runs(pid)]
     assert not any(path.exists() for path in cgroups)
     assert not Path("/run", run).exists()
-    assert not Path("/var/tmp", f"{run}.scratch").exists()
+    assert not (scratch_parent() / f"{run}.scratch").exists()
     assert not [path for path in loop_files() if run in path]
 
 
@@ -200,7 +209,8 @@ def test_reclaim_kills_what_outlived_its_run(tiny_image):
     """A process in a dead run's cgroup that nothing killed, and a loop device on its scratch disk."""
     run = new_run_name()
     script = (
-        "import os, sys; from runtimes.facilities import *; from runtimes.base import Image; from pathlib import Path\n"
+        "import os; from pathlib import Path\n"
+        "from runtimes.facilities import open_facilities; from runtimes.base import Image\n"
         "import subprocess\n"
         f"image = Image('tiny', Path({str(tiny_image.rootfs)!r}), None, None)\n"
         f"with open_facilities({run!r}, image) as facilities:\n"
@@ -212,7 +222,7 @@ def test_reclaim_kills_what_outlived_its_run(tiny_image):
     )
     completed = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     stray = int(completed.stdout)
-    scratch = Path(f"/var/tmp/{run}.scratch/disk")
+    scratch = scratch_parent() / f"{run}.scratch" / "disk"
     make_scratch(scratch, 4 << 20)
     subprocess.run(["losetup", "-f", str(scratch)], check=True)
     removed = reclaim()

@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from traces import count, host_traces, new_run_name
+from traces import count, host_traces, new_run_name, runs
 
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import InstanceError, Timeline
@@ -119,8 +120,93 @@ def test_children_die_with_a_killed_launcher(tiny_image):
             time.sleep(0.01)
         assert cgroup.pids() == []
         os.close(launched.pidfd)
-        with pytest.raises(InstanceError, match="launcher"):
-            launch(facilities, cgroup, isolated=False)
+
+
+def test_a_killed_launcher_is_replaced_in_the_same_namespaces(tiny_image, make_spec_for):
+    with (
+        open_facilities(new_run_name(), tiny_image) as facilities,
+        ContainerRuntime.open(facilities, ContainerOptions()) as runtime,
+    ):
+        old = facilities.launcher.pid
+        before = host_traces(facilities)
+        os.kill(old, signal.SIGKILL)
+        for _ in range(2):
+            with runtime.start(make_spec_for(facilities)) as instance:
+                assert instance.agent.run(Command(("true",))).ok
+                instance.stop()
+        new = facilities.launcher.pid
+        assert new != old
+        assert not runs(old)
+        for kind in ("mnt", "net"):
+            own = Path(f"/proc/thread-self/ns/{kind}").readlink()
+            assert Path(f"/proc/{new}/ns/{kind}").readlink() == own
+        assert host_traces(facilities) == before
+    assert not runs(new)
+
+
+@contextmanager
+def stopped(pid):
+    """A launcher that takes requests and does not answer."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_launcher_that_dies_with_a_request_fails_that_one_only(tiny_image, tmp_path):
+    with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
+        launcher = facilities.launcher.pid
+        with stopped(launcher):
+            killer = threading.Timer(0.3, os.kill, (launcher, signal.SIGKILL))
+            killer.start()
+            request = LaunchRequest(("/bin/sleep", "1000"), Path("/"), cgroup, (0,), None, None)
+            with (
+                pytest.raises(InstanceError, match="no answer from the launcher"),
+                launched_agent(facilities.launcher, request, Timeline(), tmp_path / "log", 10),
+            ):
+                pass
+            killer.join()
+        launched = launch(facilities, cgroup, isolated=False)
+        assert runs(launched.pid)
+        os.close(launched.pidfd)
+
+
+def test_a_late_reply_is_not_taken_for_the_next(tiny_image, monkeypatch):
+    monkeypatch.setattr("runtimes.launcher.client._REPLY_TIMEOUT", 0.5)
+    with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
+        with stopped(facilities.launcher.pid), pytest.raises(InstanceError, match="no answer from the launcher"):
+            launch(facilities, cgroup, argv=("/bin/sleep", "1"), isolated=False)
+        launched = launch(facilities, cgroup, argv=("/bin/sleep", "2"), isolated=False)
+        assert cgroup.pids() == [launched.pid]
+        assert Path(f"/proc/{launched.pid}/cmdline").read_bytes().split(b"\0")[1] == b"2"
+        os.close(launched.pidfd)
+
+
+def test_an_interruption_while_waiting_leaves_no_reply_behind(tiny_image, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("runtimes.launcher.client.socket.recv_fds", interrupted)
+            launch(facilities, cgroup, argv=("/bin/sleep", "1"), isolated=False)
+        launched = launch(facilities, cgroup, argv=("/bin/sleep", "2"), isolated=False)
+        assert Path(f"/proc/{launched.pid}/cmdline").read_bytes().split(b"\0")[1] == b"2"
+        os.close(launched.pidfd)
+
+
+def test_a_launcher_that_hangs_does_not_keep_the_run_from_ending(tiny_image, monkeypatch):
+    monkeypatch.setattr("runtimes.launcher.client._END_TIMEOUT", 0.5)
+    with open_facilities(new_run_name(), tiny_image) as facilities:
+        launcher = facilities.launcher.pid
+        os.kill(launcher, signal.SIGSTOP)
+    assert not runs(launcher)
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_it(facilities):
+    assert os.getsid(facilities.launcher.pid) == facilities.launcher.pid != os.getsid(0)
 
 
 def test_an_instance_fails_when_the_launcher_is_killed(tiny_image, make_spec_for):

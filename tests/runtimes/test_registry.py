@@ -24,6 +24,38 @@ def test_a_runtime_that_is_none():
         load_runtime("mainframe")
 
 
+def test_without_libvirt_runtimes_are_listed_and_the_host_is_told():
+    program = """
+import sys
+sys.modules["libvirt"] = sys.modules["libvirt_qemu"] = None
+from runtimes.base import HostError
+from runtimes.registry import RUNTIMES, load_runtime
+for name in RUNTIMES:
+    print(name, *load_runtime(name).options_model.model_fields)
+vm = load_runtime("vm")
+options = vm.options_model(accel="tcg")
+for attempt in (lambda: vm.check(options), lambda: vm.open(None, options).__enter__()):
+    try:
+        attempt()
+    except HostError as error:
+        print(error)
+"""
+    completed = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    *listed, checked, opened = completed.stdout.splitlines()
+    assert listed == ["native", "container network", "vm accel"]
+    assert checked == opened
+    assert "libvirt-python" in checked
+    assert "apt-get install libvirt-dev, then make setup" in checked
+
+
+@pytest.mark.parametrize("name", ["native", "container"])
+def test_what_needs_nothing_of_the_host_checks_nothing(name):
+    runtime = load_runtime(name)
+    runtime.check(runtime.options_model())
+
+
 def test_the_registry_itself_costs_nothing():
     program = (
         "import sys, runtimes.registry; print(sorted({'pydantic', 'pyroute2', 'libvirt', 'ctypes'} & set(sys.modules)))"

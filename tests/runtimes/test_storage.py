@@ -27,9 +27,18 @@ def test_a_scratch_disk_is_whole_and_preallocated(tmp_path):
 def test_a_scratch_disk_that_finds_no_room_leaves_nothing(tmp_path):
     with pytest.raises(HostError, match=r"scratch disk of \d+ bytes at"):
         make_scratch(tmp_path / "scratch", 1 << 60)
-    with pytest.raises(HostError, match=r"mkfs\.ext4 said"):
+    with pytest.raises(HostError, match="mke2fs said"):
         make_scratch(tmp_path / "scratch", 4096)
     assert not list(tmp_path.iterdir())
+
+
+def test_mke2fs_is_found_outside_of_the_path_and_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # as ordinary users' paths, it lacks /usr/sbin
+    make_scratch(tmp_path / "scratch", 16 << 20)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(HostError, match=r"mke2fs is neither.*apt-get install e2fsprogs"):
+        make_scratch(tmp_path / "other", 16 << 20)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.host

@@ -7,6 +7,8 @@ import secrets
 import threading
 from pathlib import Path
 
+from runtimes.leftovers import scratch_parent
+
 temporary_directory = Path("/nowhere")
 """Where this session's temporary files are; conftest.py sets it."""
 
@@ -20,7 +22,9 @@ def host_traces(facilities):
     """Everything of ours that the host has now: comparable, and readable when it differs."""
     return {
         "mounts": sorted(line.split()[4] for line in Path("/proc/thread-self/mountinfo").read_text().splitlines()),
-        "loops": sorted(path for path in loop_files() if not path.startswith("/var/tmp/") or facilities.run in path),
+        "loops": sorted(
+            path for path in loop_files() if not path.startswith(f"{scratch_parent()}/") or facilities.run in path
+        ),
         "interfaces": sorted(
             line.split(":")[0].strip() for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]
         ),
@@ -55,5 +59,5 @@ def loop_files():
     for notes in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(FileNotFoundError):
             path = notes.read_text().strip()
-            if path.startswith((f"{temporary_directory}/", "/var/tmp/bench-")):
+            if path.startswith((f"{temporary_directory}/", f"{scratch_parent()}/bench-")):
                 yield path

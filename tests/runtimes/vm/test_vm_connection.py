@@ -6,12 +6,13 @@ import os
 import threading
 from pathlib import Path
 
+import libvirt
 import pytest
 
 from runtimes.base import InstanceError
 from runtimes.vm.connection import open_connection
-from runtimes.vm.domain import DomainSpec, domain_xml
-from runtimes.vm.emulator import build_emulator, find_qemu
+from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml
+from runtimes.vm.emulator import build_emulator, find_qemu, spawn_environment
 from runtimes.vm.process import adopted_orphans, watched_emulator
 
 pytestmark = [pytest.mark.host, pytest.mark.guest]
@@ -38,11 +39,16 @@ def left():
     }
 
 
+def names(connection):
+    """Names of the domains that are there now, whoever started them in this process."""
+    return sorted(domain.name() for domain in connection._handle.listAllDomains())
+
+
 def test_it_can_be_opened_again_and_leaves_nothing(emulator):
     before = left()
     for _ in range(3):
         with open_connection(emulator) as connection:
-            assert connection.names() == []
+            assert names(connection) == []
     assert left() == before
     assert before["roots"] == []
 
@@ -50,15 +56,15 @@ def test_it_can_be_opened_again_and_leaves_nothing(emulator):
 def test_two_can_be_open_at_once(emulator):
     with open_connection(emulator) as one:
         with open_connection(emulator) as other:
-            assert other.names() == []
-        assert one.names() == []
+            assert names(other) == []
+        assert names(one) == []
 
 
 def test_a_mistake_is_one_exception_and_nothing_on_the_terminal(emulator, capfd):
     with open_connection(emulator) as connection:
         with pytest.raises(InstanceError, match="bench-bad: libvirt could not start it"):
             connection.create("bench-bad", "<domain type='qemu'><name>bench-bad</name></domain>")
-        assert connection.names() == []
+        assert names(connection) == []
     assert capfd.readouterr() == ("", "")
 
 
@@ -69,29 +75,22 @@ def test_an_interruption_while_starting_leaves_no_domain(emulator, tmp_path, mon
     monkeypatch.setattr("runtimes.vm.connection.Domain.started", interrupt)
     with open_connection(emulator) as connection, watched_emulator(tmp_path) as process:
         with pytest.raises(KeyboardInterrupt), adopted_orphans():
-            connection.create("bench-cut", _EMPTY.format(emulator=emulator.path, stamp=process.stamp_file), paused=True)
+            xml = bare_domain_xml("bench-cut", "qemu", emulator.path, spawn_environment((), process.stamp_file))
+            connection.create("bench-cut", xml, paused=True)
         assert process.exited.wait(10)
-        assert connection.names() == []
+        assert names(connection) == []
 
 
-_EMPTY = """
-<domain type="qemu" xmlns:qemu="http://libvirt.org/schemas/domain/qemu/1.0">
-  <name>bench-cut</name><memory unit="MiB">16</memory>
-  <os><type arch="x86_64" machine="q35">hvm</type></os>
-  <devices><emulator>{emulator}</emulator></devices>
-  <qemu:commandline><qemu:env name="BENCH_SPAWN_STAMP" value="{stamp}"/></qemu:commandline>
-</domain>
-"""
-
-
-@pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
-def test_the_schema_accepts_our_domains(emulator, guest_image, tmp_path, accelerator):
-    """A domain that runs, and one that this host may be unable to run: that is found out after the schema was asked."""
+@pytest.fixture
+def new_domain_spec(emulator, guest_image, facilities, tmp_path):
+    """Makes specs of domains on the bridge, with a scratch disk."""
     scratch = tmp_path / "scratch"
     scratch.write_bytes(bytes(1 << 20))
-    (tmp_path / "watch").mkdir()
-    with open_connection(emulator) as connection, watched_emulator(tmp_path / "watch") as process:
-        spec = DomainSpec(
+
+    def make(accelerator, channel, stamp_file):
+        network = facilities.network
+        address = network.allocate()
+        return DomainSpec(
             name="bench-valid",
             accelerator=accelerator,
             emulator=emulator.path,
@@ -99,25 +98,45 @@ def test_the_schema_accepts_our_domains(emulator, guest_image, tmp_path, acceler
             memory=256 << 20,
             image=guest_image,
             scratch=scratch,
-            network=None,
-            channel=process.channel,
+            network=GuestNetwork(
+                network.bridge, "bench-tap", network.mac(address), address, network.prefix, network.gateway
+            ),
+            channel=channel,
             console=tmp_path / "console",
-            environment={"BENCH_SPAWN_STAMP": str(process.stamp_file)},
+            environment=spawn_environment((), stamp_file),
         )
+
+    return make
+
+
+@pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
+def test_the_schema_accepts_our_domains(emulator, new_domain_spec, tmp_path, accelerator):
+    """Also one that this host may be unable to run: that is found out after the schema was asked."""
+    xml = domain_xml(new_domain_spec(accelerator, tmp_path / "channel", tmp_path / "stamp"))
+    with open_connection(emulator) as connection:
         try:
-            with adopted_orphans():
-                domain = connection.create(spec.name, domain_xml(spec), validate=True, paused=True)
-        except InstanceError as error:
+            connection._handle.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefine()
+        except libvirt.libvirtError as error:
             assert accelerator == "kvm"
             assert "schema" not in str(error)
-            return
-        assert connection.names() == ["bench-valid"]
+        with pytest.raises(libvirt.libvirtError, match="schema"):
+            nonsense = xml.replace("<vcpu", "<nonsense/><vcpu")
+            connection._handle.defineXMLFlags(nonsense, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+
+def test_a_domain_is_started_asked_and_destroyed(emulator, new_domain_spec, tmp_path):
+    (tmp_path / "watch").mkdir()
+    with open_connection(emulator) as connection, watched_emulator(tmp_path / "watch") as process:
+        spec = new_domain_spec("tcg", process.channel, process.stamp_file)
+        with adopted_orphans():
+            domain = connection.create(spec.name, domain_xml(spec), paused=True)
+        assert names(connection) == ["bench-valid"]
         assert domain.machine.startswith("pc-q35-")
-        assert domain.monitor("query-kvm")["enabled"] == (accelerator == "kvm")
+        assert domain.monitor("query-kvm")["enabled"] is False
         with pytest.raises(InstanceError, match="no-such-command"):
             domain.monitor("no-such-command")
         assert domain.monitor("query-version")["qemu"]["major"] >= 7
         domain.destroy(30)
         assert domain.stopped.is_set()
         assert process.exited.wait(10)
-        assert connection.names() == []
+        assert names(connection) == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtimes.base import Image
 from runtimes.vm import domain as domain_module
-from runtimes.vm.domain import DomainSpec, GuestNetwork, domain_xml, kernel_command_line
+from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml, kernel_command_line
 
 NETWORK = GuestNetwork("bench-bridge", "bench-t0-2", "02:00:0a:d5:00:02", "10.213.0.2", 16, "10.213.0.1")
 SPEC = DomainSpec(
@@ -67,11 +67,8 @@ def test_scratch_is_direct_and_can_be_written():
     assert (scratch.find("driver").get("cache"), scratch.find("driver").get("io")) == ("none", "native")
 
 
-def test_scratch_and_network_may_be_missing():
-    domain = parse(scratch=None, network=None)
-    assert set(disks(domain)) == {"root"}
-    assert domain.find("devices/interface") is None
-    assert "bench.address" not in domain.findtext("os/cmdline")
+def test_scratch_may_be_missing():
+    assert set(disks(parse(scratch=None))) == {"root"}
 
 
 def test_the_channel_connects_to_our_socket_under_the_agreed_name():
@@ -122,3 +119,6 @@ def test_any_path_survives(name):
     domain = parse(console=path, scratch=path)
     assert domain.find("devices/serial/source").get("path") == str(path)
     assert disks(domain)["scratch"].find("source").get("file") == str(path)
+    bare = ElementTree.fromstring(bare_domain_xml("bench-bare", "qemu", path, {"BENCH_SPAWN_STAMP": str(path)}))
+    assert bare.findtext("devices/emulator") == str(path)
+    assert bare.find(".//{http://libvirt.org/schemas/domain/qemu/1.0}env").get("value") == str(path)

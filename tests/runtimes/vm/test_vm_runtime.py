@@ -7,6 +7,7 @@ import os
 import secrets
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from conformance import RuntimeConformance, output, shell
 from traces import host_traces
 
 from runtimes.agent.client import AgentGone
-from runtimes.base import HostError, InstanceError, Limits
+from runtimes.base import HostError, InstanceError, Limits, Timeline
 from runtimes.facilities import reclaim
 from runtimes.vm.runtime import VmOptions, VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
@@ -191,6 +192,25 @@ def with_init(spec, tmp_path, script):
         )
     )
     return dataclasses.replace(spec, image=dataclasses.replace(spec.image, initramfs=initramfs))
+
+
+def test_there_is_one_deadline_for_all_of_a_start(new_spec):
+    ours, theirs = socket.socketpair()
+
+    class LateProcess:
+        def take_channel(self, timeout):
+            time.sleep(0.6)
+            assert timeout == pytest.approx(1, abs=0.2)
+            return ours
+
+    started = time.monotonic()
+    with (
+        theirs,
+        pytest.raises(InstanceError, match="did not get ready"),
+        VmRuntime(None, None, None, None)._connected(new_spec(), LateProcess(), started + 1, Timeline()),
+    ):
+        pass
+    assert 0.9 < time.monotonic() - started < 1.4
 
 
 def test_without_a_kernel_the_host_is_told(facilities, tmp_path):

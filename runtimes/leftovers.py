@@ -1,0 +1,195 @@
+"""Directories that tell whether who made them is alive, and the removal of what the dead have left.
+
+Whoever makes a directory on the host holds a lock on a marker file in it, which the kernel releases when the process
+ends, however it ends (flock(2)). The marker is locked before it has its name: so a marker that can be locked belongs to
+somebody who has died, and a directory without one is not ours.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from runtimes import storage
+from runtimes.base import HostError
+from runtimes.cgroup import possible_directories
+from runtimes.cgroup.base import clear_directory
+
+RUNS = Path("/run")
+"""Where directories for sockets, mount points and small files go."""
+
+PREFIX = "bench-"
+SCRATCH_SUFFIX = ".scratch"
+_MARKER = "bench.lock"
+_CGROUPS = "cgroups"
+
+
+def scratch_parent() -> Path:
+    """Where runs make scratch disks: ``$BENCH_SCRATCH``, or ``/var/tmp``. It is the disk there that is measured."""
+    return Path(os.environ.get("BENCH_SCRATCH") or "/var/tmp").absolute()
+
+
+def require_root() -> None:
+    """Go no further as an ordinary user.
+
+    Raises:
+        HostError: this process is one's.
+    """
+    if os.geteuid() != 0:
+        raise HostError("namespaces, mounts and cgroups need root: start the same command with sudo")
+
+
+@contextmanager
+def held_directory(directory: Path) -> Iterator[None]:
+    """A private directory that :func:`reclaim` removes if this process is killed; at the end it is removed.
+
+    Raises:
+        HostError: it cannot be made.
+    """
+    try:
+        directory.mkdir(mode=0o700)
+        try:
+            marker = _make_marker(directory)
+        except OSError:
+            shutil.rmtree(directory)
+            raise
+    except OSError as error:
+        raise HostError(f"cannot make the directory {directory}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        try:
+            shutil.rmtree(directory)
+        finally:
+            os.close(marker)
+
+
+def note_cgroups(directory: Path, run: str) -> None:
+    """Write down in a held directory, before a run makes its cgroups, which ones to remove should it be killed."""
+    (directory / _CGROUPS).write_text("".join(f"{path}\n" for path in possible_directories(run)))
+
+
+def reclaim() -> list[str]:
+    """Remove what the dead left: processes in their cgroups, the cgroups, loop devices, directories.
+
+    Returns:
+        What was removed, one description each.
+
+    Raises:
+        HostError: something cannot be removed; everything else has been.
+    """
+    require_root()
+    sweep = _Sweep()
+    for directory in sorted(RUNS.glob(f"{PREFIX}*")):
+        sweep.visit(directory, _reclaim_cgroups)
+    # Only now: a process in a cgroup may use a disk. After a reboot, disks are all that is left of a run.
+    for directory in sorted(scratch_parent().glob(f"{PREFIX}*{SCRATCH_SUFFIX}")):
+        sweep.visit(directory, _reclaim_loop_devices)
+    if sweep.failures:
+        raise HostError("not everything that dead runs left can be removed: " + "; ".join(sweep.failures))
+    return sweep.removed
+
+
+class _Sweep:
+    """What was removed so far, and what could not be."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+        self.failures: list[str] = []
+
+    def visit(self, directory: Path, reclaim_contents: Callable[[Path, _Sweep], None]) -> None:
+        """Remove one directory, if it is ours and its maker has died, together with what it stands for."""
+        failures_before = len(self.failures)
+        try:
+            marker = _claim(directory)
+        except OSError as error:
+            self.failures.append(f"{directory}: {error.strerror}")
+            return
+        if marker is None:
+            return
+        try:
+            reclaim_contents(directory, self)
+            # What the directory tells is needed until all of it is gone.
+            if len(self.failures) == failures_before:
+                self.attempt(f"directory {directory}", partial(shutil.rmtree, directory))
+        except OSError as error:
+            self.failures.append(f"{directory}: {error}")
+        finally:
+            os.close(marker)
+
+    def attempt(self, what: str, remove: Callable[[], object]) -> None:
+        """Remove one thing."""
+        try:
+            remove()
+        except OSError as error:
+            self.failures.append(f"{what}: {error}")
+        except HostError as error:
+            self.failures.append(str(error))
+        else:
+            self.removed.append(what)
+
+
+def _reclaim_cgroups(directory: Path, sweep: _Sweep) -> None:
+    for cgroup in map(Path, _lines(directory / _CGROUPS)):
+        if cgroup.exists():
+            sweep.attempt(f"cgroup {cgroup}", partial(clear_directory, cgroup))
+
+
+def _reclaim_loop_devices(directory: Path, sweep: _Sweep) -> None:
+    for device in storage.loop_devices_in(directory):
+        sweep.attempt(f"loop device {device}", partial(storage.detach_loop, device))
+
+
+def _lines(file: Path) -> Iterable[str]:
+    with suppress(FileNotFoundError):
+        return file.read_text().splitlines()
+    return ()
+
+
+def _make_marker(directory: Path) -> int:
+    """Make the marker, and return the descriptor that holds its lock."""
+    unnamed = directory / f".{_MARKER}"
+    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed.rename(directory / _MARKER)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _claim(directory: Path) -> int | None:
+    """Lock the marker of a dead maker.
+
+    Returns:
+        The descriptor that holds the lock; None if the directory is not ours, or its maker lives.
+    """
+    try:
+        status = directory.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return None
+        fd = os.open(directory / _MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link: not our marker
+            return None
+        raise
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    # Somebody else may have reclaimed it between our opening the marker and our locking it.
+    if os.fstat(fd).st_nlink == 0:
+        os.close(fd)
+        return None
+    return fd
