@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.host import cgroup_version, collect_facts, read_text
+from runtimes.base import HostError
 
 Status = Literal["ok", "warning", "missing"]
 
@@ -41,7 +42,6 @@ _PROGRAMS = {
 
 _EMBEDDED_DRIVER = "libvirt/connection-driver/libvirt_driver_qemu.so"
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
-_CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 _LEAST_DISK = 4 << 30
 _NOISY_LOAD = 0.5
 
@@ -66,19 +66,16 @@ def check_cpus() -> Check:
 
 
 def check_cgroups() -> Check:
+    from runtimes.cgroup import missing_controllers
+
     version = cgroup_version()
     if version == "none":
         return Check("cgroups", "missing", "no cgroup hierarchy is mounted", "mount cgroup2 at /sys/fs/cgroup")
-    if version == "v2":
-        present = set(read_text("/sys/fs/cgroup/cgroup.controllers", "").split())
-    else:
-        lines = [line.split() for line in read_text("/proc/cgroups", "").splitlines() if not line.startswith("#")]
-        present = {fields[0] for fields in lines if fields[3] == "1"}
-    lacking = [name for name in _CONTROLLERS if name not in present]
+    lacking = missing_controllers()
     if lacking:
         fix = "enable them on the kernel command line (cgroup_enable=…) or in the delegating service"
         return Check("cgroups", "missing", f"{version}, without {', '.join(lacking)}", fix)
-    return Check("cgroups", "ok", f"{version}, with {', '.join(_CONTROLLERS)}")
+    return Check("cgroups", "ok", f"{version}, with every controller that is needed")
 
 
 def check_namespaces() -> Check:
@@ -92,14 +89,10 @@ def check_namespaces() -> Check:
 
 def check_file_systems() -> Check:
     known = {line.split()[-1] for line in read_text("/proc/filesystems", "").splitlines()}
-    lacking = [name for name in ("overlay", "ext4") if name not in known and _find_program("modprobe") is None]
+    lacking = [name for name in ("overlay", "ext4") if name not in known]
     if lacking:
-        return Check(
-            "file systems",
-            "missing",
-            f"no {', '.join(lacking)} in /proc/filesystems",
-            "load the module, or use another kernel",
-        )
+        fix = " && ".join(f"modprobe {name}" for name in lacking)
+        return Check("file systems", "warning", f"no {', '.join(lacking)} in the kernel until it is loaded", fix)
     return Check("file systems", "ok", "overlay and ext4")
 
 
@@ -212,10 +205,10 @@ _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
 
 
 def examine() -> Iterator[Check]:
-    """Carry out every check, yielding each finding as it is made."""
+    """Carry out every check, yielding each finding as it is made. A check that cannot be carried out is a finding."""
     for check in _CHECKS:
-        found = check()
-        if isinstance(found, Check):
-            yield found
-        else:
-            yield from found
+        try:
+            found = check()
+            yield from (found,) if isinstance(found, Check) else found
+        except (HostError, OSError) as error:
+            yield Check(check.__name__.removeprefix("check_").replace("_", " "), "missing", str(error))

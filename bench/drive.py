@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
 from results.records import Sample
-from runtimes.agent.client import AgentClient, AgentError, AgentGone, Command, Completed, Process
+from runtimes.agent.client import EXIT_GRACE, AgentClient, AgentError, AgentGone, Command, Completed, Process
 from workloads.parsers import ParseError, parse
 
 if TYPE_CHECKING:
@@ -89,23 +89,28 @@ def _require_success(completed: Completed) -> None:
     raise WorkloadError(f"{completed.command.argv[0]}: {describe_end(completed)}{limit}{last_words(completed)}")
 
 
-def _start_server(workload: Workload, command: Command, agent: AgentClient, log: TrialLog) -> Process:
+def _spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = None) -> Process:
+    try:
+        return agent.spawn(Command(argv, timeout=timeout))
+    except ValueError as error:
+        raise WorkloadError(f"{argv[0]}: cannot be run: {error}") from None
+
+
+def _start_server(workload: Workload, argv: tuple[str, ...], agent: AgentClient, log: TrialLog) -> Process:
     assert workload.server is not None
-    process = agent.spawn(command)
+    process = _spawn(agent, argv)
     try:
         process.wait_for_output(workload.server.ready.log, workload.server.timeout)
     except TimeoutError:
         _stop_server(process, log)
         raise WorkloadError(
-            f"{command.argv[0]}: no output matched '{workload.server.ready.log}' within {workload.server.timeout:g} s"
+            f"{argv[0]}: no output matched '{workload.server.ready.log}' within {workload.server.timeout:g} s"
         ) from None
     except AgentGone:
         raise
     except AgentError:
         ended = _stop_server(process, log)
-        raise WorkloadError(
-            f"{command.argv[0]}: {describe_end(ended)} before it was ready{last_words(ended)}"
-        ) from None
+        raise WorkloadError(f"{argv[0]}: {describe_end(ended)} before it was ready{last_words(ended)}") from None
     return process
 
 
@@ -144,16 +149,17 @@ def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None,
     except ValueError as error:
         raise WorkloadError(str(error)) from None
     for argv in commands.prepare:
-        completed = instance.agent.run(Command(argv, timeout=commands.timeout))
+        completed = _spawn(instance.agent, argv, commands.timeout).wait(commands.timeout + EXIT_GRACE)
         log.command("prepare", completed)
         _require_success(completed)
-    server = _start_server(workload, Command(commands.server), instance.agent, log) if commands.server else None
+    server = _start_server(workload, commands.server, instance.agent, log) if commands.server else None
     if commands.run is None:
         return Driven((), None)
     where, agent = ("peer", peer) if peer is not None else ("instance", instance.agent)
     try:
-        process = agent.spawn(Command(commands.run, timeout=commands.timeout))
-        completed = process.wait()
+        process = _spawn(agent, commands.run, commands.timeout)
+        # The agent keeps the time-out; should it hang with the instance, this ends the trial.
+        completed = process.wait(commands.timeout + EXIT_GRACE)
     finally:
         if server is not None:
             _stop_server(server, log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from bench.host import VULNERABILITIES, mitigations
 from runtimes.accounting import parse_meminfo
 
 if TYPE_CHECKING:
@@ -14,13 +15,16 @@ _FILES = {
     "kernel": "/proc/sys/kernel/osrelease",
     "clocksource": "/sys/devices/system/clocksource/clocksource0/current_clocksource",
     "transparent_hugepages": "/sys/kernel/mm/transparent_hugepage/enabled",
-    "spectre_v2": "/sys/devices/system/cpu/vulnerabilities/spectre_v2",
     "somaxconn": "/proc/sys/net/core/somaxconn",
     "overcommit_memory": "/proc/sys/vm/overcommit_memory",
     "swappiness": "/proc/sys/vm/swappiness",
     "dirty_ratio": "/proc/sys/vm/dirty_ratio",
     "aslr": "/proc/sys/kernel/randomize_va_space",
 }
+
+
+NO_SCRATCH = "none"
+"""What is observed of the scratch disk where there is none."""
 
 
 def _read(agent: AgentClient, path: str) -> str:
@@ -44,7 +48,7 @@ def _scratch_mount(agent: AgentClient) -> str:
     """File system and mount options of the scratch disk, as the instance sees them."""
     mounts = [line.split() for line in _read(agent, "/proc/self/mounts").splitlines()]
     seen = {fields[1]: f"{fields[2]} {fields[3]}" for fields in mounts if len(fields) > 3}
-    return seen.get("/scratch", "none")
+    return seen.get("/scratch", NO_SCRATCH)
 
 
 def observe(agent: AgentClient) -> dict[str, str]:
@@ -59,6 +63,7 @@ def observe(agent: AgentClient) -> dict[str, str]:
         "cpu_model": models[0] if models else "not visible",
         "visible_memory_mib": str(memory.get("total", 0) >> 20),
         "scratch_disk": _scratch_mount(agent),
+        **{f"mitigation_{name}": _read(agent, str(VULNERABILITIES / name)) for name in mitigations()},
     }
 
 

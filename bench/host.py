@@ -14,7 +14,7 @@ from pathlib import Path
 STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus", "memory", "kernel", "architecture")
 """What a fingerprint is made of: never frequencies or bogomips, which differ from one boot to the next."""
 
-_VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
+VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
 
 
 def read_text(path: str | Path, otherwise: str = "unknown") -> str:
@@ -44,7 +44,7 @@ def _chosen(path: str) -> str:
     return text.partition("[")[2].partition("]")[0] or text
 
 
-def mitigations(root: Path = _VULNERABILITIES) -> dict[str, str]:
+def mitigations(root: Path = VULNERABILITIES) -> dict[str, str]:
     """CPU vulnerability → what the kernel says of it, those that do not concern this CPU left out."""
     if not root.is_dir():
         return {}

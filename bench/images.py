@@ -22,17 +22,23 @@ def as_runtime_image(built: BuiltImage) -> Image:
 def _compiled_agent(digest: str) -> Path:
     """The agent's binary, compiled once for every version of its sources."""
     from runtimes.agent.build import build_agent
+    from runtimes.base import HostError
     from workloads.image.cache import cache_directory
 
     directory = cache_directory() / "agent" / digest[:16]
     binary = directory / "agent"
-    if not binary.exists():
+    if binary.exists():
+        return binary
+    try:
         directory.mkdir(parents=True, exist_ok=True)
-        return build_agent(directory)
-    return binary
+    except OSError as error:
+        raise HostError(
+            f"cannot make {directory}: {error.strerror}; set BENCH_CACHE to a directory that can be written"
+        ) from error
+    return build_agent(directory)
 
 
-def prepare_image(packages: Iterable[str], progress: Callable[[str], None]) -> Image:
+def prepare_image(packages: Iterable[str], progress: Callable[[str], None]) -> BuiltImage:
     """The image with these Debian packages: from the cache at once, else built now.
 
     Raises:
@@ -43,7 +49,7 @@ def prepare_image(packages: Iterable[str], progress: Callable[[str], None]) -> I
     from workloads.image import ensure_image
 
     digest = source_digest()
-    return as_runtime_image(ensure_image(sorted(set(packages)), _compiled_agent(digest), digest, progress))
+    return ensure_image(sorted(set(packages)), _compiled_agent(digest), digest, progress)
 
 
 def newest_image() -> Image | None:

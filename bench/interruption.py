@@ -10,24 +10,39 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Interruption:
+    """Whether somebody has asked for the end."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+
+    def request(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler: raise KeyboardInterrupt the first time, and do nothing from then on."""
+        if self._name is None:
+            self._name = signal.Signals(number).name
+            raise KeyboardInterrupt(self._name)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the end was asked for.
+
+        For where an exception may have been lost: what fails while things are torn down takes the place of the
+        KeyboardInterrupt that had them torn down.
+        """
+        if self._name is not None:
+            raise KeyboardInterrupt(self._name)
+
+
 @contextmanager
-def one_interruption() -> Iterator[None]:
+def one_interruption() -> Iterator[Interruption]:
     """Let the first of SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, and those after it do nothing.
 
     What a run has on the host is undone by context managers while the exception passes. A second signal in the
     middle of that would leave things half undone, so it is not let in.
     """
-    seen = False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if not seen:
-            seen = True
-            raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    interruption = Interruption()
+    before = {number: signal.signal(number, interruption.request) for number in _SIGNALS}
     try:
-        yield
+        yield interruption
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

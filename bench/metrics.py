@@ -23,6 +23,10 @@ ALONE = frozenset({"startup_time", "memory_footprint", "shutdown_time"})
 """What a workload without metrics of its own is run for."""
 
 
+FOOTPRINT = ("anon", "file", "kernel")
+"""The parts of a cgroup's memory that do not overlap and make up the whole."""
+
+
 def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator[Sample]:
     """Start and stop of one instance, seconds of host time.
 
@@ -41,10 +45,14 @@ def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator
 def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:
     """The footprint just after READY, three ways, bytes.
 
-    ``memory_footprint`` is the charge of the instance's cgroup, ``memory.pss`` the proportional set size of its
-    processes, ``memory.host_available_drop`` by how much the host's MemAvailable fell: noisy, and maybe negative.
+    ``memory_footprint`` is what the instance's cgroup holds: anonymous memory, page cache and kernel memory, which the
+    kernel counts page by page. ``memory.charged`` is the cgroup's counter, to which memory is charged in batches of 64
+    pages a CPU (MEMCG_CHARGE_BATCH in linux/memcontrol.h): for an instance of some hundred KiB it says more of the
+    batches than of the instance. ``memory.pss`` is the proportional set size of its processes, and
+    ``memory.host_available_drop`` by how much the host's MemAvailable fell: noisy, and maybe negative.
     """
-    yield Sample("memory_footprint", idle.charged, "bytes", "lower")
+    yield Sample("memory_footprint", sum(idle.parts.get(part, 0) for part in FOOTPRINT), "bytes", "lower")
+    yield Sample("memory.charged", idle.charged, "bytes", "neutral")
     for part, value in idle.parts.items():
         yield Sample(f"memory.{part}", value, "bytes", "neutral")
     yield Sample("memory.pss", idle.pss, "bytes", "lower")

@@ -114,20 +114,12 @@ class Plan:
 
 
 def make_plan(suite: Suite) -> Plan:
-    """The plan of a suite with the suite's seed, or with a new one where it has none."""
-    seed = secrets.randbelow(2**31) if suite.sampling.seed is None else suite.sampling.seed
-    return expand(suite, suite.definitions, seed)
+    """The plan of a suite with the suite's seed, or with a new one where it has none.
 
-
-def expand(suite: Suite, workloads: Mapping[str, Workload], seed: int) -> Plan:
-    """The plan of a suite; the same suite and seed give the same plan.
-
-    Args:
-        suite: the suite.
-        workloads: by name, at least those of the suite.
-        seed: of the order.
+    The same suite and seed give the same plan.
     """
-    cases = tuple(_case(workloads[use.workload.name], given) for use in suite.uses for given in use.combinations())
+    seed = secrets.randbelow(2**31) if suite.sampling.seed is None else suite.sampling.seed
+    cases = tuple(_case(use.workload, given) for use in suite.uses for given in use.combinations())
     return Plan(
         suite=suite.name,
         suite_hash=suite.hash,

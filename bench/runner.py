@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import __version__, fairness
-from bench.host import collect_facts, fingerprint
+from bench import __version__
+from bench.errors import RunError
+from bench.images import as_runtime_image
+from bench.manifest import RunManifest
 from bench.trial import OpenArm, TrialContext, carry_out
+from results.errors import StoreError
 from results.records import RunRecord, new_run_id
+from runtimes.base import HostError
 
 if TYPE_CHECKING:
+    from bench.interruption import Interruption
     from bench.plan import Plan
     from bench.progress import RunObserver
     from bench.suite import Suite
     from results.store import Store
-    from runtimes.base import Image, Runtime
+    from runtimes.base import Runtime
     from runtimes.facilities import Facilities
+    from workloads.image import BuiltImage
 
 
 @dataclass(slots=True)
@@ -41,25 +48,16 @@ class RunResult:
     interrupted: bool = False
 
 
-@dataclass(slots=True)
-class _Fairness:
-    """What the arms saw from inside, written to ``host.json`` as it becomes known."""
+@dataclass(frozen=True, slots=True)
+class _OpenRun:
+    """What carrying out a plan needs, all of it open."""
 
-    path: Path
-    facts: Mapping[str, str]
-    observed: dict[str, dict[str, str]] = field(default_factory=dict)
-
-    def add(self, arm: str, seen: dict[str, str]) -> None:
-        self.observed[arm] = seen
-        self.write()
-
-    def write(self) -> None:
-        document = {
-            "fingerprint": fingerprint(self.facts),
-            "facts": dict(self.facts),
-            "fairness": fairness.differences(self.observed),
-        }
-        self.path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    arms: Mapping[str, OpenArm]
+    context: TrialContext
+    store: Store
+    observer: RunObserver
+    manifest: RunManifest
+    interruption: Interruption
 
 
 def _now() -> str:
@@ -69,6 +67,61 @@ def _now() -> str:
 def host_name_of(run: str) -> str:
     """The name by which a run's things on the host are known: short, since socket paths must be."""
     return "bench-" + hashlib.sha256(run.encode()).hexdigest()[:8]
+
+
+def check_arms(suite: Suite) -> None:
+    """Find out, before an image is built, whether this host can give what the arms ask for.
+
+    Raises:
+        HostError: it cannot; the message names the place in the suite.
+    """
+    from runtimes.facilities import check_host
+    from runtimes.registry import load_runtime
+
+    for arm in suite.arms:
+        try:
+            check_host([arm.limits])
+        except HostError as error:
+            raise HostError(f"{suite.place(arm.name)}: {error}") from error
+        load_runtime(arm.runtime).check(arm.options)
+
+
+def execute(
+    suite: Suite, plan: Plan, image: BuiltImage, store: Store, observer: RunObserver, interruption: Interruption
+) -> RunResult:
+    """Carry out a plan. An interruption ends it in order: what was measured stays and is marked partial.
+
+    Raises:
+        HostError: an arm cannot run here; then nothing was started and nothing stored.
+        RunError: something failed that concerns the whole run; what was measured until then stays.
+    """
+    from runtimes.facilities import open_facilities, reclaim
+    from workloads.image import hold_image
+
+    result = RunResult(new_run_id())
+    began = False
+    try:
+        reclaim()
+        with ExitStack() as stack:
+            stack.enter_context(hold_image(image.id))
+            observer.preparing("making the run's bridge, mounts and launcher")
+            facilities = stack.enter_context(open_facilities(host_name_of(result.run), as_runtime_image(image)))
+            stack.enter_context(_kept_to(facilities.harness_cpus))
+            arms = _open_arms(stack, suite, facilities, observer)
+            manifest = RunManifest()
+            store.add_run(_record(result.run, suite, plan, image, manifest.fingerprint))
+            began = True
+            directory = store.run_directory(result.run)
+            context = TrialContext(result.run, directory, facilities, facilities.image)
+            with _ended(store, result):
+                manifest.open(directory, suite, image)
+                observer.planned(result.run, plan)
+                _carry_out_plan(plan, _OpenRun(arms, context, store, observer, manifest, interruption), result)
+    except (HostError, StoreError, OSError) as error:
+        if not began:
+            raise
+        raise RunError(f"run {result.run} ended early: {error}") from error
+    return result
 
 
 def _open_arms(stack: ExitStack, suite: Suite, facilities: Facilities, observer: RunObserver) -> dict[str, OpenArm]:
@@ -82,37 +135,28 @@ def _open_arms(stack: ExitStack, suite: Suite, facilities: Facilities, observer:
     return arms
 
 
-def execute(suite: Suite, plan: Plan, image: Image, store: Store, observer: RunObserver) -> RunResult:
-    """Carry out a plan. An interruption ends it in order: what was measured stays and is marked partial.
+@contextmanager
+def _kept_to(cpus: tuple[int, ...]) -> Iterator[None]:
+    """Keep every thread of the harness on these CPUs, away from those that are measured as far as there are others."""
 
-    Raises:
-        HostError: an arm cannot run here; then nothing was started and nothing stored.
-        StoreError: a trial could not be stored.
-    """
-    from runtimes.facilities import open_facilities, reclaim
-    from workloads.image import hold_image
+    def threads() -> list[int]:
+        return [int(entry.name) for entry in Path("/proc/self/task").iterdir()]
 
-    reclaim()
-    run = new_run_id()
-    with ExitStack() as stack:
-        stack.enter_context(hold_image(image.id))
-        observer.preparing("making the run's bridge, mounts and launcher")
-        facilities = stack.enter_context(open_facilities(host_name_of(run), image))
-        arms = _open_arms(stack, suite, facilities, observer)
-        facts = collect_facts()
-        store.add_run(_record(run, suite, plan, image, fingerprint(facts)))
-        directory = store.run_directory(run)
-        (directory / "suite.yaml").write_text(suite.as_yaml())
-        manifest = _Fairness(directory / "host.json", facts)
-        manifest.write()
-        observer.planned(run, plan)
-        with _finished(store, RunResult(run)) as result:
-            context = TrialContext(run=run, directory=directory, facilities=facilities, image=image)
-            _carry_out_plan(suite, plan, arms, context, store, observer, manifest, result)
-    return result
+    before = os.sched_getaffinity(0)
+    _set_affinity(threads(), set(cpus) & before or before)
+    try:
+        yield
+    finally:
+        _set_affinity(threads(), before)
 
 
-def _record(run: str, suite: Suite, plan: Plan, image: Image, host: str) -> RunRecord:
+def _set_affinity(threads: list[int], cpus: set[int]) -> None:
+    for thread in threads:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(thread, cpus)
+
+
+def _record(run: str, suite: Suite, plan: Plan, image: BuiltImage, host: str) -> RunRecord:
     return RunRecord(
         id=run,
         suite=suite.name,
@@ -131,45 +175,38 @@ def _record(run: str, suite: Suite, plan: Plan, image: Image, host: str) -> RunR
 
 
 @contextmanager
-def _finished(store: Store, result: RunResult) -> Iterator[RunResult]:
-    """Whatever ends a run, the store says how it ended."""
+def _ended(store: Store, result: RunResult) -> Iterator[None]:
+    """Whatever ends a run early, the store says how it ended."""
     try:
-        yield result
+        yield
     except KeyboardInterrupt:
         result.interrupted = True
         store.finish_run(result.run, "partial", _now(), "interrupted")
     except BaseException as error:
-        store.finish_run(result.run, "failed", _now(), f"{type(error).__name__}: {error}")
+        with contextlib.suppress(StoreError):  # it may be what failed
+            store.finish_run(result.run, "failed", _now(), f"{type(error).__name__}: {error}")
         raise
 
 
-def _carry_out_plan(
-    suite: Suite,
-    plan: Plan,
-    arms: Mapping[str, OpenArm],
-    context: TrialContext,
-    store: Store,
-    observer: RunObserver,
-    manifest: _Fairness,
-    result: RunResult,
-) -> None:
+def _carry_out_plan(plan: Plan, run: _OpenRun, result: RunResult) -> None:
     began = time.monotonic()
-    budget = suite.sampling.time_budget
+    reason = f"all {plan.blocks} blocks done"
     block = 1
     for trial in plan.trials:
         if trial.block != block:
             used = time.monotonic() - began
-            if budget is not None and used > budget:
-                reason = f"time budget of {budget:.0f} s used up after block {block} ({used:.0f} s)"
-                store.finish_run(result.run, "complete", _now(), reason)
-                return
+            if plan.time_budget is not None and used > plan.time_budget:
+                reason = f"time budget of {plan.time_budget:g} s used up after block {block} ({used:.0f} s)"
+                break
             block = trial.block
-        observer.trial_started(trial)
+        run.observer.trial_started(trial)
         trial_began = time.monotonic()
-        outcome = carry_out(trial, arms[trial.arm.name], context, observe=trial.arm.name not in manifest.observed)
-        store.add_trial(outcome.record, outcome.samples)
+        outcome = carry_out(trial, run.arms[trial.arm.name], run.context, observe=run.manifest.wants(trial))
+        run.interruption.check()
+        run.store.add_trial(outcome.record, outcome.samples)
         if outcome.observed:
-            manifest.add(trial.arm.name, outcome.observed)
+            run.manifest.observed(trial.arm.name, outcome.observed)
         result.failed += outcome.record.status == "failed"
-        observer.trial_finished(trial, outcome.record, time.monotonic() - trial_began)
-    store.finish_run(result.run, "complete", _now(), f"all {plan.blocks} blocks done")
+        run.observer.trial_finished(trial, outcome.record, time.monotonic() - trial_began)
+    run.manifest.close()
+    run.store.finish_run(result.run, "complete", _now(), reason)

@@ -13,7 +13,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from runtimes.base import Limits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, dump_document, invalid, read_document
 from workloads.errors import InvalidInput, expected
 from workloads.fields import Scalar
-from workloads.loader import is_path, load_workload, workload_names
+from workloads.loader import is_path, load_workload
 from workloads.model import Workload
 from workloads.units import format_duration, format_size
 
@@ -42,12 +42,15 @@ class Arm:
         runtime: the runtime's name.
         limits: what every instance of it may use.
         options: an instance of the runtime's ``options_model``.
+        limits_place: where the limits stand, ``FILE:LINE:COLUMN: limits``, or ``…: arms.NAME.limits`` where the arm has
+            limits of its own.
     """
 
     name: str
     runtime: str
     limits: Limits
     options: Options
+    limits_place: str = field(default="limits", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,14 @@ class Suite:
         }
         content = [self.baseline, arms, sorted(json.dumps(case, sort_keys=True) for case in cases)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def place(self, arm: str) -> str:
+        """Where the limits that hold for an arm stand, for a message about them: ``FILE:LINE:COLUMN: limits``.
+
+        Raises:
+            KeyError: the suite has no such arm.
+        """
+        return {each.name: each.limits_place for each in self.arms}[arm]
 
     def as_data(self) -> dict[str, Any]:
         """The suite as plain data in the form of a suite file."""
@@ -289,6 +300,8 @@ class _Resolver:
         arms = [self._arm(name, arm, file.limits) for name, arm in file.arms.items()]
         uses = [self._use(index, use) for index, use in enumerate(file.workloads)]
         kept = [use for use in uses if use is not None]
+        for arm in arms:
+            self._check_network(arm, kept)
         if not self._problems:
             self._check_cases(kept)
         if self._problems:
@@ -317,7 +330,8 @@ class _Resolver:
 
     def _arm(self, name: str, arm: ArmFile, common: LimitsFile) -> Arm | None:
         location: Location = ("arms", name)
-        limits = self._limits(common, arm.limits, (*location, "limits"))
+        own: Location = (*location, "limits")
+        limits = self._limits(common, arm.limits, own)
         if arm.runtime not in self._runtime_names:
             message = f"unknown runtime '{arm.runtime}'; {expected(arm.runtime, self._runtime_names)}"
             self._problem((*location, "runtime"), message)
@@ -325,18 +339,29 @@ class _Resolver:
         model = self._options_model_for(arm.runtime)
         options, problems = check(self._document, model, location, also=("runtime", "limits"))
         self._problems += problems
-        return Arm(name, arm.runtime, limits, options) if options is not None else None
+        if options is None:
+            return None
+        place = self._document.place(own if arm.limits.model_fields_set else ("limits",))
+        return Arm(name, arm.runtime, limits, options, place)
+
+    def _check_network(self, arm: Arm | None, uses: Sequence[Use]) -> None:
+        """An arm without a network has no workload whose client stands outside it."""
+        if arm is None or getattr(arm.options, "network", None) != "none":
+            return
+        outside = dict.fromkeys(use.workload.name for use in uses if use.workload.client == "peer")
+        if outside:
+            message = f"'none': {', '.join(outside)}: the client is outside the instance; expected a network"
+            self._problem(("arms", arm.name, "network"), message)
 
     def _use(self, index: int, use: UseFile) -> Use | None:
         location: Location = ("workloads", index)
-        path = is_path(use.workload)
-        if not path and use.workload not in workload_names():
-            message = f"unknown workload '{use.workload}'; {expected(use.workload, workload_names())}"
-            self._problem(
-                (*location, "workload") if isinstance(self._document.at(location), dict) else location, message
-            )
+        named: Location = (*location, "workload") if isinstance(self._document.at(location), dict) else location
+        try:
+            workload = load_workload(use.workload, self._directory)
+        except InvalidInput as error:
+            for line in str(error).splitlines():
+                self._problem(named, line)
             return None
-        workload = load_workload(use.workload, self._directory)
         for name, values in use.params.items():
             for position, value in enumerate(values):
                 try:
@@ -344,7 +369,7 @@ class _Resolver:
                 except InvalidValue as error:
                     inside = (position,) if isinstance(self._document.at((*location, "params", name)), list) else ()
                     self._problem((*location, "params", name, *inside), str(error), at_key=error.at_key)
-        reference = str((self._directory / use.workload).resolve()) if path else use.workload
+        reference = str((self._directory / use.workload).resolve()) if is_path(use.workload) else use.workload
         return Use(reference, workload, use.params)
 
     def _check_cases(self, uses: list[Use]) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
 
-from workloads.fields import Name, Part, Scalar, check_scalar
-from workloads.units import Duration, parse_size
+from workloads.fields import Duration, Name, Part, Scalar, check_scalar
+from workloads.units import parse_size
 
 MAX_CPUS = 8192
 """The most CPUs that Linux supports on any architecture (NR_CPUS on x86)."""

@@ -66,6 +66,7 @@ def cli() -> None:
 
 def _explain(error: Exception) -> int | None:
     """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
+    from bench.errors import RunError
     from results.errors import StoreError
     from runtimes.base import HostError, InstanceError
     from workloads.errors import InvalidInput
@@ -74,7 +75,7 @@ def _explain(error: Exception) -> int | None:
     if isinstance(error, InvalidInput | HostError | StoreError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_BAD_INPUT
-    if isinstance(error, InstanceError | ImageError):
+    if isinstance(error, RunError | InstanceError | ImageError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_FAILED
     return None

@@ -68,15 +68,17 @@ def _run_and_report(
     from bench.images import prepare_image
     from bench.interruption import one_interruption
     from bench.progress import open_progress
-    from bench.runner import execute
+    from bench.runner import check_arms, execute
     from results.store import Store
-    from runtimes.facilities import check_host
 
-    check_host(arm.limits for arm in suite.arms)
     with Store(store_directory).open(create=True) as store:
-        with one_interruption(), open_progress(quiet=quiet or output_format == "json", verbose=verbose) as observer:
+        with (
+            one_interruption() as interruption,
+            open_progress(quiet=quiet or output_format == "json", verbose=verbose) as observer,
+        ):
+            check_arms(suite)
             image = prepare_image(plan.packages(), observer.preparing)
-            result = execute(suite, plan, image, store, observer)
+            result = execute(suite, plan, image, store, observer, interruption)
         _report(store, result, output_format, quiet=quiet)
     if result.interrupted:
         return EXIT_INTERRUPTED

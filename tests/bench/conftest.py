@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from bench.interruption import one_interruption
 from bench.plan import make_plan
 from bench.progress import QuietProgress
 from bench.runner import execute
 from bench.suite import load_suite
 from results.store import Store
-from runtimes.base import Image
+from workloads.image import BuiltImage, Manifest
+
+NOWHERE = Path("/nonexistent")
+FAKE_IMAGE = BuiltImage("fake", NOWHERE, NOWHERE, NOWHERE, Manifest("fake", {}, "", {}, {}, {}))
 
 ECHO = """
 name: echo
@@ -46,7 +51,8 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     """Let the runner find the fake runtime, and a host that needs neither root nor an image."""
     monkeypatch.setitem(__import__("runtimes.registry").registry.RUNTIMES, "fake", "fake:FakeRuntime")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory)
+    cpus = tuple(os.sched_getaffinity(0))
+    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None)
 
     @contextmanager
     def open_fake(run, image):
@@ -89,9 +95,8 @@ class SuiteRun:
 
     def execute(self):
         suite = self.load()
-        image = Image("fake", self.directory, self.directory, self.directory)
-        with Store(self.store_directory).open(create=True) as store:
-            return execute(suite, make_plan(suite), image, store, self.observer)
+        with Store(self.store_directory).open(create=True) as store, one_interruption() as interruption:
+            return execute(suite, make_plan(suite), FAKE_IMAGE, store, self.observer, interruption)
 
     def record(self):
         with Store(self.store_directory).open(create=False) as store:

@@ -1,4 +1,4 @@
-"""Everything of ours that can be on the host."""
+"""Everything of ours that can be on the host, in whichever namespaces it is."""
 
 from __future__ import annotations
 
@@ -14,42 +14,63 @@ from workloads.image.cache import cache_directory
 def leftovers():
     """What there is now, by kind; every list is empty on a host where nothing of ours goes on."""
     return {
-        "processes": _processes(),
-        "mounts": [line for line in Path("/proc/1/mounts").read_text().splitlines() if "bench-" in line],
+        "processes": sorted(_processes()),
+        "mounts": sorted(_mounts()),
+        "links": sorted(_links()),
         "loop devices": [path for path in _backing_files() if "bench-" in path or str(cache_directory()) in path],
         "cgroups": sorted(map(str, _cgroups())),
-        "links": [link for link in _links() if "bench" in link],
-        "namespaces": [path.name for path in _names("/run/netns") if path.name.startswith("bench-")],
-        "run directories": [path.name for path in _names("/run") if path.name.startswith("bench-")],
-        "scratch disks": [path.name for path in _names(scratch_parent()) if path.name.startswith("bench-")],
+        "run directories": [path.name for path in Path("/run").iterdir() if path.name.startswith("bench-")],
+        "scratch disks": [path.name for path in scratch_parent().iterdir() if path.name.startswith("bench-")],
     }
 
 
-def _names(directory):
-    directory = Path(directory)
-    return sorted(directory.iterdir()) if directory.is_dir() else []
+def _each_process():
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit() and int(directory.name) != os.getpid():
+            yield directory
 
 
 def _processes():
-    """Processes in cgroups of ours, and those that run our agent, our launcher or a guest of ours."""
-    found = []
-    for directory in Path("/proc").iterdir():
-        if not directory.name.isdigit() or int(directory.name) == os.getpid():
-            continue
+    """Processes in cgroups of ours, and those that run our agent, our launcher, our emulator or a guest of ours."""
+    for directory in _each_process():
         try:
             cgroups = (directory / "cgroup").read_text()
             command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        ours = (
-            "/bench-" in cgroups,
-            "/usr/lib/bench/agent" in command,
-            "runtimes/launcher" in command,
-            "guest=bench-" in command,
-        )
-        if any(ours):
-            found.append(f"{directory.name} {command.strip()}")
-    return found
+        signs = ("/usr/lib/bench/agent", "runtimes.launcher", "guest=bench-")
+        if "/bench-" in cgroups or any(sign in command for sign in signs):
+            yield f"{directory.name} {command.strip()}"
+
+
+def _in_each_namespace(kind):
+    """One process for every namespace of a kind that there is."""
+    seen = {}
+    for directory in [Path("/proc/1"), *_each_process()]:
+        try:
+            seen.setdefault((directory / "ns" / kind).readlink(), directory)
+        except OSError:
+            continue
+    return seen.values()
+
+
+def _mounts():
+    for process in _in_each_namespace("mnt"):
+        try:
+            lines = (process / "mounts").read_text().splitlines()
+        except OSError:
+            continue
+        yield from (line for line in lines if "bench-" in line)
+
+
+def _links():
+    for process in _in_each_namespace("net"):
+        try:
+            lines = (process / "net/dev").read_text().splitlines()[2:]
+        except OSError:
+            continue
+        names = (line.partition(":")[0].strip() for line in lines)
+        yield from (name for name in names if name.startswith("bench"))
 
 
 def _backing_files():
@@ -60,8 +81,3 @@ def _backing_files():
 def _cgroups():
     for directory, names, _ in os.walk("/sys/fs/cgroup"):
         yield from (Path(directory) / name for name in names if name.startswith("bench-"))
-
-
-def _links():
-    shown = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout
-    return [link["ifname"] for link in json.loads(shown)]

@@ -85,7 +85,7 @@ def test_the_quick_suite_says_what_it_found_and_where_the_report_is(quick_run):
     _, finished = quick_run
     assert "startup_time" in finished.stdout
     assert "software emulation" in finished.stdout or "kvm" in finished.stdout
-    report = Path(finished.stdout.split("report")[-1].strip())
+    report = Path(finished.stdout.split("report  ")[-1].strip())
     assert report.name == "report.html"
     assert report.exists()
 
@@ -213,10 +213,9 @@ def wait_for_line(process, wanted):
     pytest.fail(f"the run ended without '{wanted}': {process.stderr.read()}")
 
 
-@pytest.mark.parametrize("arm", ARMS)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("arm", "number"), [*((arm, signal.SIGINT) for arm in ARMS), ("vm", signal.SIGTERM)])
 def test_an_interrupted_run_keeps_its_trials_and_leaves_nothing(write_suite, tmp_path, arm, number):
-    suite = write_suite("{workload: sysbench-cpu, params: {runtime: 5}}, sysbench-memory", blocks=9)
+    suite = write_suite("{workload: sysbench-cpu, params: {runtime: 3}}, null", blocks=9)
     store = tmp_path / "store"
     with start_run(suite, store) as process:
         wait_for_line(process, "[1/54] block 1")
@@ -237,8 +236,11 @@ def test_what_a_killed_run_leaves_is_reclaimed(write_suite, tmp_path):
     store = tmp_path / "store"
     with start_run(suite, store) as process:
         wait_for_line(process, "in vm: ok")
+        wait_for_line(process, "in container: ok")
         wait_for_line(process, "begins")
         time.sleep(0.7)
+        # All kinds of things are there, and seen: this is what makes their absence in other tests mean something.
+        assert [kind for kind, found in leftovers().items() if not found] == []
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
     assert leftovers() != NOTHING
@@ -281,5 +283,5 @@ def test_a_package_that_does_not_exist_is_named_with_its_nearest(write_suite, tm
     suite = write_suite("./broken.yaml", broken=BROKEN.replace("sysbench", "sysbnech"))
     finished = bench("run", str(suite), store=tmp_path / "store", check=2)
     assert "sysbnech" in finished.stderr
-    assert "'sysbench'" in finished.stderr
+    assert "sysbench" in finished.stderr
     assert "Traceback" not in finished.stderr

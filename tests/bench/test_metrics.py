@@ -36,12 +36,17 @@ def test_first_output_counts_from_the_request(timeline):
 
 
 def test_memory_is_given_three_ways_and_in_parts():
-    reading = MemoryReading(charged=100, parts={"anon": 60, "file": 40}, pss=90, guest={"free": 5})
+    reading = MemoryReading(
+        charged=300, parts={"anon": 60, "file": 30, "kernel": 10, "slab": 4}, pss=90, guest={"free": 5}
+    )
     values = {name: sample.value for name, sample in by_name(memory_samples(reading, -7)).items()}
     assert values == {
         "memory_footprint": 100,
+        "memory.charged": 300,
         "memory.anon": 60,
-        "memory.file": 40,
+        "memory.file": 30,
+        "memory.kernel": 10,
+        "memory.slab": 4,
         "memory.pss": 90,
         "memory.host_available_drop": -7,
         "memory.guest_free": 5,

@@ -67,6 +67,15 @@ sampling: {blocks: 1}
 """
 
 
+INTERRUPTING = """
+name: echo
+description: Interrupts the harness, whose child the agent is.
+run: {shell: "kill -INT $(sed -n 's/^PPid:[[:space:]]*//p' /proc/$PPID/status); sleep 10"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+
 class Recorder(QuietProgress):
     """Keeps what it is told; may raise at a trial."""
 
@@ -185,6 +194,21 @@ def test_interruption_keeps_what_was_measured_and_marks_the_run_partial(suite_ru
     assert (record.status, record.stop_reason) == ("partial", "interrupted")
     assert [trial.trial for trial in suite_run.trials()] == [1, 2]
     assert set(suite_run.frame().trial) == {1, 2}
+
+
+@pytest.mark.parametrize("options", ["", ", fail_stop: true"])
+def test_interruption_within_a_trial_is_not_taken_for_its_failure(suite_run, options):
+    suite_run.with_suite(suite_run.suite_text.replace("{runtime: fake}", f"{{runtime: fake{options}}}"))
+    result = suite_run.with_workload(INTERRUPTING).execute()
+    assert (result.interrupted, result.failed) == (True, 0)
+    assert suite_run.record().status == "partial"
+    assert suite_run.trials() == []
+
+
+def test_a_failed_teardown_fails_the_trial(suite_run):
+    suite_run.with_suite(suite_run.suite_text.replace("two: {runtime: fake}", "two: {runtime: fake, fail_stop: true}"))
+    assert suite_run.execute().failed == 2
+    assert {(trial.arm, trial.status) for trial in suite_run.trials()} == {("one", "ok"), ("two", "failed")}
 
 
 def test_a_defect_in_the_run_marks_it_failed_and_is_not_swallowed(suite_run):

@@ -17,12 +17,16 @@ class Plain(Options):
     pass
 
 
+class Joined(Plain):
+    network: Literal["bridge", "none"] = "bridge"
+
+
 class Tuned(Plain):
     accel: Literal["auto", "kvm"] = "auto"
     pages: int = 4
 
 
-MODELS: dict[str, type[Options]] = {"bare": Plain, "guest": Tuned}
+MODELS: dict[str, type[Options]] = {"bare": Plain, "guest": Tuned, "joined": Joined}
 
 BASE = """\
 name: example
@@ -128,7 +132,9 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         ("  guest:", "  Guest:", "s.yaml:6:3: arms.Guest: a name has"),
         ("- null", "- nul", "s.yaml:8:5: workloads[0]: unknown workload 'nul'; expected one of"),
         ("- null", "-", "s.yaml:8:4: workloads[0]: expected a mapping, got nothing"),
-        ("- null", "- ./no.yaml", "no.yaml: cannot be read"),
+        ("- null", "- ./no.yaml", "s.yaml:8:5: workloads[0]: no.yaml: cannot be read: No such file or directory"),
+        ("workload: fio", "workload: no/no.yaml", "s.yaml:9:15: workloads[1].workload: no/no.yaml: cannot be read"),
+        ("- null", r'- "./\0.yaml"', "s.yaml:8:5: workloads[0]: '\\x00.yaml': cannot be read: this cannot be the name"),
         (
             "workload: fio",
             "workload: foi",
@@ -202,9 +208,29 @@ def test_a_workload_file_beside_the_suite(directory: Path) -> None:
 
 
 def test_a_wrong_workload_file_is_told_with_its_own_place(directory: Path) -> None:
-    (directory / "mine.yaml").write_text(WORKLOAD.replace("parser: regex", "parser: regexp"))
-    with pytest.raises(InvalidInput, match=r"mine\.yaml:5:9: parser: 'regexp'"):
-        load(directory, changed("- null", "- mine.yaml"))
+    (directory / "mine.yaml").write_text(WORKLOAD.replace("parser: regex", "parser: regexp").replace("1/s", "3"))
+    message = refusal(directory, changed("- null", "- null\n  - mine.yaml"))
+    assert [re.sub(r"(regexp|metrics).*", r"\1", line) for line in message.splitlines()] == [
+        "s.yaml:9:5: workloads[1]: mine.yaml:5:9: parser: 'regexp",
+        "s.yaml:9:5: workloads[1]: mine.yaml:6:24: metrics",
+    ]
+
+
+def test_the_place_of_an_arms_limits(directory: Path) -> None:
+    suite = load(directory)
+    assert suite.place("bare") == "s.yaml:3:9: limits"
+    assert suite.place("guest") == "s.yaml:6:47: arms.guest.limits"
+    assert load(directory, changed("limits: {memory: 1G}", "limits: {}")).place("guest") == "s.yaml:3:9: limits"
+
+
+def test_a_client_outside_needs_an_arm_with_a_network(directory: Path) -> None:
+    text = changed("{runtime: bare}", "{runtime: joined, network: none}")
+    assert load(directory, text).arms[0].name == "bare"
+    message = refusal(directory, text.replace("- null", "- iperf3\n  - redis"))
+    assert message == (
+        "s.yaml:5:36: arms.bare.network: 'none': iperf3, redis: the client is outside the instance; expected a network"
+    )
+    assert load(directory, text.replace("- null", "- iperf3").replace("network: none", "network: bridge"))
 
 
 def test_overrides(directory: Path) -> None:
@@ -284,7 +310,6 @@ class Anything(Options):
 
 
 def test_the_shipped_suites_suit_their_runtimes() -> None:
-    pytest.importorskip("libvirt")
     quick = load_suite("quick")
     assert [arm.name for arm in quick.arms] == ["native", "container", "vm"]
     assert sum(len(list(use.combinations())) for use in quick.uses) == 7

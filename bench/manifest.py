@@ -1,0 +1,69 @@
+"""What is recorded beside a run's trials: the suite, the image, the host, and what differed between the arms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import fairness
+from bench.host import collect_facts, fingerprint
+
+if TYPE_CHECKING:
+    from bench.plan import Trial
+    from bench.suite import Suite
+    from workloads.image import BuiltImage
+
+_CHANGING = ("load", "steal_jiffies")
+"""Facts that are read again at the end: what came of them in between disturbed the run."""
+
+
+class RunManifest:
+    """Writes ``suite.yaml``, ``image.json`` and ``host.json`` into a run's directory.
+
+    Attributes:
+        fingerprint: of the host.
+    """
+
+    def __init__(self) -> None:
+        self._facts = collect_facts()
+        self._observed: dict[str, dict[str, str]] = {}
+        self.fingerprint = fingerprint(self._facts)
+
+    def open(self, directory: Path, suite: Suite, image: BuiltImage) -> None:
+        """Write what is known before the first trial."""
+        self._path = directory / "host.json"
+        (directory / "suite.yaml").write_text(suite.as_yaml())
+        (directory / "image.json").write_text(_json(asdict(image.manifest)))
+        self._write()
+
+    def wants(self, trial: Trial) -> bool:
+        """Whether the trial's instance can show something that no earlier one of its arm has shown."""
+        seen = self._observed.get(trial.arm.name)
+        return seen is None or (seen["scratch_disk"] == fairness.NO_SCRATCH and trial.case.scratch is not None)
+
+    def observed(self, arm: str, seen: Mapping[str, str]) -> None:
+        """Take in what :func:`bench.fairness.observe` gave for an instance of an arm."""
+        self._observed[arm] = dict(seen)
+        self._write()
+
+    def close(self) -> None:
+        """Write what is known only at the end."""
+        now = collect_facts()
+        self._facts |= {f"{name}_at_end": now[name] for name in _CHANGING}
+        self._write()
+
+    def _write(self) -> None:
+        document = {
+            "fingerprint": self.fingerprint,
+            "facts": self._facts,
+            "observed": self._observed,
+            "fairness": fairness.differences(self._observed),
+        }
+        self._path.write_text(_json(document))
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
