@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from results.stats.false_discovery import benjamini_hochberg
 from results.stats.paired import PairedRatio, paired_ratio
-from results.stats.verdict import THRESHOLD, Verdict, judge
+from results.stats.verdict import Verdict, judge
 from results.trials import ArmTrials, Case, cases_of
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Comparison:
     q_value: float | None = None
 
 
-def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) -> list[Comparison]:
+def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     """Compare every arm with the baseline, in the order of the suite: by workload case, metric, arm.
 
     Each trial counts once, as the median over its iterations, and is paired with the baseline's trial in the same
@@ -72,13 +71,13 @@ def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) ->
     at all is, with n = 0 and a warning.
 
     A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05. The family it is adjusted over is every
-    comparison of the run that could give such a verdict: not neutral metrics, and not tests that no signs of the
-    differences could have made significant (Gilbert, Appl. Statist. 54 (2005) 143–158, after Tarone).
+    comparison of the run that could give such a verdict (Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995)
+    289–300): not neutral metrics, and not tests that no signs of the differences could have made significant (Gilbert,
+    Appl. Statist. 54 (2005) 143–158, after Tarone).
 
     Args:
         frame: from :meth:`results.store.Store.frame`.
         baseline: name of the arm to divide by.
-        threshold: the practical threshold, as a fraction.
     """
     pairs = [
         (case, arm, _paired(case, arm, baseline))
@@ -89,7 +88,7 @@ def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) ->
     ]
     q_values = _q_values(pairs)
     return [
-        _comparison(case, arm, baseline, paired, q_value=q_value, threshold=threshold)
+        _comparison(case, arm, baseline, paired, q_value)
         for (case, arm, paired), q_value in zip(pairs, q_values, strict=True)
     ]
 
@@ -132,15 +131,17 @@ def _q_values(pairs: Sequence[tuple[Case, str, PairedRatio]]) -> list[float | No
         for index, (case, _, paired) in enumerate(pairs)
         if case.better != "neutral" and paired.p_value is not None and paired.could_be_significant
     }
-    adjusted = dict(zip(family, benjamini_hochberg(list(family.values())), strict=True))
+    if not family:
+        return [None] * len(pairs)
+    from scipy.stats import false_discovery_control
+
+    adjusted = dict(zip(family, false_discovery_control(list(family.values())).tolist(), strict=True))
     return [adjusted.get(index) for index in range(len(pairs))]
 
 
-def _comparison(
-    case: Case, arm: str, baseline: str, paired: PairedRatio, *, q_value: float | None, threshold: float
-) -> Comparison:
+def _comparison(case: Case, arm: str, baseline: str, paired: PairedRatio, q_value: float | None) -> Comparison:
     ours, theirs = case.arms[arm], case.arms.get(baseline)
-    verdict, verdict_warnings = judge(paired.interval, case.better, q_value, threshold)
+    verdict, verdict_warnings = judge(paired.interval, case.better, q_value)
     low, high = paired.interval or (None, None)
     return Comparison(
         workload=case.workload,

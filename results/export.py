@@ -77,8 +77,10 @@ def _write_json(frame: pd.DataFrame, stream: IO[bytes]) -> None:
 @contextmanager
 def _whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Write beside ``path`` and rename at the end; a device or pipe is written as it is."""
-    unfinished = path if path.exists() and not path.is_file() else path.with_name(f"{path.name}.part")
+    unfinished = path.with_name(f"{path.name}.part")
     try:
+        if path.exists() and not path.is_file():
+            unfinished = path
         with unfinished.open("wb") as stream:
             yield stream
         if unfinished != path:

@@ -23,6 +23,20 @@ TrialStatus = Literal["ok", "failed"]
 ParamValue = str | int | float | bool
 
 
+INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size")
+"""What the harness takes of every trial and that the workload hardly touches."""
+
+HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time")
+"""What the harness takes of every trial, whatever the workload."""
+
+_PART_PREFIXES = ("startup.", "memory.", "image_size.")
+
+
+def is_part(metric: str) -> bool:
+    """Whether ``metric`` is a part of another: a startup phase, a part of the memory or of the image."""
+    return metric.startswith(_PART_PREFIXES)
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One execution of a suite.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -147,10 +146,6 @@ class Store:
             raise StoreError(f"{text} is the beginning of several runs: {_some(found)}; give more of it")
         raise self._unknown(text)
 
-    def arms(self, run_id: str) -> list[str]:
-        """The arms of a run in the order of the suite."""
-        return list(self._exactly(run_id).arms)
-
     def trials(self, run_id: str) -> list[TrialRecord]:
         """The trials of a run in order of execution, failed ones too."""
         self._exactly(run_id)
@@ -167,21 +162,6 @@ class Store:
         run = self._exactly(run_id)
         with mended(self._path):
             return read_frame(self._connection, run)
-
-    def delete_run(self, run_id: str) -> None:
-        """Remove a run, its trials and its directory.
-
-        Raises:
-            StoreError: there is no such run, or it is being written.
-        """
-        if self._exactly(run_id).status == "running":
-            raise StoreError(f"run {run_id} is being written: stop it first")
-        with transaction(self._connection, self._path):
-            self._connection.execute("DELETE FROM run WHERE id = ?", (run_id,))
-        with mended(self._path):
-            # The row is gone first: files without a row do no harm, a row without files misleads.
-            if self.run_directory(run_id).exists():
-                shutil.rmtree(self.run_directory(run_id))
 
     @property
     def _connection(self) -> sqlite3.Connection:

@@ -21,7 +21,7 @@ from results.charts.cases import choose_reference, natural
 from results.charts.quantities import MISSING, interval, is_bytes, quantity, ratio
 from results.compare import Comparison, compare
 from results.compare import to_json as comparisons_json
-from results.records import RunRecord, TrialRecord
+from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 
@@ -34,8 +34,6 @@ Cells = tuple[str | Text, ...]
 VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": "yellow"}
 STATUS_STYLES = {"running": "cyan", "complete": "green", "partial": "yellow", "failed": "red"}
 EMULATED = "tcg"
-OF_INSTANCE = frozenset({"startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size"})
-"""Metrics that instances have before any workload has touched them, or that differ little with it."""
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
@@ -59,10 +57,16 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
 def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat.
 
+    Where no trial succeeded it says so, and lists the trials that failed.
+
     Raises:
         StoreError: the store cannot be read.
     """
-    return comparison_view(compare(store.frame(run.id), run.baseline))
+    frame = store.frame(run.id)
+    if frame.empty:
+        trials = store.trials(run.id)
+        return [_nothing(trials), *_failed_trials(trials)]
+    return comparison_view(compare(frame, run.baseline))
 
 
 def compare_json(store: Store, run: RunRecord) -> list[dict[str, object]]:
@@ -85,11 +89,12 @@ def comparison_view(comparisons: Sequence[Comparison]) -> list[RenderableType]:
 
 def summary_view(run: RunRecord, trials: Sequence[TrialRecord], summaries: Sequence[Summary]) -> list[RenderableType]:
     """A run's head, tables of its summaries and of its failed trials; see :func:`show_renderables`."""
+    head = _run_header(run, trials)
+    if not summaries:
+        return [head, _nothing(trials), *_failed_trials(trials)]
     shown = _shown(summaries)
     tables = _tables(("median", "minimum", "25 %", "75 %", "maximum", "n"), shown, _summary_rows)
-    failed = [trial for trial in trials if trial.status == "failed"]
-    head = [_run_header(run, trials), *_banner(summaries)]
-    return [*head, *tables, *_left_out(summaries, shown), *_failed_trials(failed)]
+    return [head, *_banner(summaries), *tables, *_left_out(summaries, shown), *_failed_trials(trials)]
 
 
 def emulation_banner(arms: Iterable[str]) -> Panel:
@@ -123,8 +128,8 @@ def _shown(rows: Sequence[Row]) -> list[Row]:
     places = {case: place for place, case in enumerate(arms)} | ({reference: -1} if reference else {})
 
     def is_shown(row: Row) -> bool:
-        of_instance = row.metric in OF_INSTANCE
-        return (row.primary or "." not in row.metric) and (_case_of(row) == reference or not of_instance)
+        of_instance = row.metric in INSTANCE_METRICS
+        return (row.primary or not is_part(row.metric)) and (_case_of(row) == reference or not of_instance)
 
     return sorted(filter(is_shown, rows), key=lambda row: (places[_case_of(row)], not row.primary))
 
@@ -133,7 +138,7 @@ def _left_out(rows: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]
     if len(rows) == len(shown):
         return []
     kept = set(map(id, shown))
-    parts = [row.metric for row in rows if id(row) not in kept and "." in row.metric]
+    parts = [row.metric for row in rows if id(row) not in kept and is_part(row.metric)]
     named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" for metric in parts))
     if len(parts) < len(rows) - len(shown):
         named.append("startup and footprint of further workloads")
@@ -148,10 +153,11 @@ def _tables(
         (case, [cells for _, metric in groupby(of_case, _metric_of) for cells in rows_of_metric(list(metric))])
         for case, of_case in groupby(rows, _case_of)
     ]
-    widths = [
-        max(len(name), *(cell_len(str(cells[place])) for _, table in cases for cells in table if len(cells) > 1))
-        for place, name in enumerate(columns, start=1)
+    contents = [
+        max((cell_len(str(cells[place])) for _, table in cases for cells in table if len(cells) > 1), default=0)
+        for place in range(1, len(columns) + 1)
     ]
+    widths = [max(len(name), content) for name, content in zip(columns, contents, strict=True)]
     return [_table(case, list(zip(columns, widths, strict=True)), table_rows) for case, table_rows in cases]
 
 
@@ -263,7 +269,13 @@ def _run_header(run: RunRecord, trials: Sequence[TrialRecord]) -> RenderableType
     return Padding(grid, (0, 0, 1, 0))
 
 
-def _failed_trials(failed: Sequence[TrialRecord]) -> list[RenderableType]:
+def _nothing(trials: Sequence[TrialRecord]) -> RenderableType:
+    reason = "no trial succeeded" if trials else "no trial was carried out"
+    return Text(f"Nothing was measured: {reason}.\n", "bold")
+
+
+def _failed_trials(trials: Sequence[TrialRecord]) -> list[RenderableType]:
+    failed = [trial for trial in trials if trial.status == "failed"]
     if not failed:
         return []
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)

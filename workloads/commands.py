@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator
 
 from workloads.document import InvalidValue
+from workloads.fields import MAX_VALUE_BYTES
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 """What stands for a value in an argument."""
+
+MAX_ARGUMENTS = 1000
+
+MAX_BYTES = 128 * 2**10
+"""Bytes that a command may have, with all values put in: what Linux takes for one argument (MAX_ARG_STRLEN in
+linux/binfmts.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,11 @@ class CommandLine:
         """Index of the argument and name, for every placeholder."""
         return [(index, name) for index, text in enumerate(self.arguments) for name in PLACEHOLDER.findall(text)]
 
+    def most_bytes(self, names: Collection[str]) -> int:
+        """Bytes of the argument vector at the most, each with its end, if ``names`` are what has values."""
+        values = len(names) if self.shell is not None else len(self.placeholders())
+        return sum(len(text.encode()) + 1 for text in self.render(dict.fromkeys(names, ""))) + values * MAX_VALUE_BYTES
+
     def render(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """The argument vector.
 
@@ -37,14 +49,25 @@ class CommandLine:
         return tuple(PLACEHOLDER.sub(lambda found: values[found[1]], text) for text in self.arguments)
 
 
+_NUL = "no command can hold the character NUL"
+
+
 def _command_line(value: object) -> CommandLine:
     if isinstance(value, dict) and list(value) == ["shell"] and isinstance(value["shell"], str):
+        if "\0" in value["shell"]:
+            raise InvalidValue(_NUL, "shell")
         return CommandLine(shell=value["shell"])
     if not isinstance(value, list) or not value:
         raise ValueError("expected a list of arguments, or a mapping with the one key 'shell'")
     for index, argument in enumerate(value):
-        if not isinstance(argument, str) or "\0" in argument:
+        if not isinstance(argument, str):
             raise InvalidValue("an argument is text; put it in quotes", index)
+        if "\0" in argument:
+            raise InvalidValue(_NUL, index)
+    if not value[0] or PLACEHOLDER.search(value[0]):
+        raise InvalidValue("expected the program, which is neither empty nor a parameter", 0)
+    if len(value) > MAX_ARGUMENTS:
+        raise ValueError(f"{len(value)} arguments; at most {MAX_ARGUMENTS} are possible")
     return CommandLine(tuple(value))
 
 

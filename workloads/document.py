@@ -56,7 +56,7 @@ class InvalidValue(ValueError):  # noqa: N818 - a ValueError that pydantic carri
         self.at_key = at_key
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake: where it stands and the whole line that says so."""
 
@@ -82,13 +82,19 @@ class Document:
 
     def problem(self, location: Location, message: str, *, at_key: bool = False) -> Problem:
         """A mistake at ``location``, or at the nearest enclosing value where the document has no such location."""
+        return Problem(self._position(location, at_key), f"{self.place(location, at_key=at_key)}: {message}")
+
+    def place(self, location: Location, *, at_key: bool = False) -> str:
+        """``FILE:LINE:COLUMN: path.to[0].value``, as every message about ``location`` begins."""
+        position = self._position(location, at_key)
+        named = _path(location)
+        return f"{self.source}:{position.line}:{position.column}{f': {named}' if named else ''}"
+
+    def _position(self, location: Location, at_key: bool) -> Position:
         place = location
         while place not in self.values:
             place = place[:-1]
-        position = self.keys[place] if at_key and place in self.keys else self.values[place]
-        named = _path(location)
-        text = f"{self.source}:{position.line}:{position.column}: {f'{named}: ' if named else ''}{message}"
-        return Problem(position, text)
+        return self.keys[place] if at_key and place in self.keys else self.values[place]
 
     def at(self, location: Location) -> Any:  # noqa: ANN401 - as loose as the file
         """The data at ``location``, which exists."""
@@ -109,6 +115,8 @@ def read_document(path: Path) -> Document:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError:  # a NUL in the name
+        raise InvalidInput(f"{str(path)!r}: cannot be read: this cannot be the name of a file") from None
     if len(content) > MAX_BYTES:
         raise InvalidInput(f"{path}: larger than {MAX_BYTES // 2**20} MiB, so it is no suite and no workload")
     try:
@@ -180,7 +188,8 @@ def validate(document: Document, model: type[ModelT]) -> ModelT:
 
 def invalid(problems: Iterable[Problem]) -> InvalidInput:
     """One error out of several mistakes, in the order of the file."""
-    return InvalidInput("\n".join(dict.fromkeys(problem.text for problem in sorted(problems))))
+    ordered = sorted(problems, key=lambda problem: problem.position)
+    return InvalidInput("\n".join(dict.fromkeys(problem.text for problem in ordered)))
 
 
 def dump_document(data: object) -> str:
@@ -291,7 +300,7 @@ class _Builder:
                 continue
             if not isinstance(key_node, ScalarNode) or key_node.tag != _TAG + "str":
                 raise self._error(key_node, "a key must be text; put it in quotes")
-            key = str(key_node.value)
+            key = self._text(key_node)
             if key in own:
                 raise self._error(key_node, f"the key '{key}' stands here twice; first in line {_start(own[key]).line}")
             own[key] = key_node
@@ -302,7 +311,7 @@ class _Builder:
             self._fill(data, source, at, merges + 1)
 
     def _scalar(self, node: ScalarNode) -> str | int | float | bool | None:
-        text = str(node.value)
+        text = self._text(node)
         try:
             match node.tag.removeprefix(_TAG):
                 case "str":
@@ -318,6 +327,16 @@ class _Builder:
         except (ValueError, KeyError):
             raise self._error(node, f"not a value of the type {node.tag}: '{text[:40]}'") from None
         raise self._error(node, f"the tag {node.tag} is not understood")
+
+    def _text(self, node: ScalarNode) -> str:
+        text = str(node.value)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            # Only escapes give one: the reader refuses it in the text itself.
+            code = ord(text[error.start])
+            raise self._error(node, f"\\u{code:04x} is half of a surrogate pair and no character") from None
+        return text
 
     def _error(self, node: Node, message: str) -> InvalidInput:
         return _syntax_error(self._source, _start(node), message)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
 from workloads.document import InvalidValue
 from workloads.errors import expected
-from workloads.units import format_size, parse_size
+from workloads.units import format_size, parse_duration, parse_size
 
 Scalar = str | int | float | bool
 """What one parameter can be."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 """Names of suites, arms and workloads: they become parts of file names."""
+
+MAX_SECONDS = 30 * 86400.0
+"""The longest that anything in a workload may take: more is a slip."""
+
+_MAX_CHARACTERS = 255
+MAX_VALUE_BYTES = 4 * _MAX_CHARACTERS
+"""Bytes that a parameter's value may have as an argument."""
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -38,8 +46,12 @@ def check_scalar(value: object) -> Scalar:
     if isinstance(value, str):
         if not value.isprintable() or set(value) & set(",="):
             raise ValueError(f"{value!r}: a parameter's text has no ',', no '=' and no control characters")
+        if len(value) > _MAX_CHARACTERS:
+            raise ValueError(f"a parameter's text has at most {_MAX_CHARACTERS} characters, got {len(value)}")
         return value
-    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("expected a whole number of at most 64 bits")
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise ValueError("expected text, a number, or true or false")
 
@@ -51,13 +63,28 @@ def _identifier(name: str) -> str:
 
 
 def _regex(text: object) -> str:
+    return _expression(text, re.compile)
+
+
+def _bytes_regex(text: object) -> str:
+    return _expression(text, lambda known: re.compile(known.encode()))
+
+
+def _expression(text: object, compile_text: Callable[[str], object]) -> str:
     if not isinstance(text, str):
         raise ValueError("expected a regular expression in quotes")  # noqa: TRY004 - pydantic wants a ValueError
     try:
-        re.compile(text)
-    except re.error as error:
+        compile_text(text)
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     return text
+
+
+def _timeout(value: object) -> float:
+    seconds = parse_duration(value)
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(f"expected more than no time and at most {MAX_SECONDS / 3600:g}h")
+    return seconds
 
 
 def _bound(value: object) -> float:
@@ -71,6 +98,9 @@ def _bound(value: object) -> float:
 Name = Annotated[str, BeforeValidator(check_name)]
 Identifier = Annotated[str, AfterValidator(_identifier)]
 Regex = Annotated[str, PlainValidator(_regex)]
+BytesRegex = Annotated[str, PlainValidator(_bytes_regex)]
+Duration = Annotated[float, PlainValidator(parse_duration)]
+Timeout = Annotated[float, PlainValidator(_timeout)]
 ScalarField = Annotated[Scalar, PlainValidator(check_scalar)]
 _Bound = Annotated[float, PlainValidator(_bound)]
 
@@ -112,6 +142,7 @@ class Parameter(Part):
 
     def check(self, value: Scalar) -> Scalar:
         """``value`` as the tool gets it; ValueError, saying what was expected, if it cannot be that."""
+        check_scalar(value)
         if self.type == "size":
             size = parse_size(value)
             self._check_range(size, value)

@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, StrictBool, model_validator
 
-from workloads.commands import PLACEHOLDER, Command, CommandLine, Commands
+from workloads.commands import MAX_BYTES, PLACEHOLDER, Command, CommandLine, Commands
 from workloads.document import InvalidValue
 from workloads.errors import expected
-from workloads.fields import Identifier, Name, Parameter, Part, Regex, Scalar
-from workloads.units import Duration, parse_size
+from workloads.fields import MAX_SECONDS, BytesRegex, Identifier, Name, Parameter, Part, Regex, Scalar, Timeout
+from workloads.units import parse_size
 
 SCRATCH_PATH = "/scratch"
 """Where an instance sees its scratch disk."""
@@ -21,7 +21,19 @@ SCRATCH_PATH = "/scratch"
 SPARE_BYTES = 32 * 2**20
 """What a scratch disk has beyond what the workload asked for: the journal and inode tables of a small ext4."""
 
-_HARNESS_METRICS = re.compile(r"startup_time|shutdown_time|memory_\w+|cpu_time|image_size")
+HARNESS_METRICS = frozenset(
+    {
+        "startup_time",
+        "first_output_time",
+        "shutdown_time",
+        "memory_footprint",
+        "memory_peak",
+        "cpu_time",
+        "image_size",
+    }
+)
+"""Metrics that every trial has, so that no workload can have one of these names."""
+
 _RESERVED = ("server", "scratch", "cpus")
 
 
@@ -81,9 +93,9 @@ class Metric(Part):
 
 
 class Ready(Part):
-    """When a server is ready: as soon as its output matches the regular expression ``log``."""
+    """When a server is ready: as soon as its output, bytes, matches the regular expression ``log`` in UTF-8."""
 
-    log: Regex
+    log: BytesRegex
 
 
 class Server(Part):
@@ -97,7 +109,7 @@ class Server(Part):
 
     command: Command
     ready: Ready
-    timeout: Duration = 60.0
+    timeout: Timeout = 60.0
 
 
 class Workload(Part):
@@ -133,7 +145,7 @@ class Workload(Part):
     client: Literal["instance", "peer"] = "instance"
     prepare: tuple[Command, ...] = ()
     run: Command | None = None
-    timeout: Duration = 600.0
+    timeout: Timeout = 600.0
     duration: str | None = None
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
@@ -155,11 +167,20 @@ class Workload(Part):
                 raise InvalidValue(f"'{self.duration}': {expected(self.duration, self.parameters)}", "duration")
             if type(parameter.default) not in (int, float):
                 raise InvalidValue("the duration must be a parameter in seconds, a number", "duration")
+            try:
+                self._check_duration(parameter.default)
+            except ValueError as error:
+                raise InvalidValue(str(error), "parameters", self.duration, "default") from None
         if isinstance(self.scratch, str):
             name = self.scratch[1:-1]
             sizes = [each for each, parameter in self.parameters.items() if parameter.type == "size"]
             if name not in sizes:
                 raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", "scratch")
+
+    @staticmethod
+    def _check_duration(seconds: Scalar) -> None:
+        if not 0 < float(seconds) <= MAX_SECONDS:
+            raise ValueError(f"expected more than 0 and at most {MAX_SECONDS:g} seconds, got {seconds}")
 
     def _command_lines(self) -> Iterator[tuple[tuple[str | int, ...], CommandLine]]:
         """Every command, with its place in the file."""
@@ -178,6 +199,9 @@ class Workload(Part):
                 if name not in known:
                     raise InvalidValue(f"{{{name}}}: {expected(name, sorted(known))}", *place, index)
                 used.add(name)
+            most = command.most_bytes({*self.parameters, *_RESERVED})
+            if most > MAX_BYTES:
+                raise InvalidValue(f"up to {most} bytes with all values; at most {MAX_BYTES} are possible", *place)
         if any(command.shell is not None for _, command in self._command_lines()):
             return  # a shell gets them as variables, and may use them in ways that nobody can see from here
         for name in self.parameters:
@@ -193,7 +217,7 @@ class Workload(Part):
         if self.parser is None or not self.metrics:
             raise InvalidValue("a workload that runs a command needs a 'parser' and 'metrics'", "run", at_key=True)
         for name, metric in self.metrics.items():
-            if _HARNESS_METRICS.fullmatch(name):
+            if name in HARNESS_METRICS:
                 raise InvalidValue("the harness itself takes a metric of this name", "metrics", name, at_key=True)
             try:
                 metric.check_for(self.parser)
@@ -217,6 +241,8 @@ class Workload(Part):
         for name, parameter in self.parameters.items():
             try:
                 resolved[name] = parameter.check(params.get(name, parameter.default))
+                if name == self.duration:
+                    self._check_duration(resolved[name])
             except ValueError as error:
                 raise InvalidValue(str(error), name) from None
         return resolved

@@ -1,15 +1,9 @@
-"""Sizes, durations and widths as people write them: ``512M``, ``30s``, ``5%``.
-
-The annotated types :data:`Size`, :data:`Duration` and :data:`Width` do the same inside pydantic models. Importing them
-does not import pydantic: they only carry the hook that it looks for.
-"""
+"""Sizes and durations as people write them: ``512M``, ``30s``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Annotated, Any
 
 SIZES: dict[str, int] = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 """Bytes in one unit; letters of either case, powers of 1024."""
@@ -23,7 +17,6 @@ DURATIONS: dict[str, Fraction] = {
 """Seconds in one unit."""
 
 _QUANTITY = re.compile(r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,9})?)\s?(?P<unit>[A-Za-z]*)", re.ASCII)
-_WIDTH = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?)\s?%", re.ASCII)
 
 
 def parse_size(value: object) -> int:
@@ -63,18 +56,6 @@ def parse_duration(value: object) -> float:
     return float(number * DURATIONS[unit])
 
 
-def parse_width(value: object) -> float:
-    """A fraction from a percentage: 0.05 from ``5%``.
-
-    Raises:
-        ValueError: it is no percentage.
-    """
-    found = _WIDTH.fullmatch(value) if isinstance(value, str) else None
-    if not found:
-        raise ValueError(f"expected a width in per cent, such as 5%, got {_shown(value)}")
-    return float(Fraction(found["number"]) / 100)
-
-
 def format_size(size: int) -> str:
     """``size`` bytes in the largest unit that gives a whole number, so that :func:`parse_size` gives the same back."""
     for unit, factor in reversed(SIZES.items()):
@@ -92,11 +73,6 @@ def format_duration(seconds: float) -> str:
     return f"{milliseconds}ms" if milliseconds else "0s"
 
 
-def format_width(width: float) -> str:
-    """The fraction ``width`` as a percentage, to six significant digits."""
-    return f"{width * 100:.6g}%"
-
-
 def _quantity(value: object, what: str) -> tuple[Fraction, str]:
     found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if not found:
@@ -106,25 +82,3 @@ def _quantity(value: object, what: str) -> tuple[Fraction, str]:
 
 def _shown(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else repr(value)
-
-
-class _Parsed:
-    """Lets pydantic use one of the parsers above for a field."""
-
-    def __init__(self, parse: Callable[[object], object]) -> None:
-        self._parse = parse
-
-    def __get_pydantic_core_schema__(self, source: object, handler: object) -> Any:  # noqa: ANN401 - pydantic's type
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_plain_validator_function(self._parse)
-
-
-Size = Annotated[int, _Parsed(parse_size)]
-"""A field in bytes, written as for :func:`parse_size`."""
-
-Duration = Annotated[float, _Parsed(parse_duration)]
-"""A field in seconds, written as for :func:`parse_duration`."""
-
-Width = Annotated[float, _Parsed(parse_width)]
-"""A field that is a fraction, written as for :func:`parse_width`."""

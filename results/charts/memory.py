@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-CHARGE_PARTS = ("anon", "file", "kernel")
-"""The parts of ``memory.<part>`` that split the charge of an instance's cgroup without overlap (kernel documentation,
-cgroup-v2, ``memory.stat``)."""
+FOOTPRINT_PARTS = ("anon", "file", "kernel")
+"""The parts of ``memory.<part>`` that make up the footprint without overlap (kernel documentation, cgroup-v2,
+``memory.stat``)."""
 
 _TINTS = (1.0, 0.6, 0.35, 0.18)
 _REST = "rest"
 
 
 def memory_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
-    """Idle footprint by arm, split as the kernel splits the charge of the instance's cgroup.
+    """Idle footprint by arm, split as the kernel splits what the instance's cgroup holds.
 
     Args:
         frame: samples of the trials to show.
@@ -37,7 +37,7 @@ def memory_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = W
     """
     wholes = arm_medians(frame, "memory_footprint")
     parts = {
-        arm: {part: split[part] for part in CHARGE_PARTS if part in split}
+        arm: {part: split[part] for part in FOOTPRINT_PARTS if part in split}
         for arm, split in part_medians(frame, "memory").items()
     }
     return _stacked(wholes, parts, arms, width)

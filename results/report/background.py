@@ -116,6 +116,8 @@ def method(data: RunData) -> Section:
         f"Verdicts go by effect size: same if the whole interval lies within ±{percent} %, better or worse if it "
         f"lies wholly beyond and stands at a false-discovery rate of {number(100 * LEVEL, 1)} %; all else is "
         "inconclusive, which is not a pass.",
+        "Startup is serial, one instance at a time, and with a warm page cache: the image and the guest's kernel are "
+        "read once before the first trial.",
         "All times but those named guest are taken on the host's monotonic clock.",
     )
     return Section("method", "How to read this", (), points)

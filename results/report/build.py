@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from results.charts import style
 from results.charts.catalogue import CHARTS
+from results.errors import StoreError
 from results.report import background, overview, sections
 from results.report.data import RunData
 from results.report.document import Document
@@ -42,20 +45,21 @@ def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
     Each file is replaced whole, so that a reader never sees half of one.
 
     Raises:
-        StoreError: the store or the run's ``host.json`` cannot be read.
-        OSError: the directory cannot be written.
+        StoreError: the store or the run's ``host.json`` cannot be read, or the directory cannot be written.
     """
     data = RunData.load(store, run)
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
     document = build_document(data, frozenset(wide))
     charts = directory / "charts"
-    charts.mkdir(parents=True, exist_ok=True)
-    for name, figure in wide.items():
-        _replace(charts / f"{name}.png", style.render(figure, "png"))
     report = Report(directory / "report.html", directory / "report.md")
-    _replace(report.markdown, _encoded(render_markdown(document, "charts")))
-    _replace(report.html, _encoded(render_html(document, wide, narrow)))
+    files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
+    files[report.markdown] = _encoded(render_markdown(document, "charts"))
+    files[report.html] = _encoded(render_html(document, wide, narrow))
+    with _writing(directory):
+        charts.mkdir(parents=True, exist_ok=True)
+        for path, content in files.items():
+            _replace(path, content)
     return report
 
 
@@ -70,7 +74,7 @@ def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
 
     Raises:
         ValueError: no such chart, no such format, or the run has nothing for it.
-        OSError: the file cannot be written.
+        StoreError: the file cannot be written.
     """
     if kind not in CHARTS:
         raise ValueError(f"no chart {kind!r}; there are {', '.join(CHARTS)}")
@@ -79,7 +83,9 @@ def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
     figure = CHARTS[kind](RunData.load(store, run).charts, style.WIDE)
     if figure is None:
         raise ValueError(f"run {run.id} measured nothing for the chart {kind!r}")
-    _replace(path, style.render(figure, "svg" if path.suffix == ".svg" else "png"))
+    content = style.render(figure, "svg" if path.suffix == ".svg" else "png")
+    with _writing(path):
+        _replace(path, content)
 
 
 def build_document(data: RunData, charts: frozenset[str]) -> Document:
@@ -120,10 +126,22 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Say what cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {place}: {error.strerror or error}; name another place with --output"
+        ) from error
+
+
 def _replace(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

@@ -14,30 +14,13 @@ from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.compare import Comparison, compare
 from results.errors import StoreError
+from results.records import HARNESS_METRICS, is_part
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from results.records import RunRecord, TrialRecord
     from results.store import Store
-
-COMMON_METRICS = (
-    "startup_time",
-    "first_output_time",
-    "shutdown_time",
-    "memory_footprint",
-    "memory_peak",
-    "cpu_time",
-    "image_size",
-)
-"""Metrics that the harness takes of every trial, whatever the workload."""
-
-_PART_PREFIXES = ("startup.", "memory.", "image_size.")
-
-
-def is_part(metric: str) -> bool:
-    """Whether ``metric`` is a part of another: a startup phase, a part of the memory or of the image."""
-    return metric.startswith(_PART_PREFIXES)
 
 
 @dataclass(frozen=True)
@@ -104,7 +87,7 @@ class RunData:
         own = [
             comparison
             for comparison in self.comparisons
-            if comparison.metric not in COMMON_METRICS
+            if comparison.metric not in HARNESS_METRICS
             and not is_part(comparison.metric)
             and comparison.better != "neutral"
         ]

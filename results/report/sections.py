@@ -9,7 +9,8 @@ from results.charts.quantities import number, quantity, ratio
 from results.charts.startup import startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
-from results.report.data import RunData, is_part
+from results.records import is_part
+from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
 from results.stats.verdict import THRESHOLD
@@ -54,8 +55,8 @@ def memory(data: RunData, charts: Charts) -> Section:
             "memory",
             "Idle footprint",
             f"Idle memory footprint by arm, medians: {_spoken(data, footprints, 'bytes')}.",
-            "What the kernel charges the instance's cgroup after READY and before any work: anonymous memory, page "
-            "cache and kernel memory. For a virtual machine this is the whole of QEMU, the guest's memory in it.",
+            "What the instance's cgroup holds after READY and before any work: anonymous memory, page cache and kernel "
+            "memory. For a virtual machine this is the whole of QEMU, the guest's memory in it.",
         ),
         Picture(
             "memory-peak",
@@ -78,9 +79,10 @@ def memory(data: RunData, charts: Charts) -> Section:
     )
     text = (
         "The same memory is looked at in several ways, so not all parts add up. The footprint is what the instance's "
-        "cgroup is charged: anon, file and kernel together; shmem and file_mapped are contained in file, slab, "
-        "kernel_stack and page_tables in kernel. pss is the share of the instance's processes, and guest figures are "
-        "what a guest kernel says of the memory it was given."
+        "cgroup holds: anon, file and kernel together; shmem and file_mapped are contained in file, slab, "
+        "kernel_stack and page_tables in kernel. charged is the cgroup's counter, which the kernel moves by 64 pages "
+        "at a time on each CPU, so that it says little of a small instance. pss is the share of the instance's "
+        "processes, and guest figures are what a guest kernel says of the memory it was given."
     )
     return Section("memory", "Memory and image", (text,), (), _only(pictures, charts), _filled(tables))
 

@@ -6,8 +6,9 @@ nothing with probability ½ each, and its distribution is a convolution. Holland
 Methods*, 2nd ed. (1999), chapter 3: the test in 3.1, the Hodges–Lehmann estimate in 3.2, the interval in 3.3.
 
 ``scipy.stats.wilcoxon`` gives the same p-values wherever it is exact, which the tests assert. It is not called here
-because with tied differences (page counts, byte counts: the usual case for memory) it enumerates 2^n signs, half a
-second at n = 13, and above that falls back on the normal approximation; the convolution is exact with ties at any n.
+because with tied differences (page counts, byte counts: the usual case for memory) it enumerates 2^n signs, 0.45 s for
+one comparison of 13 blocks, and above that falls back on the normal approximation; the convolution is exact with ties
+at any n, in 0.1 ms. The ends of the interval need the distribution itself, which SciPy does not publish.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def signed_rank_test(differences: Floats) -> Outcome:
     kept = differences[differences != 0]
     if not kept.size:
         return Outcome(1.0, 1.0)
-    doubled = _doubled_ranks(np.abs(kept))
+    from scipy.stats import rankdata
+
+    doubled = (2 * rankdata(np.abs(kept))).astype(np.int64)  # twice the midranks: whole numbers also where values tie
     probabilities = _distribution(tuple(np.sort(doubled).tolist()))
     statistic = int(doubled[kept > 0].sum())
     tail = min(float(probabilities[: statistic + 1].sum()), float(probabilities[statistic:].sum()))
@@ -100,11 +103,3 @@ def _distribution(ranks: tuple[int, ...]) -> Floats:
         grown[rank:] += probabilities / 2
         probabilities = grown
     return probabilities
-
-
-def _doubled_ranks(values: Floats) -> npt.NDArray[np.int64]:
-    """Twice the midranks, which are integers also where values tie."""
-    ordered = np.sort(values)
-    below = np.searchsorted(ordered, values, side="left")
-    up_to = np.searchsorted(ordered, values, side="right")
-    return (below + up_to + 1).astype(np.int64)

@@ -14,9 +14,7 @@ LEVEL = 0.05
 """The rate of false discoveries that is accepted."""
 
 
-def judge(
-    interval: tuple[float, float] | None, better: str, q_value: float | None, threshold: float = THRESHOLD
-) -> tuple[Verdict, tuple[str, ...]]:
+def judge(interval: tuple[float, float] | None, better: str, q_value: float | None) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict on a ratio, by effect size first; with warnings where it needs explaining.
 
     An interval wholly beyond the threshold is ``better`` or ``worse``, as the metric's direction has it, if the
@@ -28,12 +26,11 @@ def judge(
         interval: of the ratio, positive; None where there is none.
         better: ``lower``, ``higher`` or ``neutral``.
         q_value: adjusted p-value; None where the test took no part in the control.
-        threshold: as a fraction.
     """
     if interval is None:
         return "inconclusive", ()
     low, high = (math.log(end) for end in interval)
-    bound = math.log1p(threshold)
+    bound = math.log1p(THRESHOLD)
     if -bound <= low and high <= bound:
         return "same", ()
     if not (low > bound or high < -bound):

@@ -90,7 +90,8 @@ def test_parquet_is_not_written_to_a_terminal(filled: RunBuilder, monkeypatch: p
 
 def test_a_file_that_cannot_be_written_is_named(filled: RunBuilder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path in (tmp_path / "absent" / "run.csv", tmp_path / "file" / "run.csv"):
+    long = Path(f"{'x' * 300}-run.csv")
+    for path in (tmp_path / "absent" / "run.csv", tmp_path / "file" / "run.csv", Path("/dev/null/run.csv"), long):
         with pytest.raises(StoreError, match=r"cannot write .*run\.csv: .*; name another file with --output"):
             export_run(filled.store, filled.record, "csv", path)
 

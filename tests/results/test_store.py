@@ -39,11 +39,6 @@ def test_trials_read_back_with_their_parameters_in_order_of_execution(run: RunBu
     assert (second.status, second.error, second.log) == ("failed", "exited with status 1", "trials/2/log.txt")
 
 
-def test_arms_keep_the_order_of_the_suite(run: RunBuilder) -> None:
-    run.trial(0, "vm", time=1.0)
-    assert run.store.arms(run.record.id) == ["native", "container", "vm"]
-
-
 def test_a_committed_trial_is_seen_by_another_connection_at_once(run: RunBuilder) -> None:
     with Store(run.store.directory).open(create=False) as other:
         run.trial(0, "native", time=1.0)
@@ -85,7 +80,7 @@ def test_a_unique_prefix_means_the_run(store: Store) -> None:
 @pytest.mark.parametrize("text", ["20261124-114800-aaaa", "", "nonsense"])
 def test_an_unknown_run_is_answered_with_the_nearest(store: Store, text: str) -> None:
     store.add_run(run_record(id="20261124-114700-aaaa"))
-    for ask in (store.resolve, store.trials, store.frame, store.arms, store.delete_run):
+    for ask in (store.resolve, store.trials, store.frame):
         with pytest.raises(StoreError, match="the nearest: 20261124-114700-aaaa"):
             ask(text)
     with pytest.raises(StoreError, match="the nearest"):
@@ -115,22 +110,6 @@ def test_a_run_left_without_an_end_is_partial(tmp_path: Path) -> None:
         (run,) = store.runs()
     assert (run.status, run.ended) == ("partial", None)
     assert run.stop_reason == "its process ended before it did"
-
-
-def test_deleting_a_run_leaves_nothing_of_it_and_all_of_the_others(store: Store) -> None:
-    gone, kept = RunBuilder(store, run_record(id="a-1")), RunBuilder(store, run_record(id="b-1"))
-    for run in (gone, kept):
-        run.trial(0, "native", time=1.0)
-    with pytest.raises(StoreError, match="run a-1 is being written"):
-        store.delete_run("a-1")
-    store.finish_run("a-1", "complete", "t", None)
-    (store.run_directory("a-1") / "suite.yaml").write_text("name: example\n")
-    store.delete_run("a-1")
-    assert [run.id for run in store.runs()] == ["b-1"]
-    assert not store.run_directory("a-1").exists()
-    assert len(kept.frame) == 1
-    with Store(store.directory).open(create=False) as other:
-        assert [trial.run for trial in other.trials("b-1")] == ["b-1"]
 
 
 def test_reading_creates_nothing(run: RunBuilder, tmp_path: Path) -> None:

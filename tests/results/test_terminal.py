@@ -74,6 +74,13 @@ def test_parts_are_counted_instead_of_shown_unless_they_are_primary(run: RunBuil
     assert "startup.exec" in json.dumps(show_json(run.store, run.record))
 
 
+def test_a_run_of_parts_alone_has_only_rows_left_out(run: RunBuilder) -> None:
+    for arm in ("native", "vm"):
+        run.trial(0, arm, **{"startup.exec": 0.5})
+    for text in (comparison(run), summary(run)):
+        assert "(startup.*)" in text
+
+
 def test_nothing_is_said_of_rows_left_out_where_there_are_none(run: RunBuilder) -> None:
     for arm in ("native", "vm"):
         run.trial(0, arm, startup_time=1.0)
@@ -136,8 +143,30 @@ def test_notes_explain_what_needs_a_caveat_once(run: RunBuilder) -> None:
     assert "2.00× – inconclusive *" in text
 
 
+def test_a_note_about_many_comparisons_names_two_of_them(run: RunBuilder) -> None:
+    for workload in "abc":
+        run.blocks("native", [1.0] * 3, workload=workload).blocks("vm", [2.0] * 3, workload=workload)
+    assert "too few for a 95 % interval: a time (vm); b time (vm) and 1 more" in words(comparison(run))
+
+
 def test_nothing_to_compare_is_said(run: RunBuilder) -> None:
+    run.trial(0, "native", time=1.0)
     assert "Nothing to compare" in comparison(run)
+
+
+def test_a_run_without_a_trial_says_so(run: RunBuilder) -> None:
+    for text in (comparison(run), summary(run)):
+        assert "Nothing was measured: no trial was carried out." in text
+
+
+def test_a_run_in_which_every_trial_failed_lists_them(run: RunBuilder) -> None:
+    run.trial(0, "native", workload="fio", status="failed").trial(0, "vm", workload="redis", status="failed")
+    for text in (comparison(run), summary(run)):
+        assert "Nothing was measured: no trial succeeded." in text
+        assert "1 fio native exited with status 1 trials/1/log.txt" in words(text)
+        assert "2 redis vm exited with status 1 trials/2/log.txt" in words(text)
+    assert compare_json(run.store, run.record) == []
+    assert show_json(run.store, run.record)["summaries"] == []
 
 
 def test_a_summary_shows_the_run_and_its_figures(measured: RunBuilder) -> None:

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from workloads.document import MAX_BYTES, dump_document, parse_document, read_document, validate
 from workloads.errors import InvalidInput
-from workloads.units import Size
+from workloads.units import parse_size
 
 
 class Strict(BaseModel):
@@ -21,7 +21,7 @@ class Strict(BaseModel):
 class Limits(Strict):
     cpus: int
     cpuset: str = ""
-    memory: Size = 0
+    memory: Annotated[int, PlainValidator(parse_size)] = 0
 
 
 class Item(Strict):

@@ -4,10 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workloads.document import InvalidValue, parse_document, validate
+from results.records import HARNESS_METRICS
+from runtimes.agent.protocol import Frame, FrameType, encode_spawn
+from workloads import model
+from workloads.document import InvalidValue, dump_document, parse_document, validate
 from workloads.errors import InvalidInput
 from workloads.fields import Scalar
 from workloads.loader import load_catalogue, load_workload, workload_names
@@ -53,7 +56,7 @@ def test_defaults_and_given_values_go_into_their_arguments() -> None:
     assert mine.resolve({"size": "4096"})["size"] == "4k"
 
 
-@given(st.text(alphabet=st.characters(exclude_characters=",=", exclude_categories=["C", "Z"])))
+@given(st.text(alphabet=st.characters(exclude_characters=",=", exclude_categories=["C", "Z"]), max_size=255))
 def test_a_value_stays_inside_its_argument(text: str) -> None:
     mine = workload(changed("{default: read, choices: [read, write]}", "{default: read}"))
     assert argv(mine, {"mode": text}) == ("tool", "--depth=1", "4k", "--mode", text, "10", "/scratch/file")
@@ -72,6 +75,12 @@ def test_a_value_stays_inside_its_argument(text: str) -> None:
         ({"size": "100"}, "100 is too small; the least is 512"),
         ({"mode": "wriet"}, "'wriet': expected one of read, write; did you mean 'write'?"),
         ({"mode": 1}, "expected text (quote it), got 1"),
+        ({"mode": "\0"}, "'\\x00': a parameter's text has no"),
+        ({"mode": "x" * 256}, "a parameter's text has at most 255 characters, got 256"),
+        ({"depth": 2**63}, "expected a whole number of at most 64 bits"),
+        ({"seconds": 0}, "expected more than 0 and at most 2.592e+06 seconds, got 0"),
+        ({"seconds": -10}, "expected more than 0 and at most"),
+        ({"seconds": 10**9}, "expected more than 0 and at most"),
     ],
 )
 def test_a_value_that_a_parameter_cannot_have(params: dict[str, Scalar], said: str) -> None:
@@ -115,6 +124,26 @@ def test_a_value_that_a_parameter_cannot_have(params: dict[str, Scalar], said: s
         ("  depth:", "  server:", "w.yaml:5:3: parameters.server: 'server' is what {server} stands for already"),
         ('[tool, "--depth={depth}"', '[3, "--depth={depth}"', "w.yaml:11:7: run[0]: an argument is text"),
         ("run: [tool", "run: tool #", "w.yaml:11:6: run: expected a list of arguments"),
+        ("run: [tool", "run: [''", "w.yaml:11:7: run[0]: expected the program, which is neither empty nor a parameter"),
+        ("run: [tool", "run: ['{mode}'", "w.yaml:11:7: run[0]: expected the program"),
+        ("run: [tool", r'run: ["to\0ol"', "w.yaml:11:7: run[0]: no command can hold the character NUL"),
+        ("run: [tool", r'run: ["to\ud800ol"', r"w.yaml:11:7: \ud800 is half of a surrogate pair and no character"),
+        ("run: [tool", f"run: [tool{', x' * 1000}", "w.yaml:11:6: run: 1007 arguments; at most 1000 are possible"),
+        ("run: [tool", f"run: [tool{', x' + 'y' * 2000}", None),
+        (
+            "run: [tool",
+            f"run: [tool, {'x' * 2**17}",
+            "w.yaml:11:6: run: up to 136203 bytes with all values; at most 131",
+        ),
+        ("run: [tool", f"run: [tool, '{'{mode}' * 129}'", "w.yaml:11:6: run: up to "),
+        ("run: [", r'prepare: [{shell: "a\0b"}]' + "\nrun: [", "w.yaml:11:19: prepare[0].shell: no command can hold"),
+        ("{default: 10}", "{default: 0}", "w.yaml:8:22: parameters.seconds.default: expected more than 0 and"),
+        (
+            "parser: regex",
+            "timeout: 0s\nparser: regex",
+            "w.yaml:12:10: timeout: expected more than no time and at most 720h",
+        ),
+        ("parser: regex", "timeout: 721h\nparser: regex", "w.yaml:12:10: timeout: expected more than no time and at"),
         ("packages: [tool]", "packages: [-o]", "w.yaml:3:12: packages[0]: "),
         ("parser: regex\n", "", "w.yaml:11:1: run: a workload that runs a command needs"),
         (
@@ -157,6 +186,71 @@ def test_a_wrong_workload_file(old: str, new: str, said: str | None) -> None:
     with pytest.raises(InvalidInput) as error:
         workload(text)
     assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (r"listening on \d+ \(café\)", None),
+        (r"\u2713 ready", r"not a regular expression: bad escape \u at position 0"),
+        (r"(?u)ready", "not a regular expression: bad inline flags: cannot use 'u' flag"),
+        ("(ready", "not a regular expression: missing )"),
+        ("x{99999999999}", "not a regular expression: the repetition number is too large"),
+    ],
+)
+def test_what_a_server_prints_is_bytes_and_so_is_what_they_are_matched_with(log: str, said: str | None) -> None:
+    text = changed("run:", f"server:\n  command: [serve]\n  ready: {{log: '{log}'}}\nrun:")
+    if said is None:
+        workload(text)
+        return
+    with pytest.raises(InvalidInput) as error:
+        workload(text)
+    assert str(error.value).startswith(f"w.yaml:13:16: server.ready.log: {said}")
+
+
+@pytest.mark.parametrize("metric", HARNESS_METRICS)
+def test_no_workload_has_a_metric_of_the_harness(metric: str) -> None:
+    with pytest.raises(InvalidInput, match=f"metrics.{metric}: the harness itself takes"):
+        workload(changed("  rate:", f"  {metric}:"))
+
+
+def test_the_harness_metrics_are_those_of_the_results() -> None:
+    assert set(HARNESS_METRICS) == model.HARNESS_METRICS
+
+
+ANY_TEXT = st.text(max_size=20) | st.sampled_from(
+    ["", "\0", "tool", "{text}", "-{text}{cpus}", "\U0001f600" * 255, "{text}" * 120, "{text}" * 200]
+)
+ARGUMENTS = st.lists(ANY_TEXT, max_size=4)
+COMMANDS = (
+    ARGUMENTS | ARGUMENTS.map(lambda texts: ["tool", "{text}", *texts]) | st.fixed_dictionaries({"shell": ANY_TEXT})
+)
+
+
+@settings(deadline=None)
+@given(
+    run=COMMANDS,
+    prepare=st.lists(COMMANDS, max_size=2),
+    default=ANY_TEXT | st.just("a"),
+    value=ANY_TEXT | st.just("b"),
+    timeout=st.sampled_from(["1m", "1ms", "720h", "1m", "0s", "100000h"]),
+)
+def test_whatever_is_accepted_can_be_sent_to_an_agent(
+    run: object, prepare: list[object], default: str, value: str, timeout: str
+) -> None:
+    metrics = {"rate": {"unit": "s", "better": "lower", "primary": True, "pattern": "(.)"}}
+    parameters = {"text": {"default": default}}
+    data = {"name": "w", "description": "d", "parameters": parameters, "run": run, "prepare": prepare}
+    text = dump_document(data | {"timeout": timeout, "parser": "regex", "metrics": metrics})
+    try:
+        mine = workload(text)
+        commands = mine.commands(mine.resolve({"text": value}), server_address="10.0.0.2", cpus=1)
+    except (InvalidInput, InvalidValue):
+        return
+    assert commands.run is not None
+    for argv in (commands.run, *commands.prepare):
+        assert argv[0]
+        assert Frame(FrameType.SPAWN, 1, encode_spawn(argv, {}, "/", commands.timeout)).encode()
 
 
 def test_a_bad_json_path_is_found_when_the_workload_is_read() -> None:

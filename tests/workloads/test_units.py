@@ -1,21 +1,12 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.units import (
-    format_duration,
-    format_size,
-    format_width,
-    parse_duration,
-    parse_size,
-    parse_width,
-)
+from workloads.units import format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(
@@ -31,11 +22,6 @@ def test_sizes_are_powers_of_1024(text: object, size: int) -> None:
 )
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
-
-
-def test_width() -> None:
-    assert parse_width("5%") == 0.05
-    assert parse_width("2.5%") == 0.025
 
 
 @pytest.mark.parametrize("text", ["512X", "512MB", "512MiB", "4kk"])
@@ -62,12 +48,6 @@ def test_no_duration(value: object) -> None:
         parse_duration(value)
 
 
-@pytest.mark.parametrize("value", ["5", "%", "-5%", 5, None])
-def test_no_width(value: object) -> None:
-    with pytest.raises(ValueError, match="per cent"):
-        parse_width(value)
-
-
 @given(st.integers(min_value=0, max_value=2**60))
 def test_a_formatted_size_is_read_back_as_the_same(size: int) -> None:
     assert parse_size(format_size(size)) == size
@@ -81,16 +61,10 @@ def test_a_formatted_duration_is_read_back_as_the_same(milliseconds: int) -> Non
 def test_formats_use_the_largest_unit_that_is_whole() -> None:
     assert [format_size(size) for size in (0, 1000, 1536, 2**20, 3 * 2**30)] == ["0", "1000", "1536", "1M", "3G"]
     assert [format_duration(s) for s in (0, 0.25, 90, 600, 7200)] == ["0s", "250ms", "90s", "10m", "2h"]
-    assert format_width(0.05) == "5%"
 
 
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
-    for parse in (parse_size, parse_duration, parse_width):
+    for parse in (parse_size, parse_duration):
         with contextlib.suppress(ValueError):
             assert parse(text) >= 0
-
-
-def test_importing_the_units_does_not_import_pydantic() -> None:
-    code = "import workloads.units, sys; sys.exit('pydantic' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

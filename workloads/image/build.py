@@ -73,7 +73,7 @@ def _build_guest(recipe: Recipe, packages: Packages, directory: Path, work: Path
     modules = _the_one(root, f"lib/modules/{release}")
     (directory / PARTS["kernel"]).write_bytes(unpack_kernel(_the_one(root, f"boot/vmlinuz-{release}").read_bytes()))
     initramfs = build_initramfs(_the_one(root, "bin/busybox").read_bytes(), modules)
-    (directory / PARTS["init"]).write_bytes(initramfs)
+    (directory / PARTS["initramfs"]).write_bytes(initramfs)
     return versions
 
 

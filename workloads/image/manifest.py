@@ -13,7 +13,7 @@ from workloads.image.errors import ImageError
 
 MANIFEST = "manifest.json"
 
-PARTS = {"userland": "rootfs.ext4", "kernel": "kernel", "init": "initramfs"}
+PARTS = {"userland": "rootfs.ext4", "kernel": "kernel", "initramfs": "initramfs"}
 """The parts of an image, and the file of each."""
 
 
@@ -38,7 +38,7 @@ class Manifest:
         id: hash of the recipe.
         recipe: what it was made from, as in the canonical text.
         built: when, ISO 8601 in UTC.
-        parts: ``userland``, ``kernel`` and ``init``.
+        parts: ``userland``, ``kernel`` and ``initramfs``.
         packages: every package in the userland with its version.
         kernel: the guest kernel's package with its version, and busybox's.
     """
@@ -86,7 +86,7 @@ def load_image(directory: Path) -> BuiltImage | None:
     if manifest.id != directory.name or any(manifest.parts[part].size != size for part, size in sizes.items()):
         return None
     files = {part: directory / file for part, file in PARTS.items()}
-    return BuiltImage(manifest.id, files["userland"], files["kernel"], files["init"], manifest)
+    return BuiltImage(manifest.id, files["userland"], files["kernel"], files["initramfs"], manifest)
 
 
 def check_digests(image: BuiltImage) -> None:

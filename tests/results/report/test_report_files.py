@@ -171,10 +171,20 @@ class TestDamage:
         report = write_report(store, run, tmp_path / "report")
         before = report.html.read_bytes()
         monkeypatch.setattr("pathlib.Path.replace", _no_space)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(StoreError, match="No space"):
             write_report(store, run, tmp_path / "report")
         assert report.html.read_bytes() == before
         assert not list((tmp_path / "report").rglob("*.part"))
+
+    @pytest.mark.parametrize("place", ["/dev/null/x", "/proc/x", "file/report"])
+    def test_a_place_that_cannot_be_written_is_named(self, store, make_run, tmp_path, place):
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match=rf"^cannot write .*{place}: .*; name another place with --output$"):
+            write_report(store, make_run(blocks=1), tmp_path / place)
+
+    def test_a_chart_that_cannot_be_written_is_named(self, store, make_run, tmp_path):
+        with pytest.raises(StoreError, match=r"cannot write .*none/chart\.png: No such file"):
+            save_chart(store, make_run(blocks=6), "startup", tmp_path / "none" / "chart.png")
 
 
 def _no_space(path, target):

@@ -90,7 +90,7 @@ def test_the_manifest_is_json_with_digests_and_versions(cache):
     recorded = json.loads((image.rootfs.parent / MANIFEST).read_text())
     assert recorded["packages"] == {"fio": "3"}
     assert recorded["recipe"]["packages"] == ["fio"]
-    assert set(recorded["parts"]) == {"userland", "kernel", "init"}
+    assert set(recorded["parts"]) == {"userland", "kernel", "initramfs"}
     assert len(recorded["parts"]["kernel"]["sha256"]) == 64
 
 
@@ -122,7 +122,9 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path):
         ImageCache(tmp_path / "file" / "cache").ensure(recipe("fio"), build, silent)
 
 
-@pytest.mark.parametrize("damage", ["truncate", "no manifest", "bad manifest", "missing file", "other id"])
+@pytest.mark.parametrize(
+    "damage", ["truncate", "no manifest", "bad manifest", "missing part", "missing file", "other id"]
+)
 def test_an_image_that_is_not_whole_is_built_again(cache, damage):
     image = cache.ensure(recipe("fio"), build, silent)
     manifest = image.rootfs.parent / MANIFEST
@@ -133,6 +135,8 @@ def test_an_image_that_is_not_whole_is_built_again(cache, damage):
             manifest.unlink()
         case "bad manifest":
             manifest.write_text("{")
+        case "missing part":
+            manifest.write_text(manifest.read_text().replace('"initramfs"', '"init"'))
         case "missing file":
             image.kernel.unlink()
         case _:
