@@ -15,7 +15,7 @@ from bench.drive import Driven, TrialLog, WorkloadError, drive
 from results.records import Sample, TrialRecord
 from runtimes.accounting import host_available
 from runtimes.agent.client import AgentError
-from runtimes.base import HostError, InstanceError, InstanceSpec, MemoryReading, Usage
+from runtimes.base import HostError, InstanceError, InstanceSpec, MemoryReading
 from runtimes.storage import make_scratch
 
 if TYPE_CHECKING:
@@ -107,18 +107,16 @@ def _specification(trial: Trial, context: TrialContext, scratch: Path | None) ->
     )
 
 
-def _check_memory(usage: Usage, failure: WorkloadError) -> WorkloadError:
-    """Name the kernel's out-of-memory killer where it had a hand in a failure."""
-    if usage.oom_kills == 0:
-        return failure
-    return WorkloadError(f"out of memory: the kernel killed {usage.oom_kills} of its processes; {failure}")
-
-
 def _drive(trial: Trial, instance: Instance, peer: AgentClient | None, log: TrialLog) -> Driven:
+    """Run the workload, and name the kernel's out-of-memory killer where it had a hand in its failure."""
     try:
         return drive(trial.case, trial.arm.limits.cpus, instance, peer, log)
-    except WorkloadError as failure:
-        raise _check_memory(instance.usage(), failure) from None
+    except (WorkloadError, AgentError) as failure:
+        kills = instance.usage().oom_kills
+        if kills == 0:
+            raise
+        processes = "a process" if kills == 1 else f"{kills} processes"
+        raise WorkloadError(f"out of memory: the kernel killed {processes} of the instance; {failure}") from failure
 
 
 def _measure(

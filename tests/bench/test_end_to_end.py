@@ -46,6 +46,16 @@ metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: 
 """
 
 
+HOG = """
+name: hog
+description: Wants more memory than it may have.
+packages: [fio, iperf3, redis-server, redis-tools, sysbench]
+run: [dd, if=/dev/zero, of=/dev/null, bs=400M, count=1]
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+
 def bench(*arguments, store, check=0):
     finished = subprocess.run(
         [BENCH, *arguments, "--store", store], capture_output=True, text=True, timeout=800, check=False
@@ -194,6 +204,17 @@ def test_a_failed_trial_is_told_logged_and_leaves_nothing(write_suite, tmp_path)
     assert shown[0]["status"] == "complete"
     rows = list(csv.DictReader(io.StringIO(bench("export", "--format", "csv", store=tmp_path / "store").stdout)))
     assert {row["workload"] for row in rows} == {"null"}
+
+
+def test_running_out_of_memory_is_named(write_suite, tmp_path):
+    suite = write_suite("./hog.yaml", hog=HOG)
+    finished = bench("run", str(suite), store=tmp_path / "store", check=1)
+    for arm in ("native", "container"):
+        assert (
+            f"in {arm}: FAILED: out of memory: the kernel killed a process of the instance; dd: killed"
+            in finished.stdout
+        )
+    assert "in vm: FAILED: dd: " in finished.stdout
 
 
 def start_run(suite, store):
