@@ -29,7 +29,7 @@ class NativeOptions(Options):
 
 
 class NativeRuntime:
-    """Starts the agent by fork, chroot and execve; see :class:`runtimes.base.Runtime`."""
+    """The image in a chroot on the bare host: no isolation, the same CPU set and memory limit."""
 
     name: ClassVar[str] = "native"
     options_model: ClassVar[type[Options]] = NativeOptions

@@ -79,8 +79,8 @@ def print_rows(rows: Sequence[Mapping[str, object]], output_format: str, *, empt
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
+    for place, column in enumerate(rows[0]):
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=place == 0 or column == "started")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     print_renderable(table)

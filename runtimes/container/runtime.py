@@ -33,7 +33,7 @@ class ContainerOptions(Options):
 
 
 class ContainerRuntime:
-    """Starts containers; see :class:`runtimes.base.Runtime`."""
+    """Our own container: namespaces, a cgroup and an overlay over the image."""
 
     name: ClassVar[str] = "container"
     options_model: ClassVar[type[Options]] = ContainerOptions

@@ -122,7 +122,7 @@ class VmInstance:
 
 
 class VmRuntime:
-    """Starts guests by libvirt's driver in this process; see :class:`runtimes.base.Runtime`."""
+    """A guest through libvirt, under KVM or in software emulation."""
 
     name: ClassVar[str] = "vm"
     options_model: ClassVar[type[Options]] = VmOptions
