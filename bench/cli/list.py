@@ -17,7 +17,7 @@ def list_command(what: str, store_directory: Path, output_format: str) -> None:
     """List what there is: runs in the store (the default), shipped suites, workloads, or runtimes."""
     rows = {"suites": _suites, "workloads": _workloads, "runtimes": _runtimes}
     if what == "runs":
-        print_rows(_runs(store_directory), output_format, empty="no run in this store yet")
+        print_rows(_runs(store_directory), output_format, empty="no run in this store yet", only_json=["started"])
     else:
         print_rows(rows[what](), output_format, empty=f"no {what}")
 

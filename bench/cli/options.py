@@ -62,13 +62,16 @@ def print_json(data: object) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def print_rows(rows: Sequence[Mapping[str, object]], output_format: str, *, empty: str) -> None:
+def print_rows(
+    rows: Sequence[Mapping[str, object]], output_format: str, *, empty: str, only_json: Sequence[str] = ()
+) -> None:
     """Print records as a table whose columns are their keys, or as JSON.
 
     Args:
         rows: all with the same keys, in the order of the columns.
         output_format: ``table`` or ``json``.
         empty: what to say where there is no row.
+        only_json: keys that a table leaves out, for want of room.
     """
     if output_format == "json":
         print_json(list(rows))
@@ -79,10 +82,11 @@ def print_rows(rows: Sequence[Mapping[str, object]], output_format: str, *, empt
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, column in enumerate(rows[0]):
-        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=place == 0 or column == "started")
+    columns = [column for column in rows[0] if column not in only_json]
+    for place, column in enumerate(columns):
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=place == 0)
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(row[column]) for column in columns))
     print_renderable(table)
 
 
