@@ -36,6 +36,8 @@ _PROGRAMS = {
     "gcc": ("gcc", "to compile the agent"),
     "mmdebstrap": ("mmdebstrap", "to build images"),
     "mke2fs": ("e2fsprogs", "to make images and scratch disks"),
+    "debugfs": ("e2fsprogs", "to make images"),
+    "unshare": ("util-linux", "to build images"),
     "lz4": ("lz4", "to unpack the guest kernel"),
     "qemu-system-x86_64": ("qemu-system-x86", "for the vm runtime"),
 }
@@ -121,6 +123,14 @@ def check_programs() -> Iterator[Check]:
             yield Check(program, "missing", f"not installed; needed {use}", f"apt-get install {package}")
 
 
+def check_distribution() -> Check:
+    release = collect_facts()["distribution"]
+    if _find_program("apt-get") and _find_program("dpkg-deb"):
+        return Check("distribution", "ok", release)
+    fix = "run it on Debian 12 or later; elsewhere plans, results and reports work"
+    return Check("distribution", "missing", f"{release}: images are built from Debian packages by Debian's tools", fix)
+
+
 def check_libvirt() -> Check:
     try:
         import libvirt
@@ -196,6 +206,7 @@ _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
     check_file_systems,
     check_loop_devices,
     check_tap_devices,
+    check_distribution,
     check_programs,
     check_libvirt,
     check_kvm,

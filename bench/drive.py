@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +32,13 @@ class Driven:
     Attributes:
         samples: its declared metrics.
         first_output_at: host CLOCK_MONOTONIC ns of the first byte from inside the instance; None if there was none.
+        clock_ratio: how long the command took by the instance's clock, divided by how long it took by the host's; None
+            where nothing ran in the instance. Rates that a tool measures are by the instance's clock.
     """
 
     samples: tuple[Sample, ...]
     first_output_at: int | None
+    clock_ratio: float | None
 
 
 class TrialLog:
@@ -154,15 +158,20 @@ def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None,
         _require_success(completed)
     server = _start_server(workload, commands.server, instance.agent, log) if commands.server else None
     if commands.run is None:
-        return Driven((), None)
+        return Driven((), None, None)
     where, agent = ("peer", peer) if peer is not None else ("instance", instance.agent)
     try:
+        began = time.monotonic()
         process = _spawn(agent, commands.run, commands.timeout)
         # The agent keeps the time-out; should it hang with the instance, this ends the trial.
         completed = process.wait(commands.timeout + EXIT_GRACE)
+        elapsed = time.monotonic() - began
     finally:
         if server is not None:
             _stop_server(server, log)
     log.command(where, completed)
     _require_success(completed)
-    return Driven(_read_figures(case, completed), None if peer is not None else process.first_output_at)
+    figures = _read_figures(case, completed)
+    if peer is not None:
+        return Driven(figures, None, None)
+    return Driven(figures, process.first_output_at, completed.duration / elapsed)

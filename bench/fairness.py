@@ -11,15 +11,20 @@ from runtimes.accounting import parse_meminfo
 if TYPE_CHECKING:
     from runtimes.agent.client import AgentClient
 
+_CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 _FILES = {
     "kernel": "/proc/sys/kernel/osrelease",
-    "clocksource": "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+    "clocksource": _CLOCKSOURCE,
     "transparent_hugepages": "/sys/kernel/mm/transparent_hugepage/enabled",
     "somaxconn": "/proc/sys/net/core/somaxconn",
     "overcommit_memory": "/proc/sys/vm/overcommit_memory",
     "swappiness": "/proc/sys/vm/swappiness",
     "dirty_ratio": "/proc/sys/vm/dirty_ratio",
     "aslr": "/proc/sys/kernel/randomize_va_space",
+    "tcp_congestion_control": "/proc/sys/net/ipv4/tcp_congestion_control",
+    "tcp_rmem": "/proc/sys/net/ipv4/tcp_rmem",
+    "tcp_wmem": "/proc/sys/net/ipv4/tcp_wmem",
+    "oom_score_adj": "/proc/self/oom_score_adj",
 }
 
 
@@ -34,6 +39,11 @@ def _read(agent: AgentClient, path: str) -> str:
         return "not visible"
 
 
+def clocksource(agent: AgentClient) -> str:
+    """The clock that the kernel under this instance uses now."""
+    return _read(agent, _CLOCKSOURCE)
+
+
 def _allowed_cpus(status: str) -> str:
     """How many CPUs the agent may run on, from its ``Cpus_allowed_list`` (proc_pid_status(5))."""
     listed = next((line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list")), "")
@@ -42,6 +52,11 @@ def _allowed_cpus(status: str) -> str:
         first, _, last = part.partition("-")
         count += int(last or first) - int(first) + 1
     return str(count)
+
+
+def _open_files_limit(limits: str) -> str:
+    line = next((line for line in limits.splitlines() if line.startswith("Max open files")), "")
+    return " ".join(line.split()[3:5]) or "not visible"
 
 
 def _scratch_mount(agent: AgentClient) -> str:
@@ -58,6 +73,7 @@ def observe(agent: AgentClient) -> dict[str, str]:
     memory = parse_meminfo(_read(agent, "/proc/meminfo").encode())
     return {
         **{name: _read(agent, path) for name, path in _FILES.items()},
+        "open_files_limit": _open_files_limit(_read(agent, "/proc/self/limits")),
         "allowed_cpus": _allowed_cpus(_read(agent, "/proc/self/status")),
         "visible_cpus": str(len(models)),
         "cpu_model": models[0] if models else "not visible",

@@ -15,12 +15,17 @@ class Interruption:
 
     def __init__(self) -> None:
         self._name: str | None = None
+        self._let_in = True
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """The signal handler: raise KeyboardInterrupt the first time, and do nothing from then on."""
-        if self._name is None:
+        if self._name is None and self._let_in:
             self._name = signal.Signals(number).name
             raise KeyboardInterrupt(self._name)
+
+    def keep_out(self) -> None:
+        """Ignore the signals from here on: all that is left to do is the clearing up."""
+        self._let_in = False
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if the end was asked for.

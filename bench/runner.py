@@ -117,8 +117,10 @@ def execute(
                 manifest.open(directory, suite, image)
                 observer.planned(result.run, plan)
                 _carry_out_plan(plan, _OpenRun(arms, context, store, observer, manifest, interruption), result)
+            interruption.keep_out()
     except (HostError, StoreError, OSError) as error:
         if not began:
+            interruption.check()
             raise
         raise RunError(f"run {result.run} ended early: {error}") from error
     return result

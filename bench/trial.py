@@ -119,6 +119,14 @@ def _drive(trial: Trial, instance: Instance, peer: AgentClient | None, log: Tria
         raise WorkloadError(f"out of memory: the kernel killed {processes} of the instance; {failure}") from failure
 
 
+def _clock_facts(instance: Instance, driven: Driven) -> dict[str, str]:
+    """By which clock the workload measured, read after it: a guest may have changed to another since READY."""
+    facts = {"clocksource": fairness.clocksource(instance.agent)}
+    if driven.clock_ratio is not None:
+        facts["clock_ratio"] = f"{driven.clock_ratio:.4f}"
+    return facts
+
+
 def _measure(
     trial: Trial, opened: OpenArm, context: TrialContext, log: TrialLog, measured: _Measured, *, observe: bool
 ) -> None:
@@ -129,9 +137,9 @@ def _measure(
         instance = stack.enter_context(opened.runtime.start(_specification(trial, context, scratch)))
         idle: MemoryReading = instance.memory()
         drop = available - host_available()
-        measured.facts = dict(instance.facts)
         driven = _drive(trial, instance, peer, log)
         usage = instance.usage()
+        measured.facts = {**instance.facts, **_clock_facts(instance, driven)}
         if observe:
             measured.observed = fairness.observe(instance.agent)
         instance.stop()

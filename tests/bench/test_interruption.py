@@ -24,6 +24,25 @@ def test_first_signal_interrupts_and_later_ones_leave_the_clearing_up_alone(numb
     assert cleared
 
 
+def test_signals_are_kept_out_of_the_last_clearing_up():
+    with one_interruption() as interruption:
+        interruption.keep_out()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        interruption.check()
+
+
+def test_an_interruption_that_was_lost_on_the_way_is_found():
+    with one_interruption() as interruption:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            pass
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            interruption.check()
+
+
 def test_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
     with one_interruption():
