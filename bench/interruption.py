@@ -41,11 +41,14 @@ class Interruption:
 def one_interruption() -> Iterator[Interruption]:
     """Let the first of SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, and those after it do nothing.
 
+    A signal that was ignored before stays so: that is how ``nohup`` and a shell's background jobs want it.
+
     What a run has on the host is undone by context managers while the exception passes. A second signal in the
     middle of that would leave things half undone, so it is not let in.
     """
     interruption = Interruption()
-    before = {number: signal.signal(number, interruption.request) for number in _SIGNALS}
+    wanted = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interruption.request) for number in wanted}
     try:
         yield interruption
     finally:

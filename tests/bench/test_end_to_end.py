@@ -217,7 +217,8 @@ def test_running_out_of_memory_is_named(write_suite, tmp_path):
 
 def start_run(suite, store):
     return subprocess.Popen(
-        [BENCH, "run", suite, "-v", "--store", store],
+        # A background job's signals may be ignored, and so would its children's be.
+        ["env", "--default-signal=INT,TERM,HUP", BENCH, "run", suite, "-v", "--store", store],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

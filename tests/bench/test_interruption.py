@@ -8,6 +8,8 @@ import pytest
 
 from bench.interruption import one_interruption
 
+pytestmark = pytest.mark.usefixtures("heeded_signals")
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_interrupts_and_later_ones_leave_the_clearing_up_alone(number):
@@ -41,6 +43,17 @@ def test_an_interruption_that_was_lost_on_the_way_is_found():
             pass
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
             interruption.check()
+
+
+def test_what_was_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with one_interruption():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.01)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_handlers_are_put_back():

@@ -196,6 +196,7 @@ def test_interruption_keeps_what_was_measured_and_marks_the_run_partial(suite_ru
     assert set(suite_run.frame().trial) == {1, 2}
 
 
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("options", ["", ", fail_stop: true"])
 def test_interruption_within_a_trial_is_not_taken_for_its_failure(suite_run, options):
     suite_run.with_suite(suite_run.suite_text.replace("{runtime: fake}", f"{{runtime: fake{options}}}"))
