@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from workloads.model import Workload
 
 _STOP_SECONDS = 10.0
+_LEAST_COMPARED = 0.5
+"""Seconds that a command must take for two clocks to be compared by it: asking and answering takes some milliseconds."""
 
 
 class WorkloadError(Exception):
@@ -33,7 +35,8 @@ class Driven:
         samples: its declared metrics.
         first_output_at: host CLOCK_MONOTONIC ns of the first byte from inside the instance; None if there was none.
         clock_ratio: how long the command took by the instance's clock, divided by how long it took by the host's; None
-            where nothing ran in the instance. Rates that a tool measures are by the instance's clock.
+            where nothing ran in the instance, or not long enough to tell. Rates that a tool measures are by the
+            instance's clock.
     """
 
     samples: tuple[Sample, ...]
@@ -174,4 +177,5 @@ def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None,
     figures = _read_figures(case, completed)
     if peer is not None:
         return Driven(figures, None, None)
-    return Driven(figures, process.first_output_at, completed.duration / elapsed)
+    ratio = completed.duration / elapsed if elapsed > _LEAST_COMPARED else None
+    return Driven(figures, process.first_output_at, ratio)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from results.records import Accel, Sample
+from results.records import FOOTPRINT_PARTS, Accel, Sample
 from runtimes.base import MemoryReading, Timeline, Usage
 
 
@@ -21,10 +21,6 @@ def accelerator(facts: Mapping[str, str]) -> Accel:
 
 ALONE = frozenset({"startup_time", "memory_footprint", "shutdown_time"})
 """What a workload without metrics of its own is run for."""
-
-
-FOOTPRINT = ("anon", "file", "kernel")
-"""The parts of a cgroup's memory that do not overlap and make up the whole."""
 
 
 def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator[Sample]:
@@ -51,7 +47,7 @@ def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]
     batches than of the instance. ``memory.pss`` is the proportional set size of its processes, and
     ``memory.host_available_drop`` by how much the host's MemAvailable fell: noisy, and maybe negative.
     """
-    yield Sample("memory_footprint", sum(idle.parts.get(part, 0) for part in FOOTPRINT), "bytes", "lower")
+    yield Sample("memory_footprint", sum(idle.parts.get(part, 0) for part in FOOTPRINT_PARTS), "bytes", "lower")
     yield Sample("memory.charged", idle.charged, "bytes", "neutral")
     for part, value in idle.parts.items():
         yield Sample(f"memory.{part}", value, "bytes", "neutral")

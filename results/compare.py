@@ -5,14 +5,18 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from results.records import INSTANCE_METRICS, is_part
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import Verdict, judge
-from results.trials import ArmTrials, Case, cases_of
+from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Family = Literal["results", "parts", "repeats"]
+"""Comparisons among which false discoveries are controlled together, see :func:`compare`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Comparison:
         baseline_median: over all trials of the baseline; None if it has none.
         accel: the arm's; ``tcg`` if either side ran under software emulation.
         primary: whether the workload names this metric as what it measures foremost.
-        q_value: p_value adjusted for false discovery over all comparisons of the run.
+        family: which comparisons of the run its p-value is adjusted with.
+        q_value: p_value adjusted for false discovery over its family; None where it took no part in the control.
     """
 
     workload: str
@@ -59,6 +64,7 @@ class Comparison:
     baseline_median: float | None
     accel: str
     primary: bool
+    family: Family = "results"
     q_value: float | None = None
 
 
@@ -70,26 +76,40 @@ def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     phase of start-up that it does not go through) is no comparison; a workload case in which the baseline has no trial
     at all is, with n = 0 and a warning.
 
-    A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05. The family it is adjusted over is every
-    comparison of the run that could give such a verdict (Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995)
-    289–300): not neutral metrics, and not tests that no signs of the differences could have made significant (Gilbert,
-    Appl. Statist. 54 (2005) 143–158, after Tarone).
+    A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05 (Benjamini & Hochberg, J. R. Statist. Soc. B
+    57 (1995) 289–300). It is adjusted over the comparison's family, of which there are three in a run:
+
+    * ``results``: what workloads measure, peak memory and CPU time in every case, and what an instance has before any
+      workload (:data:`results.records.INSTANCE_METRICS`) in the one case that stands for it
+      (:func:`results.trials.choose_reference`);
+    * ``parts``: phases of startup, parts of memory and of the image;
+    * ``repeats``: what an instance has before any workload, in the other cases: the same quantities once more.
+
+    Parts and repeats are many, and most of them are certain: a guest starts slower than a process in every case and in
+    every phase. Each rejection lets the bar down for all others of its family, so that they are kept apart and change
+    nothing in what the run says of its results.
+
+    To a family belongs every comparison that could give such a verdict: not neutral metrics, and not tests that no
+    signs of the differences could have made significant (Gilbert, Appl. Statist. 54 (2005) 143–158, after Tarone).
 
     Args:
         frame: from :meth:`results.store.Store.frame`.
         baseline: name of the arm to divide by.
     """
+    cases = cases_of(frame)
+    reference = choose_reference({(case.workload, case.params): len(case.workload_arms) for case in cases})
     pairs = [
         (case, arm, _paired(case, arm, baseline))
-        for case in cases_of(frame)
+        for case in cases
         if baseline in case.arms or baseline not in case.workload_arms
         for arm in case.arms
         if arm != baseline
     ]
-    q_values = _q_values(pairs)
+    families = [_family(case, reference) for case, _, _ in pairs]
+    q_values = _q_values(pairs, families)
     return [
-        _comparison(case, arm, baseline, paired, q_value)
-        for (case, arm, paired), q_value in zip(pairs, q_values, strict=True)
+        _comparison(case, arm, baseline, paired, family, q_value)
+        for (case, arm, paired), family, q_value in zip(pairs, families, q_values, strict=True)
     ]
 
 
@@ -111,6 +131,7 @@ def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, object]]:
             "p_value": one.p_value,
             "verdict": one.verdict,
             "q_value": one.q_value,
+            "family": one.family,
             "accel": one.accel,
             "warnings": list(one.warnings),
         }
@@ -125,21 +146,35 @@ def _paired(case: Case, arm: str, baseline: str) -> PairedRatio:
     return paired_ratio([above[block] for block in shared], [below[block] for block in shared])
 
 
-def _q_values(pairs: Sequence[tuple[Case, str, PairedRatio]]) -> list[float | None]:
-    family = {
-        index: paired.p_value
-        for index, (case, _, paired) in enumerate(pairs)
-        if case.better != "neutral" and paired.p_value is not None and paired.could_be_significant
-    }
-    if not family:
-        return [None] * len(pairs)
-    from scipy.stats import false_discovery_control
+def _family(case: Case, reference: WorkloadCase | None) -> Family:
+    if is_part(case.metric):
+        return "parts"
+    if case.metric in INSTANCE_METRICS and (case.workload, case.params) != reference:
+        return "repeats"
+    return "results"
 
-    adjusted = dict(zip(family, false_discovery_control(list(family.values())).tolist(), strict=True))
+
+def _q_values(pairs: Sequence[tuple[Case, str, PairedRatio]], families: Sequence[Family]) -> list[float | None]:
+    members: dict[Family, dict[int, float]] = {}
+    for index, ((case, _, paired), family) in enumerate(zip(pairs, families, strict=True)):
+        if case.better != "neutral" and paired.p_value is not None and paired.could_be_significant:
+            members.setdefault(family, {})[index] = paired.p_value
+    adjusted: dict[int, float] = {}
+    for p_values in members.values():
+        adjusted |= zip(p_values, _adjusted(list(p_values.values())), strict=True)
     return [adjusted.get(index) for index in range(len(pairs))]
 
 
-def _comparison(case: Case, arm: str, baseline: str, paired: PairedRatio, q_value: float | None) -> Comparison:
+def _adjusted(p_values: list[float]) -> list[float]:
+    from scipy.stats import false_discovery_control
+
+    q_values: list[float] = false_discovery_control(p_values).tolist()
+    return q_values
+
+
+def _comparison(
+    case: Case, arm: str, baseline: str, paired: PairedRatio, family: Family, q_value: float | None
+) -> Comparison:
     ours, theirs = case.arms[arm], case.arms.get(baseline)
     verdict, verdict_warnings = judge(paired.interval, case.better, q_value)
     low, high = paired.interval or (None, None)
@@ -162,6 +197,7 @@ def _comparison(case: Case, arm: str, baseline: str, paired: PairedRatio, q_valu
         baseline_median=None if theirs is None else statistics.median(theirs.values),
         accel="tcg" if theirs is not None and theirs.accel == "tcg" else ours.accel,
         primary=case.primary,
+        family=family,
         q_value=q_value,
     )
 

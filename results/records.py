@@ -29,6 +29,10 @@ INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memor
 HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time")
 """What the harness takes of every trial, whatever the workload."""
 
+FOOTPRINT_PARTS = ("anon", "file", "kernel")
+"""The parts of ``memory.<part>`` that make up ``memory_footprint`` without overlap (kernel documentation, cgroup-v2,
+``memory.stat``)."""
+
 _PART_PREFIXES = ("startup.", "memory.", "image_size.")
 
 

@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS run (
 
 CREATE TABLE IF NOT EXISTS trial (
     id INTEGER PRIMARY KEY,
-    run TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
+    run TEXT NOT NULL REFERENCES run (id),
     trial INTEGER NOT NULL,
     block INTEGER NOT NULL,
     position INTEGER NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS metric (
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS sample (
-    trial INTEGER NOT NULL REFERENCES trial (id) ON DELETE CASCADE,
+    trial INTEGER NOT NULL REFERENCES trial (id),
     position INTEGER NOT NULL,      -- in the trial, in the order of recording
     metric INTEGER NOT NULL REFERENCES metric (id),
     iteration INTEGER NOT NULL,

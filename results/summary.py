@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from results.clocks import clock_warnings
 from results.trials import ArmTrials, Case, cases_of
 
 if TYPE_CHECKING:
@@ -64,11 +65,12 @@ def describe(frame: pd.DataFrame) -> list[Summary]:
 
 
 def to_json(run: RunRecord, trials: Sequence[TrialRecord], summaries: Sequence[Summary]) -> dict[str, object]:
-    """The run, its failed trials and its summaries as ``bench show --format json`` gives them."""
+    """The run, its failed trials, warnings and its summaries as ``bench show --format json`` gives them."""
     return {
         "run": asdict(run),
         "trials": len(trials),
         "failed": [asdict(trial) for trial in trials if trial.status == "failed"],
+        "warnings": list(clock_warnings(trials)),
         "summaries": [asdict(summary) for summary in summaries],
     }
 

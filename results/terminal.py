@@ -17,13 +17,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from results.charts.cases import choose_reference, natural
 from results.charts.quantities import MISSING, interval, is_bytes, quantity, ratio
+from results.clocks import clock_warnings
 from results.compare import Comparison, compare
 from results.compare import to_json as comparisons_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.trials import choose_reference, natural
 
 if TYPE_CHECKING:
     from results.store import Store
@@ -37,7 +38,7 @@ EMULATED = "tcg"
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, its figures by workload case, and the trials that failed.
+    """What ``bench show`` prints: the run, its figures by workload case, notes, and the trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -46,7 +47,8 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
-    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), summaries.
+    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings,
+    summaries.
 
     Raises:
         StoreError: the store cannot be read.
@@ -94,7 +96,8 @@ def summary_view(run: RunRecord, trials: Sequence[TrialRecord], summaries: Seque
         return [head, _nothing(trials), *_failed_trials(trials)]
     shown = _shown(summaries)
     tables = _tables(("median", "minimum", "25 %", "75 %", "maximum", "n"), shown, _summary_rows)
-    return [head, *_banner(summaries), *tables, *_left_out(summaries, shown), *_failed_trials(trials)]
+    notes = [Text.assemble("* ", (warning, "yellow")) for warning in clock_warnings(trials)]
+    return [head, *_banner(summaries), *tables, *notes, *_left_out(summaries, shown), *_failed_trials(trials)]
 
 
 def emulation_banner(arms: Iterable[str]) -> Panel:
@@ -124,6 +127,8 @@ def _shown(rows: Sequence[Row]) -> list[Row]:
     arms: dict[tuple[str, str], set[str]] = {case: set() for case in sorted(map(_case_of, rows), key=natural)}
     for row in rows:
         arms[_case_of(row)].add(row.arm)
+        if isinstance(row, Comparison) and row.baseline_median is not None:
+            arms[_case_of(row)].add(row.baseline)
     reference = choose_reference({case: len(names) for case, names in arms.items()})
     places = {case: place for place, case in enumerate(arms)} | ({reference: -1} if reference else {})
 

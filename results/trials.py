@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+WorkloadCase = tuple[str, str]
+"""A workload and its parameters as one string."""
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural(case: WorkloadCase) -> tuple[list[str | int], ...]:
+    """A key to sort cases by, in which ``iodepth=2`` stands before ``iodepth=16``."""
+    return tuple([int(part) if _DIGITS.fullmatch(part) else part for part in _DIGITS.split(text)] for text in case)
+
+
+def choose_reference(arms: Mapping[WorkloadCase, int]) -> WorkloadCase | None:
+    """The case whose trials stand for what instances have before any workload has touched them.
+
+    It is the one that most arms completed; among those ``null``, which is made for it, else the first by
+    :func:`natural` order.
+
+    Args:
+        arms: how many arms completed each case.
+    """
+    order = sorted(arms, key=natural)
+    return max(order, key=lambda case: (arms[case], case[0] == "null", -order.index(case)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

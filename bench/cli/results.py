@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bench.cli.options import format_option, open_run, print_json, print_renderable, run_argument, store_option
+from results.export import FORMATS
 
 
 @click.command()
@@ -67,7 +68,7 @@ def report(run: str, store_directory: Path, output: Path | None) -> None:
 @click.command()
 @run_argument
 @store_option
-@format_option("csv", "json", "parquet")
+@format_option(*FORMATS)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to [standard output]."
 )

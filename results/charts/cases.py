@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from results.trials import WorkloadCase, choose_reference, natural
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WorkloadCase = tuple[str, str]
-"""A workload and its parameters as one string."""
-
-_DIGITS = re.compile(r"([0-9]+)")
 # One `key=value` of results.records.format_params: the value is bare, or quoted as in JSON.
 _PARAM = re.compile(r'[^,=]+=(?:"(?:[^"\\]|\\.)*"|[^,"]*)(?:,|$)')
 
@@ -56,25 +54,10 @@ def cases(frame: pd.DataFrame) -> list[WorkloadCase]:
     return sorted(((str(workload), str(params)) for workload, params in pairs.itertuples(index=False)), key=natural)
 
 
-def natural(case: WorkloadCase) -> tuple[list[str | int], ...]:
-    """A key to sort cases by, in which ``iodepth=2`` stands before ``iodepth=16``."""
-    return tuple([int(part) if _DIGITS.fullmatch(part) else part for part in _DIGITS.split(text)] for text in case)
-
-
 def reference_case(frame: pd.DataFrame) -> WorkloadCase | None:
     """The case whose trials stand for an arm's startup and idle footprint, which no workload has touched yet."""
     arms = frame.groupby(["workload", "params"], observed=True)["arm"].nunique()
     return choose_reference({case: int(arms.loc[case]) for case in cases(frame)})
-
-
-def choose_reference(arms: Mapping[WorkloadCase, int]) -> WorkloadCase | None:
-    """The case that most arms completed; among those ``null``, which is made for it, else the first.
-
-    Args:
-        arms: how many arms completed each case, the cases in order.
-    """
-    order = list(arms)
-    return max(order, key=lambda case: (arms[case], case[0] == "null", -order.index(case)), default=None)
 
 
 def of_case(frame: pd.DataFrame, case: WorkloadCase | None) -> pd.DataFrame:

@@ -11,14 +11,11 @@ from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import quantity
 from results.charts.rows import Group, lay_out, linear_axis
 from results.charts.style import INK, WIDE, ArmStyle, drawing, shown
+from results.records import FOOTPRINT_PARTS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-FOOTPRINT_PARTS = ("anon", "file", "kernel")
-"""The parts of ``memory.<part>`` that make up the footprint without overlap (kernel documentation, cgroup-v2,
-``memory.stat``)."""
 
 _TINTS = (1.0, 0.6, 0.35, 0.18)
 _REST = "rest"

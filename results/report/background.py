@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from results.charts.quantities import number
+from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
@@ -76,7 +77,7 @@ def read_end(directory: Path, log: str) -> str:
 
 
 def host(data: RunData) -> Section:
-    """Facts of the host, and what differed between the arms."""
+    """Facts of the host, what differed between the arms, and whether the clocks inside can be relied on."""
     facts = data.host.get("facts", {})
     fairness = data.host.get("fairness", [])
     tables = []
@@ -100,7 +101,8 @@ def host(data: RunData) -> Section:
     text = () if facts else ("The run has no host facts (host.json is missing or empty).",)
     if facts and not fairness:
         text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
-    return Section("host", "Host and fairness", text, (), (), tuple(tables))
+    warnings = tuple(f"Warning: {warning}" for warning in clock_warnings(data.trials))
+    return Section("host", "Host and fairness", (*warnings, *text), (), (), tuple(tables))
 
 
 def method(data: RunData) -> Section:
@@ -115,10 +117,16 @@ def method(data: RunData) -> Section:
         f"(none below {MIN_BLOCKS} blocks). No outlier is dropped.",
         f"Verdicts go by effect size: same if the whole interval lies within ±{percent} %, better or worse if it "
         f"lies wholly beyond and stands at a false-discovery rate of {number(100 * LEVEL, 1)} %; all else is "
-        "inconclusive, which is not a pass.",
+        "inconclusive, which is not a pass. That rate is controlled over what the workloads measure, peak memory, CPU "
+        "time, and startup, idle memory and image of one workload case. Parts (phases, kinds of memory) and the same "
+        "startup and memory figures of further cases are controlled apart, so that their many certain differences do "
+        "not let the bar down for the rest.",
         "Startup is serial, one instance at a time, and with a warm page cache: the image and the guest's kernel are "
         "read once before the first trial.",
-        "All times but those named guest are taken on the host's monotonic clock.",
+        "Startup and its phases, first output and shutdown are taken on the host's monotonic clock, and the host's "
+        "kernel counts CPU time. Rates and latencies that a tool reports are by the clock it sees: the guest's where "
+        "it runs in a guest; the host's where it runs in a container, on the bare host, or as a client outside the "
+        "instance.",
     )
     return Section("method", "How to read this", (), points)
 

@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from results.charts.cases import WorkloadCase, natural, of_case, reference_case
+from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.compare import Comparison, compare
 from results.errors import StoreError
 from results.records import HARNESS_METRICS, is_part
+from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,8 @@ class RunData:
         """Read and compare.
 
         Raises:
-            StoreError: the store has no such run or cannot be read, or the run's ``host.json`` is damaged.
+            StoreError: the store has no such run or cannot be read, or the run's ``host.json`` is unreadable or
+                damaged.
         """
         trials = tuple(store.trials(run.id))
         frame = store.frame(run.id)
@@ -120,6 +122,10 @@ def _read_host(path: Path) -> Mapping[str, Any]:
         host = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be read ({error.strerror}): mend it, or move it away to report without host facts"
+        ) from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}): mend it, or remove it to report without host facts") from error
     if not isinstance(host, dict):

@@ -10,6 +10,7 @@ from results.charts.cases import arm_medians, case_labels
 from results.charts.quantities import MISSING, interval, quantity, ratio
 from results.charts.style import ArmStyle
 from results.charts.throughput import advantage
+from results.clocks import clock_warnings
 from results.compare import Comparison
 from results.report.data import RunData
 from results.report.document import Banner, Card, Finding, Headline
@@ -36,6 +37,15 @@ def banners(data: RunData) -> tuple[Banner, ...]:
         state = {"running": "has not ended", "partial": "is partial", "failed": "failed"}[data.run.status]
         reason = f" Reason: {data.run.stop_reason}." if data.run.stop_reason else ""
         found.append(Banner("notice", f"This run {state}", f"What follows rests on what was measured so far.{reason}"))
+    if clock_warnings(data.trials):
+        found.append(
+            Banner(
+                "notice",
+                "Clocks inside instances are in doubt",
+                "Rates and latencies that a tool measured inside an instance, by its clock, may be off: see Host and "
+                "fairness.",
+            )
+        )
     failed = Counter(trial.arm for trial in data.trials if trial.status == "failed")
     if failed:
         by_arm = _listed([f"{arm.name} {failed[arm.name]}" for arm in data.arms if failed[arm.name]])
@@ -69,8 +79,8 @@ def note(data: RunData) -> str:
     return (
         f"Startup and idle memory: medians over the trials of {' '.join(data.reference).strip()}. Throughput: "
         f"geometric mean of the ratios to {data.run.baseline} of {len(metrics)} workload metrics, each turned so "
-        "that above 1× is better. CPU time: geometric mean over the workloads of the host CPU spent, where below 1× "
-        "is better. In brackets: 95 % confidence intervals."
+        "that above 1× is better. CPU time: geometric mean over the workloads of the host CPU time of the instance's "
+        "processes, where below 1× is better. In brackets: 95 % confidence intervals."
     )
 
 

@@ -55,8 +55,8 @@ def memory(data: RunData, charts: Charts) -> Section:
             "memory",
             "Idle footprint",
             f"Idle memory footprint by arm, medians: {_spoken(data, footprints, 'bytes')}.",
-            "What the instance's cgroup holds after READY and before any work: anonymous memory, page cache and kernel "
-            "memory. For a virtual machine this is the whole of QEMU, the guest's memory in it.",
+            "Memory charged to the instance's cgroup after READY and before any work: anonymous memory, page cache and "
+            "kernel memory. For a virtual machine that is the cgroup of QEMU, the guest's memory in it.",
         ),
         Picture(
             "memory-peak",
@@ -74,17 +74,24 @@ def memory(data: RunData, charts: Charts) -> Section:
         ),
     )
     tables = (
+        _levels(data, ("memory_footprint", "memory.pss"), "Idle memory, charged and mapped"),
         _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
         _parts(data, "image_size", "image_size", "Image by part"),
     )
     text = (
-        "The same memory is looked at in several ways, so not all parts add up. The footprint is what the instance's "
-        "cgroup holds: anon, file and kernel together; shmem and file_mapped are contained in file, slab, "
+        "The same memory is looked at in several ways, so not all parts add up. The footprint is what is charged to "
+        "the instance's cgroup: anon, file and kernel together; shmem and file_mapped are contained in file, slab, "
         "kernel_stack and page_tables in kernel. charged is the cgroup's counter, which the kernel moves by 64 pages "
-        "at a time on each CPU, so that it says little of a small instance. pss is the share of the instance's "
-        "processes, and guest figures are what a guest kernel says of the memory it was given."
+        "at a time on each CPU, so that it says little of a small instance. Guest figures are what a guest kernel says "
+        "of the memory it was given."
     )
-    return Section("memory", "Memory and image", (text,), (), _only(pictures, charts), _filled(tables))
+    mapped = (
+        "memory.pss is the proportional set size: what the instance's processes have mapped, each page divided by the "
+        "number of processes that share it. Program files, such as QEMU's binary and its libraries, are in it, and not "
+        "in the footprint: the page cache that they lie in is charged to whoever read them first, which is seldom the "
+        "instance. Kernel memory is in the footprint only."
+    )
+    return Section("memory", "Memory and image", (text, mapped), (), _only(pictures, charts), _filled(tables))
 
 
 def throughput(data: RunData, charts: Charts) -> Section:
@@ -123,10 +130,14 @@ def cpu_time(data: RunData, charts: Charts) -> Section:
         "cpu-time",
         "CPU time",
         f"Host CPU time by arm over all workloads, medians: {_spoken(data, totals, 's')}.",
-        "All CPU time that the instance cost the host, the virtual machine monitor included; further left is less. "
-        "Logarithmic axis; lines run from the least trial to the greatest.",
+        "CPU time of the instance's processes on the host, for a virtual machine that of QEMU, which runs the guest; "
+        "further left is less. Logarithmic axis; lines run from the least trial to the greatest.",
     )
-    text = "An arm that matches the baseline's throughput at twice its CPU time has not matched it."
+    text = (
+        "An arm that matches the baseline's throughput at twice its CPU time has not matched it. Kernel threads that "
+        "work for an instance, such as those that serve its disk or move its packets, are not among its processes, so "
+        "that their time is not in it."
+    )
     return Section("cpu-time", "CPU time", (text,), (), _only((picture,), charts))
 
 

@@ -9,8 +9,11 @@ from pydantic import ConfigDict
 
 from bench.suite import Suite, load_suite, registered_runtimes, shipped_suites
 from runtimes.base import Options
+from runtimes.registry import load_runtime
 from workloads.errors import InvalidInput
-from workloads.model import Workload
+from workloads.loader import load_workload
+from workloads.model import Metric, Server, Workload
+from workloads.parsers import parse
 
 
 class Plain(Options):
@@ -322,20 +325,71 @@ def test_an_unknown_suite_names_the_nearest() -> None:
         load_suite("nowhere.yaml")
 
 
-def test_the_examples_of_the_guide_are_suites(directory: Path) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "writing-a-suite.md").read_text()
-    examples = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
-    assert len(examples) >= 3
-    for example in examples:
-        (directory / "example.yaml").write_text(example)
-        assert load_suite("example.yaml").arms
+def guide() -> str:
+    return (Path(__file__).parents[2] / "docs" / "writing-a-suite.md").read_text()
+
+
+def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
+    """The names of the guide's suites and workloads, each written to a file named like it."""
+    suites, workloads = [], []
+    for example in re.findall(r"^```yaml\n(.*?)^```$", guide(), re.MULTILINE | re.DOTALL):
+        name = example.splitlines()[0].removeprefix("name: ")
+        (directory / f"{name}.yaml").write_text(example)
+        (suites if "\narms:\n" in example else workloads).append(name)
+    return suites, workloads
+
+
+def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
+    suites, workloads = guide_examples(directory)
+    assert (len(suites), len(workloads)) == (4, 2)
+    for name in suites:
+        assert load_suite(f"{name}.yaml").arms
+    for name in workloads:
+        assert load_workload(f"{name}.yaml").name in load_suite("own.yaml").definitions
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "figures"),
+    [
+        ("unpack", "unpacked share in 250000 us\n", [0.25]),
+        # ApacheBench 2.3, shortened.
+        (
+            "web",
+            "Requests per second:    1203.65 [#/sec] (mean)\nTime per request:       3.323 [ms] (mean)\n"
+            "Time per request:       0.831 [ms] (mean, across all concurrent requests)\n",
+            [1203.65, 3.323],
+        ),
+    ],
+)
+def test_the_workloads_of_the_guide_find_their_figures(
+    directory: Path, name: str, output: str, figures: list[float]
+) -> None:
+    guide_examples(directory)
+    assert [found.value for found in parse(load_workload(f"{name}.yaml"), output)] == figures
+
+
+def table_keys(heading: str) -> set[str]:
+    """What stands in backquotes in the first column of the guide's table that follows ``heading``."""
+    rows = guide().split(heading, 1)[1].split("|---", 1)[1].split("\n\n", 1)[0].splitlines()[1:]
+    return {key for row in rows for key in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
+def test_the_guide_explains_every_key() -> None:
+    server = {f"server.{key}" for key in Server.model_fields if key != "command"}
+    assert table_keys("One with a server") == {*Workload.model_fields, *server}
+    assert table_keys("**Metrics** have") == set(Metric.model_fields)
+    options = {
+        (name, option) for name in registered_runtimes() for option in load_runtime(name).options_model.model_fields
+    }
+    documented = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `", guide(), re.MULTILINE)
+    assert set(documented) == options
 
 
 def test_the_mistake_of_the_guide_is_told_as_it_says(directory: Path) -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "writing-a-suite.md").read_text()
-    (example, *_) = re.findall(r"^```yaml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
-    (message,) = re.findall(r"^```text\n(.*?)\n```$", guide, re.MULTILINE | re.DOTALL)
-    (directory / "disk.yaml").write_text(example.replace("memory: 512M", "memry: 512M"))
+    guide_examples(directory)
+    (message,) = re.findall(r"^```text\n(.*?)\n```$", guide(), re.MULTILINE | re.DOTALL)
+    disk = directory / "disk.yaml"
+    disk.write_text(disk.read_text().replace("memory: 512M", "memry: 512M"))
     with pytest.raises(InvalidInput) as error:
         load_suite("disk.yaml")
     assert message in str(error.value).splitlines()

@@ -47,6 +47,7 @@ class RunBuilder:
         params: Mapping[str, ParamValue] | None = None,
         accel: str = "none",
         status: str = "ok",
+        facts: Mapping[str, str] | None = None,
         **values: float | Sequence[float],
     ) -> RunBuilder:
         """Add a trial with ``samples`` and, for each of ``values``, a metric in seconds where lower is better."""
@@ -73,6 +74,7 @@ class RunBuilder:
             error,
             "t",
             log,  # type: ignore[arg-type]
+            facts or {},
         )
         self.store.add_trial(record, [*samples, *made])
         return self

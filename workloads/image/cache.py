@@ -135,9 +135,9 @@ class ImageCache:
                 self._remove(place)
             building.rename(place)
             _sync(self._images)
-        finally:
-            if building.exists():
-                remove_tree(building)
+        except BaseException as error:
+            _clear_away(building, error)
+            raise
         image = load_image(place)
         if image is None:
             raise ImageError(f"the build of image {recipe.id} did not make all of its files in {place}")
@@ -178,6 +178,22 @@ class ImageCache:
                     f"the image cache {where} cannot be written: {error}; set BENCH_CACHE to another directory"
                 ) from error
             raise
+
+
+def _clear_away(building: Path, error: BaseException) -> None:
+    """Remove what a failed build left. Should that fail too, ``error``, which the build ended with, is told first.
+
+    Raises:
+        ImageError: both in one message, where the build's own error is one.
+    """
+    if not building.exists():
+        return
+    try:
+        remove_tree(building)
+    except ImageError as second:
+        if isinstance(error, ImageError):
+            raise ImageError(f"{error}\nWhat the build left could not be removed either: {second}") from error
+        error.add_note(f"What the build left could not be removed either: {second}")
 
 
 def _sync(path: Path) -> None:

@@ -97,9 +97,12 @@ def debian_release(os_release: Path = Path("/etc/os-release")) -> str:
     lines = os_release.read_text().splitlines() if os_release.exists() else []
     fields = {name: value.strip("\"'") for name, found, value in (line.partition("=") for line in lines) if found}
     if fields.get("ID") != "debian" or not fields.get("VERSION_CODENAME"):
+        found = (
+            fields.get("PRETTY_NAME") or fields.get("ID") or f"of an unknown distribution (no {os_release} says which)"
+        )
         raise ImageError(
-            f"images are built from Debian packages with the host's own apt configuration, and this host is "
-            f"{fields.get('PRETTY_NAME', 'unknown')}: expected Debian 12 or later"
+            "images are built from Debian packages on a Debian host, with its apt and its package sources, "
+            f"and this host is {found}: run bench on Debian 12 or later"
         )
     return fields["VERSION_CODENAME"]
 

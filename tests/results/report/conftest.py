@@ -76,6 +76,7 @@ class MadeRun:
     omit: Sequence[str] = ()
     failures: dict[int, tuple[str, str | None]] = field(default_factory=dict)  # by trial: error, text of the log
     host: dict[str, object] | None = None
+    facts: dict[int, dict[str, str]] = field(default_factory=dict)  # by trial
 
     def write(self, store: Store) -> RunRecord:
         rng = random.Random(7)
@@ -101,6 +102,7 @@ class MadeRun:
                     params=dict(params), arm=arm, runtime=_kind(arm),
                     accel=self.vm_accel if _kind(arm) == "vm" else "none",
                     status="ok", error=None, started="2026-11-24T11:46:00Z", log=None,
+                    facts=self.facts.get(number, {}),
                 )  # fmt: skip
                 if number in self.failures:
                     error, log = self.failures[number]

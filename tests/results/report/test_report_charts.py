@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from stored_runs import RunBuilder, run_record
 
-from results.charts.cases import case_labels, cases, natural, reference_case, split_params
+from results.charts.cases import case_labels, cases, reference_case, split_params
 from results.charts.catalogue import CHARTS
 from results.charts.levels import memory_peak_chart
 from results.charts.memory import image_chart, memory_chart
@@ -17,6 +17,7 @@ from results.charts.style import INK, NARROW, WIDE, arm_styles, inline_svg, rend
 from results.charts.throughput import advantage, throughput_chart
 from results.compare import Comparison
 from results.report.data import RunData
+from results.trials import natural
 
 ARMS = arm_styles(("native", "container", "vm"), "native", {"vm"})
 

@@ -101,6 +101,12 @@ class TestContents:
             assert fact in html
             assert fact in markdown
 
+    def test_idle_memory_is_shown_as_charged_and_as_mapped(self, written):
+        _, markdown = written(blocks=6)
+        table = markdown[markdown.index("**Idle memory, charged and mapped**") :]
+        rows = [line.split("|")[1].strip() for line in table.split("\n\n")[1].splitlines()[2:]]
+        assert rows == [r"memory\_footprint"] * 3 + [r"memory.pss"] * 3
+
     def test_the_same_run_gives_the_same_bytes(self, store, make_run, tmp_path):
         run = make_run(blocks=6)
         first, second = (write_report(store, run, tmp_path / name) for name in "ab")
@@ -124,6 +130,19 @@ class TestBanners:
     def test_an_arm_that_only_failed_under_emulation_counts_as_emulated(self, store, make_run):
         data = RunData.load(store, make_run(arms=("native", "vm"), blocks=1, failures={1: ("a", None)}))
         assert banners(data)[0].level == "alarm"
+
+    def test_doubtful_clocks_are_said_first_and_in_full_beside_the_host(self, written):
+        facts = {1: {"clocksource": "tsc"}, **{number: {"clock_ratio": "0.8021"} for number in range(2, 25)}}
+        html, markdown = written(blocks=1, facts=facts)
+        for text in (html, markdown):
+            section = text.index("Facts of the host")
+            assert text.index("Clocks inside instances are in doubt") < text.index("0.8021 in trial") < section
+
+    def test_clocks_that_agree_are_not_mentioned(self, written):
+        facts = {number: {"clocksource": "tsc", "clock_ratio": "1.0012"} for number in range(1, 25)}
+        html, _ = written(blocks=1, facts=facts)
+        assert "in doubt" not in html
+        assert "Warning:" not in html
 
     def test_a_whole_run_on_kvm_has_none(self, store, make_run):
         assert banners(RunData.load(store, make_run(vm_accel="kvm", blocks=1))) == ()
@@ -165,6 +184,13 @@ class TestDamage:
         with pytest.raises(StoreError, match=re.escape(str(path))):
             write_report(store, run, tmp_path / "report")
         assert not (tmp_path / "report" / "report.html").exists()
+
+    def test_unreadable_host_facts_are_an_error_that_names_the_file(self, store, make_run, tmp_path):
+        run = make_run(blocks=1, host=None)
+        path = store.run_directory(run.id) / "host.json"
+        path.mkdir()
+        with pytest.raises(StoreError, match=rf"{re.escape(str(path))} cannot be read \(Is a directory\)"):
+            write_report(store, run, tmp_path / "report")
 
     def test_a_failed_write_leaves_the_old_report_whole(self, store, make_run, tmp_path, monkeypatch):
         run = make_run(blocks=1)

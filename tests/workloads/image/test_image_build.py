@@ -89,7 +89,7 @@ class TestBuild:
     def test_it_is_found_again_at_once_and_nothing_else_is_left(self, image, agent, cache):
         before = time.monotonic()
         assert ensure_image([], agent, "test", pytest.fail) == image
-        assert time.monotonic() - before < 1.0
+        assert time.monotonic() - before < 5.0
         assert [path.name for path in (cache / "images").iterdir()] == [image.id]
         assert list_images() == [image]
         assert show_image(image.id) == image

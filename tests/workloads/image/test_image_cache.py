@@ -105,6 +105,30 @@ def test_a_failed_build_leaves_nothing(cache, directory):
     cache.ensure(recipe("fio"), build, silent)
 
 
+@pytest.mark.parametrize(
+    ("failure", "kind", "said"),
+    [
+        (
+            ImageError("no package server"),
+            ImageError,
+            r"(?s)^no package server\n.*could not be removed.*: rm is missing",
+        ),
+        (InvalidInput("no such package"), InvalidInput, r"^no such package\b"),
+    ],
+)
+def test_a_failed_build_that_cannot_be_cleared_away_still_says_why_it_failed(cache, monkeypatch, failure, kind, said):
+    def fail(made: Recipe, where: Path) -> Manifest:
+        raise failure
+
+    def cannot(path: Path) -> None:
+        raise ImageError("rm is missing")
+
+    monkeypatch.setattr("workloads.image.cache.remove_tree", cannot)
+    with pytest.raises(kind, match=said) as caught:
+        cache.ensure(recipe("fio"), fail, silent)
+    assert failure in {caught.value, caught.value.__cause__}
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_said_plainly_and_leaves_nothing(cache, directory, number):
     def fill(made: Recipe, where: Path) -> Manifest:
@@ -200,18 +224,25 @@ def test_an_image_can_be_held_by_many_but_not_when_it_is_gone(cache):
         pass
 
 
-def slow_build(directory: Path, started: str, seconds: float, results: multiprocessing.Queue) -> None:
-    """In a process of its own: build slowly, and tell what happened."""
+def slow_build(directory: Path, name: str, until: str, results: multiprocessing.Queue) -> None:
+    """In a process of its own: build until there is a file named ``until``, and tell what happened.
+
+    Files named after ``name`` tell that it builds, or that it waits for another.
+    """
     messages: list[str] = []
 
     def building(made: Recipe, where: Path) -> Manifest:
-        (directory.parent / started).touch()
+        (directory.parent / f"{name} builds").touch()
         (where / "rootfs.ext4").write_text("half-made")
-        time.sleep(seconds)
+        wait_for(directory.parent / until)
         return build(made, where)
 
-    image = ImageCache(directory).ensure(recipe("fio"), building, messages.append)
-    results.put((image.id, started, messages))
+    def progress(message: str) -> None:
+        messages.append(message)
+        (directory.parent / f"{name} waits").touch()
+
+    image = ImageCache(directory).ensure(recipe("fio"), building, progress)
+    results.put((image.id, name, messages))
 
 
 def wait_for(path: Path) -> None:
@@ -223,29 +254,28 @@ def wait_for(path: Path) -> None:
 
 def test_of_two_builds_at_once_the_second_waits_and_finds_the_image(directory):
     results = SPAWN.Queue()
-    first = SPAWN.Process(target=slow_build, args=(directory, "first", 1.5, results))
-    second = SPAWN.Process(target=slow_build, args=(directory, "second", 0.0, results))
+    first = SPAWN.Process(target=slow_build, args=(directory, "first", "second waits", results))
+    second = SPAWN.Process(target=slow_build, args=(directory, "second", "second waits", results))
     first.start()
-    wait_for(directory.parent / "first")
+    wait_for(directory.parent / "first builds")
     second.start()
-    outcomes = {
-        started: (image, messages) for image, started, messages in (results.get(timeout=PATIENCE) for _ in "12")
-    }
+    outcomes = {name: (image, messages) for image, name, messages in (results.get(timeout=PATIENCE) for _ in "12")}
     first.join(PATIENCE)
     second.join(PATIENCE)
     image = recipe("fio").id
     assert outcomes["first"] == (image, [])
     assert outcomes["second"] == (image, [f"waiting for another build of {image}"])
-    assert not (directory.parent / "second").exists()
+    assert not (directory.parent / "second builds").exists()
     assert entries(directory) == {image}
 
 
 def test_prune_leaves_a_build_in_progress_alone(cache, directory):
     results = SPAWN.Queue()
-    builder = SPAWN.Process(target=slow_build, args=(directory, "started", 1.0, results))
+    builder = SPAWN.Process(target=slow_build, args=(directory, "one", "pruned", results))
     builder.start()
-    wait_for(directory.parent / "started")
+    wait_for(directory.parent / "one builds")
     assert prune_images() == []
+    (directory.parent / "pruned").touch()
     assert results.get(timeout=PATIENCE)[0] == recipe("fio").id
     builder.join(PATIENCE)
 
@@ -253,9 +283,9 @@ def test_prune_leaves_a_build_in_progress_alone(cache, directory):
 @pytest.mark.parametrize("then", ["build", "prune"])
 def test_a_killed_build_is_never_trusted_and_is_cleared_away(cache, directory, then):
     results = SPAWN.Queue()
-    builder = SPAWN.Process(target=slow_build, args=(directory, "started", 60.0, results))
+    builder = SPAWN.Process(target=slow_build, args=(directory, "one", "never", results))
     builder.start()
-    wait_for(directory.parent / "started")
+    wait_for(directory.parent / "one builds")
     assert builder.pid is not None
     os.kill(builder.pid, signal.SIGKILL)
     builder.join(PATIENCE)

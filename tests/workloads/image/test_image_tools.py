@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -68,23 +69,35 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from workloads.image.tools import run
 run(
-    ["sh", "-c", "trap '' INT TERM; (sleep 1; echo late >$OUT) & echo started >$OUT; wait"],
+    ["sh", "-c", "trap '' INT TERM; exec 9>$PIPE; sleep 60 & echo started >&9; wait"],
     doing="t",
-    environment={"OUT": sys.argv[1]},
+    environment={"PIPE": sys.argv[1]},
 )
 """
+
+
+def read_until(pipe: int, expected: bytes) -> None:
+    """Wait for ``expected`` from a pipe that may have no writer yet; nothing means that it has none any more."""
+    deadline = time.monotonic() + 20
+    while True:
+        with suppress(BlockingIOError):  # somebody holds it open and has not written
+            if os.read(pipe, 100) == expected:
+                return
+        assert time.monotonic() < deadline, f"{expected!r} did not come"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's tools get a process namespace")
 def test_no_tool_outlives_its_caller(tmp_path, number):
-    out = tmp_path / "out"
-    caller = subprocess.Popen([sys.executable, "-c", CALLER, str(out)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not out.exists() or out.read_text() != "started\n":
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    caller.send_signal(number)
-    caller.wait(20)
-    time.sleep(1.5)
-    assert out.read_text() == "started\n"
+    """The tool and its child hold a pipe open, which is closed when both are gone."""
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        caller = subprocess.Popen([sys.executable, "-c", CALLER, tmp_path / "pipe"], stderr=subprocess.DEVNULL)
+        read_until(pipe, b"started\n")
+        caller.send_signal(number)
+        caller.wait(20)
+        read_until(pipe, b"")
+    finally:
+        os.close(pipe)
