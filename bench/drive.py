@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _STOP_SECONDS = 10.0
 _LEAST_COMPARED = 0.5
-"""Seconds that a command must take for two clocks to be compared by it: asking and answering takes some milliseconds."""
+"""Seconds that a command must take for two clocks to be compared by it: asking and answering takes milliseconds."""
 
 
 class WorkloadError(Exception):
