@@ -170,13 +170,21 @@ class Instance(Protocol):
         agent: the connected client, READY already received.
         timeline: stamps so far.
         address: IPv4 address on the run's bridge, or None where it has no network.
-        facts: what is recorded with the trial (``accel``, ``kernel``, ``clocksource``…).
     """
 
     agent: AgentClient
     timeline: Timeline
     address: str | None
-    facts: Mapping[str, str]
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What is recorded with the trial (``accel``, ``kernel``…).
+
+        To be read after the workload and before ``stop``: the first reading may have to ask the instance.
+
+        Raises:
+            InstanceError: the instance is not what was asked for, or cannot be asked.
+        """
 
     def memory(self) -> MemoryReading:
         """Read the memory figures now."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from runtimes.leftovers import (
     SCRATCH_SUFFIX,
     held_directory,
     note_cgroups,
+    note_scratch,
     reclaim,
     require_root,
     scratch_parent,
@@ -67,10 +68,6 @@ class Facilities:
         """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
         return self.cgroups.instance_cpus(limits)
 
-    def shared_cpus(self, limits: Limits) -> tuple[int, ...]:
-        """The CPUs that an instance under these limits shares with load generators; none if there are enough."""
-        return tuple(cpu for cpu in self.instance_cpus(limits) if cpu in self.harness_cpus)
-
     @contextmanager
     def new_cgroup(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Iterator[Cgroup]:
         """A fresh cgroup for one instance; at the end every process in it is killed and it is removed.
@@ -87,8 +84,10 @@ class Facilities:
         try:
             yield cgroup
         finally:
-            cgroup.kill()
-            cgroup.remove()
+            try:
+                cgroup.kill()
+            finally:
+                cgroup.remove()
 
 
 def check_host(limits: Iterable[Limits]) -> None:
@@ -121,8 +120,9 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     require_root()
     directory, scratch_directory = RUNS / run, scratch_parent() / f"{run}{SCRATCH_SUFFIX}"
     with ExitStack() as stack:
-        for each in (directory, scratch_directory):
-            stack.enter_context(held_directory(each))
+        stack.enter_context(held_directory(directory))
+        note_scratch(directory, scratch_directory)
+        stack.enter_context(held_directory(scratch_directory))
         cgroups = stack.enter_context(_noted_cgroups(run, directory))
         stack.enter_context(_own_namespaces())
         root = stack.enter_context(_mounted_image(image, directory))
@@ -150,26 +150,45 @@ def _noted_cgroups(run: str, directory: Path) -> Iterator[RunCgroups]:
 
 @contextmanager
 def _own_namespaces() -> Iterator[None]:
-    """Have the calling thread in a mount and a network namespace of its own, and back in the old ones at the end."""
-    # What this thread is in, which is not what /proc/self tells once it is another than the process's first thread.
+    """Have the calling thread in a mount and a network namespace of its own, and back in the old ones at the end.
+
+    Raises:
+        HostError: the kernel refused; the message names the call.
+    """
     with ExitStack() as stack:
-        old = {}
-        for name, kind in (("mnt", syscalls.CLONE_NEWNS), ("net", syscalls.CLONE_NEWNET)):
-            old[kind] = os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, old[kind])
-        working_directory = Path.cwd()
-        syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
-        try:
+        with _refusals("enter namespaces of the run's own"):
+            old = {}
+            # What this thread is in, which is not what /proc/self tells once it is not the process's first.
+            for name, kind in (("mnt", syscalls.CLONE_NEWNS), ("net", syscalls.CLONE_NEWNET)):
+                old[kind] = os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, old[kind])
+            working_directory = Path.cwd()
+            syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
+        stack.callback(_return_to, old, working_directory)
+        with _refusals("enter namespaces of the run's own"):
             syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
-            yield
-        finally:
-            # Threads started meanwhile share our root and working directory; a thread that shares them cannot change
-            # its mount namespace (setns(2)).
-            syscalls.unshare(syscalls.CLONE_FS)
-            for kind, fd in old.items():
-                syscalls.setns(fd, kind)
-            with contextlib.suppress(FileNotFoundError):
-                os.chdir(working_directory)
+        yield
+
+
+def _return_to(namespaces: Mapping[int, int], working_directory: Path) -> None:
+    """Have the calling thread in namespaces that are given as descriptors, by their CLONE_NEW… flags."""
+    with _refusals("leave the namespaces of the run"):
+        # Threads started meanwhile share our root and working directory; a thread that shares them cannot change its
+        # mount namespace (setns(2)).
+        syscalls.unshare(syscalls.CLONE_FS)
+        for kind, fd in namespaces.items():
+            syscalls.setns(fd, kind)
+        with contextlib.suppress(FileNotFoundError):
+            os.chdir(working_directory)
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """Name what could not be done when a system call fails."""
+    try:
+        yield
+    except OSError as error:
+        raise HostError(f"cannot {what}: {error}") from error
 
 
 @contextmanager

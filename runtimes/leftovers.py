@@ -1,8 +1,11 @@
 """Directories that tell whether who made them is alive, and the removal of what the dead have left.
 
 Whoever makes a directory on the host holds a lock on a marker file in it, which the kernel releases when the process
-ends, however it ends (flock(2)). The marker is locked before it has its name: so a marker that can be locked belongs to
-somebody who has died, and a directory without one is not ours.
+ends, however it ends (flock(2)). The marker is locked before it has its name, and is the last to be removed: so a
+marker that can be locked belongs to somebody who has died, and a directory without one is not ours.
+
+A run's directory tells what else there is of it, cgroups and scratch disks. So it stays, no longer locked, when its run
+ends and could not remove all of that.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +32,7 @@ PREFIX = "bench-"
 SCRATCH_SUFFIX = ".scratch"
 _MARKER = "bench.lock"
 _CGROUPS = "cgroups"
+_SCRATCH = "scratch-directory"
 
 
 def scratch_parent() -> Path:
@@ -48,27 +52,33 @@ def require_root() -> None:
 
 @contextmanager
 def held_directory(directory: Path) -> Iterator[None]:
-    """A private directory that :func:`reclaim` removes if this process is killed; at the end it is removed.
+    """A private directory that :func:`reclaim` removes if this process is killed.
+
+    At the end it is removed, unless something that was noted in it is still there: then it is left to ``reclaim``.
 
     Raises:
         HostError: it cannot be made.
     """
     try:
         directory.mkdir(mode=0o700)
-        try:
-            marker = _make_marker(directory)
-        except OSError:
-            shutil.rmtree(directory)
-            raise
     except OSError as error:
         raise HostError(f"cannot make the directory {directory}: {error.strerror}") from error
+    marker = -1
     try:
+        marker = _make_marker(directory)
         yield
     finally:
         try:
-            shutil.rmtree(directory)
+            if not any(path.exists() for path in _noted(directory)):
+                _remove(directory)
         finally:
-            os.close(marker)
+            if marker >= 0:
+                os.close(marker)
+
+
+def note_scratch(directory: Path, scratch_directory: Path) -> None:
+    """Write down in a held directory where a run is about to make its scratch disks."""
+    (directory / _SCRATCH).write_text(f"{scratch_directory}\n")
 
 
 def note_cgroups(directory: Path, run: str) -> None:
@@ -88,8 +98,8 @@ def reclaim() -> list[str]:
     require_root()
     sweep = _Sweep()
     for directory in sorted(RUNS.glob(f"{PREFIX}*")):
-        sweep.visit(directory, _reclaim_cgroups)
-    # Only now: a process in a cgroup may use a disk. After a reboot, disks are all that is left of a run.
+        sweep.visit(directory, _reclaim_run)
+    # After a reboot, disks are all that is left of a run.
     for directory in sorted(scratch_parent().glob(f"{PREFIX}*{SCRATCH_SUFFIX}")):
         sweep.visit(directory, _reclaim_loop_devices)
     if sweep.failures:
@@ -118,7 +128,7 @@ class _Sweep:
             reclaim_contents(directory, self)
             # What the directory tells is needed until all of it is gone.
             if len(self.failures) == failures_before:
-                self.attempt(f"directory {directory}", partial(shutil.rmtree, directory))
+                self.attempt(f"directory {directory}", partial(_remove, directory))
         except OSError as error:
             self.failures.append(f"{directory}: {error}")
         finally:
@@ -136,10 +146,13 @@ class _Sweep:
             self.removed.append(what)
 
 
-def _reclaim_cgroups(directory: Path, sweep: _Sweep) -> None:
-    for cgroup in map(Path, _lines(directory / _CGROUPS)):
+def _reclaim_run(directory: Path, sweep: _Sweep) -> None:
+    for cgroup in _lines(directory / _CGROUPS):
         if cgroup.exists():
             sweep.attempt(f"cgroup {cgroup}", partial(clear_directory, cgroup))
+    # Only now: a process in a cgroup may use a disk.
+    for scratch in _lines(directory / _SCRATCH):
+        sweep.visit(scratch, _reclaim_loop_devices)
 
 
 def _reclaim_loop_devices(directory: Path, sweep: _Sweep) -> None:
@@ -147,21 +160,45 @@ def _reclaim_loop_devices(directory: Path, sweep: _Sweep) -> None:
         sweep.attempt(f"loop device {device}", partial(storage.detach_loop, device))
 
 
-def _lines(file: Path) -> Iterable[str]:
+def _noted(directory: Path) -> list[Path]:
+    """What a held directory tells that there may be besides it."""
+    return [path for name in (_CGROUPS, _SCRATCH) for path in _lines(directory / name)]
+
+
+def _lines(file: Path) -> list[Path]:
     with suppress(FileNotFoundError):
-        return file.read_text().splitlines()
-    return ()
+        return [Path(line) for line in file.read_text().splitlines()]
+    return []
+
+
+def _remove(directory: Path) -> None:
+    """Remove a held directory, its marker last: should this be cut short, the rest can still be reclaimed."""
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _MARKER:
+            path.unlink()
+    (directory / _MARKER).unlink(missing_ok=True)
+    directory.rmdir()
 
 
 def _make_marker(directory: Path) -> int:
-    """Make the marker, and return the descriptor that holds its lock."""
+    """Make the marker, and return the descriptor that holds its lock.
+
+    Raises:
+        HostError: it cannot be made.
+    """
     unnamed = directory / f".{_MARKER}"
-    fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd = -1
     try:
+        fd = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         unnamed.rename(directory / _MARKER)
-    except OSError:
-        os.close(fd)
+    except BaseException as error:
+        if fd >= 0:
+            os.close(fd)
+        if isinstance(error, OSError):
+            raise HostError(f"cannot make the directory {directory}: {error.strerror}") from error
         raise
     return fd
 

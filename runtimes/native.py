@@ -5,6 +5,7 @@ Its root is mounted before the clock starts: installed software does not pay for
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
@@ -22,6 +23,7 @@ from runtimes.launcher.instance import (
     launched_agent,
     userland_size,
 )
+from runtimes.launcher.rootfs import unmount_scratch
 
 
 class NativeOptions(Options):
@@ -67,7 +69,11 @@ class NativeRuntime:
             with launched_agent(
                 facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout
             ) as (agent, pidfd):  # fmt: skip
-                yield LaunchedInstance(agent, timeline, facilities.network.gateway, host_facts(), cgroup, pidfd)
+                # A container takes its mounts along, and a guest syncs: the end of each includes writing to its disk.
+                release = functools.partial(unmount_scratch, str(root)) if spec.scratch else None
+                yield LaunchedInstance(
+                    agent, timeline, facilities.network.gateway, host_facts(), cgroup, pidfd, release
+                )
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

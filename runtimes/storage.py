@@ -26,6 +26,7 @@ _LO_FLAGS_DIRECT_IO = 16
 _LOOP_INFO64 = struct.Struct("=QQQQQIIII64s64s32s2Q")
 _LOOP_CONFIG = struct.Struct(f"=II{_LOOP_INFO64.size}s64x")
 _SECTOR = 512
+_CHOSEN_BY_KERNEL = 0
 _READ_AT_ONCE = 1 << 20
 
 
@@ -33,6 +34,7 @@ def make_scratch(path: Path, size: int) -> None:
     """Make a scratch disk: a preallocated file with a fresh ext4 file system.
 
     Tables and journal are written now: the kernel would otherwise do it in the background, in the middle of a trial.
+    Blocks have 4096 bytes, whatever the size, as a disk's sectors may have as many.
 
     Args:
         path: the file to make; one that exists is replaced.
@@ -52,7 +54,7 @@ def make_scratch(path: Path, size: int) -> None:
         with path.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, size)
         options = "lazy_itable_init=0,lazy_journal_init=0,nodiscard"
-        command = [program, "-q", "-t", "ext4", "-F", "-m", "0", "-E", options, str(path)]
+        command = [program, "-q", "-t", "ext4", "-b", "4096", "-F", "-m", "0", "-E", options, str(path)]
         subprocess.run(command, check=True, capture_output=True, text=True)
     except OSError as error:
         path.unlink(missing_ok=True)
@@ -66,21 +68,23 @@ def make_scratch(path: Path, size: int) -> None:
 def attach_loop(path: Path, *, read_only: bool) -> Iterator[Path]:
     """Attach a file to a free loop device, with direct I/O.
 
-    Direct I/O keeps the data out of the page cache of the file, where it would be a second time. The kernel detaches
-    the device by itself when it is neither open nor mounted any more, also after this process was killed.
+    Direct I/O keeps the data out of the page cache of the file, where it would be a second time. Where data are written
+    it is demanded: the arms' disks would else not be alike. The kernel detaches the device by itself when it is neither
+    open nor mounted any more, also after this process was killed.
 
     Yields:
         The device, ``/dev/loopN``.
 
     Raises:
-        HostError: there is no loop device, or the file cannot be attached.
+        HostError: there is no loop device, the file cannot be attached, or not written with direct I/O.
     """
     flags = _LO_FLAGS_AUTOCLEAR | _LO_FLAGS_DIRECT_IO | (_LO_FLAGS_READ_ONLY if read_only else 0)
     mode = os.O_CLOEXEC | (os.O_RDONLY if read_only else os.O_RDWR)
     try:
-        backing = os.open(path, mode)
+        backing = os.open(path, mode) if read_only else open_direct(path)
         try:
-            device, fd = _configure_free_loop(backing, mode, flags)
+            # For a file that is open for direct I/O the kernel takes the logical block size of the disk it lies on.
+            device, fd = _configure_free_loop(backing, mode, flags, _SECTOR if read_only else _CHOSEN_BY_KERNEL)
         finally:
             os.close(backing)
     except OSError as error:
@@ -88,19 +92,45 @@ def attach_loop(path: Path, *, read_only: bool) -> Iterator[Path]:
             f"cannot attach {path} to a loop device: {error.strerror}; is the module `loop` loaded?"
         ) from error
     try:
+        # The kernel says nothing when it does without.
+        if not read_only and not _has_direct_io(device):
+            raise _no_direct_io(path, f"{device} does without it")
         yield device
     finally:
         os.close(fd)
 
 
-def _configure_free_loop(backing: int, mode: int, flags: int) -> tuple[Path, int]:
+def open_direct(path: Path) -> int:
+    """Open a scratch disk's file for reading and writing with direct I/O; returns the descriptor.
+
+    Raises:
+        HostError: it cannot be opened so.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
+    except OSError as error:
+        raise _no_direct_io(path, error.strerror or str(error)) from error
+
+
+def _no_direct_io(path: Path, reason: str) -> HostError:
+    return HostError(
+        f"the scratch disk {path} cannot be used with direct I/O: {reason}; "
+        "set BENCH_SCRATCH to a directory on a file system that has it (ext4, XFS, Btrfs)"
+    )
+
+
+def _has_direct_io(device: Path) -> bool:
+    return Path("/sys/block", device.name, "loop/dio").read_text().strip() == "1"
+
+
+def _configure_free_loop(backing: int, mode: int, flags: int, block_size: int) -> tuple[Path, int]:
     with Path("/dev/loop-control").open("rb") as control:
         while True:
             device = Path(f"/dev/loop{fcntl.ioctl(control, _LOOP_CTL_GET_FREE)}")
             fd = os.open(device, mode)
             info = _LOOP_INFO64.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, b"", b"", b"", 0, 0)
             try:
-                fcntl.ioctl(fd, _LOOP_CONFIGURE, _LOOP_CONFIG.pack(backing, _SECTOR, info))
+                fcntl.ioctl(fd, _LOOP_CONFIGURE, _LOOP_CONFIG.pack(backing, block_size, info))
             except OSError as error:
                 os.close(fd)
                 if error.errno != errno.EBUSY:  # somebody else was faster

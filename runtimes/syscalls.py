@@ -27,6 +27,7 @@ MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
@@ -36,6 +37,7 @@ MNT_DETACH = 2
 _SYS_CLONE3 = 435  # the same number on every architecture, as for all calls since Linux 5.1
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _CLOSE_RANGE_CLOEXEC = 4
 _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFFLAGS, _SIOCSIFHWADDR = 0x8916, 0x891C, 0x8914, 0x8924
@@ -105,6 +107,13 @@ def setns(fd: int, kind: int) -> None:
 def die_with_parent(signal: int) -> None:
     """Have the kernel send ``signal`` to this process when its parent thread ends (PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
+
+
+def adopt_orphans(adopt: bool) -> None:
+    """Have, or no longer have, descendants whose parents end become children of this process
+    (PR_SET_CHILD_SUBREAPER).
+    """
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
 
 
 def drop_bounding_capability(number: int) -> None:

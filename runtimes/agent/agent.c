@@ -19,10 +19,12 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
+#include "limits.h"
 #include "stream.h"
 
 #define SECOND 1000000000ll
@@ -299,6 +301,9 @@ static void wait_and_take(void)
 
 static void prepare(void)
 {
+    const struct {
+        unsigned long handler, flags, restorer, mask;
+    } by_default = {0}; /* the kernel's struct sigaction, see rt_sigaction(2); SIG_DFL is 0 */
     struct text reason = {.length = 0};
     sigset_t watched;
 
@@ -306,8 +311,10 @@ static void prepare(void)
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
     fcntl(stream_fd(), F_SETFD, FD_CLOEXEC);
     umask(022);
+    /* Ignored ones would stay ignored in every command. By the system call, as signal(3) refuses 32 and 33, which glibc
+     * keeps for itself and others may have ignored. */
     for (int number = 1; number <= 64; number++)
-        signal(number, SIG_DFL); /* ignored ones would stay ignored in every command */
+        syscall(SYS_rt_sigaction, number, &by_default, NULL, sizeof by_default.mask);
     sigemptyset(&watched);
     sigaddset(&watched, SIGCHLD);
     sigaddset(&watched, SIGPIPE);
@@ -319,6 +326,11 @@ static void prepare(void)
     agent.signals = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
     if (agent.signals < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 || !commands_prepare()) {
         text_add(&reason, "the agent cannot open a signalfd, become a subreaper or open /dev/null: errno ");
+        text_add_number(&reason, (uint64_t)errno, 10);
+        fail(&reason);
+    }
+    if (agent.power_off && !limits_set()) {
+        text_add(&reason, "the agent cannot set the resource limits: errno ");
         text_add_number(&reason, (uint64_t)errno, 10);
         fail(&reason);
     }

@@ -25,7 +25,7 @@ CLOCK_MONOTONIC), i32 exit status or -1, i32 signal that ended it or 0, u32 1 if
 wait4(2) u64 each: user and system microseconds, the largest resident set in bytes (of the command or any descendant
 it waited for), minor and major faults, voluntary and involuntary context switches. It comes once the main process has
 ended and both outputs are at their end. Where a descendant keeps an output open it comes all the same
-:data:`OUTPUT_GRACE` after the main process ended; what the pipes hold by then is sent before, and then they are
+0.2 s after the main process ended; what the pipes hold by then is sent before, and then they are
 closed, so that a daemon that still writes gets SIGPIPE. The descendants live on until shutdown.
 
 When its time has run out, the command's whole process group gets SIGKILL. SIGNAL (u32 number) sends a signal to that
@@ -67,9 +67,6 @@ CHUNK_LIMIT = 64 * 1024
 
 STRING_LIMIT = 4096
 """Arguments and variables of one command."""
-
-OUTPUT_GRACE = 0.2
-"""Seconds that output kept open by a descendant may outlast its command."""
 
 _HEADER = struct.Struct("<4sIII")
 _READY = struct.Struct("<IIQ")

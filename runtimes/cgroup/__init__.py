@@ -14,20 +14,21 @@ __all__ = [
     "REQUIRED_CONTROLLERS",
     "Cgroup",
     "RunCgroups",
-    "cgroup_version",
+    "describe_version",
     "missing_controllers",
     "open_cgroups",
     "possible_directories",
 ]
 
 
-def cgroup_version() -> int:
-    """Which version this host's memory controller is on: 1 (also hybrid) or 2.
-
-    Raises:
-        HostError: no hierarchy is mounted.
+def describe_version() -> str:
+    """What this host has: ``v1``, ``v2``, ``hybrid`` (the controllers on version 1, version 2 mounted beside them), or
+    ``none``.
     """
-    return _version(Hierarchies.of_this_thread())
+    found = Hierarchies.of_this_thread()
+    if "memory" in found.v1:
+        return "v1" if found.v2 is None else "hybrid"
+    return "none" if found.v2 is None else "v2"
 
 
 def missing_controllers() -> list[str]:

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from runtimes.base import HostError, Limits
@@ -93,8 +93,7 @@ class Cgroup(ABC):
         Raises:
             HostError: it is still in use after 10 s.
         """
-        for directory in self._directories:
-            remove_directory(directory)
+        remove_directories(self._directories)
 
 
 class RunCgroups(ABC):
@@ -147,9 +146,14 @@ class RunCgroups(ABC):
         return (limits.cpuset or self.cpus())[-math.ceil(limits.cpus) :]
 
     def remove(self) -> None:
-        """Kill what is left in it and remove it."""
+        """Kill what is left in it and remove it, in every hierarchy.
+
+        Raises:
+            HostError: in some it could not be removed.
+        """
         for directory in self.directories:
-            clear_directory(directory)
+            _kill_below(directory)
+        remove_directories(self.directories)
 
 
 def harness_leaf(run: str) -> str:
@@ -168,6 +172,12 @@ def clear_directory(directory: Path) -> None:
     Raises:
         HostError: it is still in use after 10 s.
     """
+    _kill_below(directory)
+    remove_directories([directory])
+
+
+def _kill_below(directory: Path) -> None:
+    """Kill every process in a cgroup directory and below, and wait until they are gone, for 10 s at most."""
 
     def empty() -> bool:
         alive = pids_below(directory)
@@ -177,27 +187,37 @@ def clear_directory(directory: Path) -> None:
         return not alive
 
     _eventually(empty)
-    remove_directory(directory)
 
 
-def remove_directory(directory: Path) -> None:
-    """Remove a cgroup directory with those below; the kernel says EBUSY until the last process is wholly gone."""
-    failure: OSError | None = None
+def remove_directories(directories: Iterable[Path]) -> None:
+    """Remove cgroup directories with those below; the kernel says EBUSY until the last process is wholly gone.
+
+    Raises:
+        HostError: some are still in use after 10 s, each named; the others have been removed.
+    """
+    failures: dict[Path, OSError | None] = dict.fromkeys(directories)
 
     def removed() -> bool:
-        nonlocal failure
-        try:
-            for below in reversed(list(_walk(directory))):
-                below.rmdir()
-        except FileNotFoundError:
-            return not directory.exists()
-        except OSError as error:
-            failure = error
-            return False
-        return True
+        for directory in list(failures):
+            try:
+                _remove_tree(directory)
+            except OSError as error:
+                failures[directory] = error
+            else:
+                del failures[directory]
+        return not failures
 
     if not _eventually(removed):
-        raise HostError(f"cannot remove cgroup {directory}: {failure}")
+        raise HostError("; ".join(f"cannot remove cgroup {path}: {error}" for path, error in failures.items()))
+
+
+def _remove_tree(directory: Path) -> None:
+    try:
+        for below in reversed(list(_walk(directory))):
+            below.rmdir()
+    except FileNotFoundError:
+        if directory.exists():
+            raise
 
 
 def write(file: Path, value: str) -> None:

@@ -18,7 +18,7 @@ from runtimes.cgroup.base import (
     parse_cpus,
     parse_flat,
     quota,
-    remove_directory,
+    remove_directories,
     write,
 )
 from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
@@ -129,8 +129,7 @@ def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
     try:
         copy_cpuset(directories["cpuset"], ())
     except HostError:
-        for directory in directories.values():
-            remove_directory(directory)
+        remove_directories(directories.values())
         raise
     return RunCgroupsV1(directories)
 
@@ -148,6 +147,5 @@ def _make_directories(directories: Mapping[str, Path]) -> None:
             make_directory(directory)
             made.append(directory)
     except HostError:
-        for directory in made:
-            remove_directory(directory)
+        remove_directories(made)
         raise

@@ -30,7 +30,7 @@ from runtimes.cgroup.base import (
     parse_flat,
     pids_below,
     quota,
-    remove_directory,
+    remove_directories,
     write,
 )
 from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
@@ -138,8 +138,10 @@ class RunCgroupsV2(RunCgroups):
                 write(swap, "0")
 
     def remove(self) -> None:
-        super().remove()
-        self._handed_down.undo()
+        try:
+            super().remove()
+        finally:
+            self._handed_down.undo()
 
 
 def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
@@ -170,7 +172,7 @@ def _make_below(parent: Path, run: str) -> RunCgroups:
         make_directory(directory)
         write(directory / "cgroup.subtree_control", _change("+", _CONTROLLERS))
     except HostError:
-        remove_directory(directory)
+        remove_directories([directory])
         handed_down.undo()
         raise
     return RunCgroupsV2(directory, handed_down)
@@ -197,7 +199,7 @@ class _HandedDown:
         if self.leaf is not None:
             while pids_below(self.leaf):
                 _move_processes(self.leaf, self.parent)
-            remove_directory(self.leaf)
+            remove_directories([self.leaf])
 
 
 def _change(sign: str, controllers: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import socket
 import time
 
 from runtimes import syscalls
-from runtimes.launcher.rootfs import mount_root
+from runtimes.launcher.rootfs import mount_root, protect_host_settings
 from runtimes.syscalls import CLONE_NEWCGROUP, CLONE_NEWNET, MNT_DETACH, MS_PRIVATE, MS_REC
 
 TYPE_CHECKING = False
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 AGENT_FD = 3
 """The descriptor under which the program finds its stream."""
-
-_ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
-    "LANG": "C.UTF-8",
-}
 
 # What a container keeps, by number (linux/capability.h): the set that Docker gives by default, so that figures compare.
 _KEPT_CAPABILITIES = {
@@ -92,7 +86,7 @@ class _Child:
         self._stamp("exec")
         # Had the launcher died before die_with_parent, this would fail, and the child end.
         os.write(report, json.dumps({"stamps": self._stamps}).encode() + b"\n")
-        os.execve(self._request["argv"][0], self._request["argv"], _ENVIRONMENT)
+        os.execve(self._request["argv"][0], self._request["argv"], {})
 
     def _stamp(self, phase: str) -> None:
         self._stamps[phase] = time.monotonic_ns()
@@ -125,6 +119,7 @@ class _Child:
         self.step = "mount the root"
         syscalls.mount("", "/", "", MS_REC | MS_PRIVATE)
         root = mount_root(self._request["root"], self._request["staging"], self._request["scratch"])
+        protect_host_settings(root)
         self._stamp("mounts")
         self.step = "enter the root"
         socket.sethostname(self._request["hostname"])

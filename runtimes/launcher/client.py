@@ -17,6 +17,7 @@ from pathlib import Path
 from runtimes.base import HostError, InstanceError
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.child import AGENT_FD
+from runtimes.launcher.limits import set_limits
 
 _LARGEST_REPLY = 1 << 16
 _REPLY_TIMEOUT = 30.0
@@ -220,6 +221,13 @@ def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
         except OSError as error:
             ours.close()
             raise HostError(f"cannot start the launcher: {error}") from error
+    try:
+        set_limits(process.pid)
+    except HostError:
+        ours.close()
+        process.kill()
+        process.wait()
+        raise
     ours.settimeout(_REPLY_TIMEOUT)
     return process, ours
 

@@ -6,7 +6,7 @@ import os
 import platform
 import select
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,10 @@ AGENT_ARGV = (AGENT_PATH, *AGENT_ARGUMENTS)
 
 
 class LaunchedInstance:
-    """A native instance or a container; see :class:`runtimes.base.Instance`."""
+    """A native instance or a container; see :class:`runtimes.base.Instance`.
+
+    ``release`` is what still belongs to the end of the instance once its agent, and all else in its cgroup, has ended.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class LaunchedInstance:
         facts: Mapping[str, str],
         cgroup: Cgroup,
         pidfd: int,
+        release: Callable[[], None] | None = None,
     ) -> None:
         self.agent = agent
         self.timeline = timeline
@@ -43,6 +47,7 @@ class LaunchedInstance:
         self.facts = facts
         self._cgroup = cgroup
         self._pidfd = pidfd
+        self._release = release
 
     def memory(self) -> MemoryReading:
         return read_memory(self._cgroup, None)
@@ -57,10 +62,12 @@ class LaunchedInstance:
             ended = wait_for_end(self._pidfd, _STOP_TIMEOUT)
         except AgentError as error:
             raise InstanceError(f"the instance could not be stopped in order: {error}") from error
+        if self._release is not None or not ended:
+            self._cgroup.kill()
+        if self._release is not None:
+            self._release()
         self.timeline.stamp("stopped")
         if not ended:
-            self._cgroup.kill()
-            self.timeline.stamp("stopped")
             raise InstanceError(f"the agent did not end within {_STOP_TIMEOUT:g} s of being told to, and was killed")
 
 
@@ -120,8 +127,7 @@ def wait_for_end(pidfd: int, timeout: float) -> bool:
 
 def host_facts() -> dict[str, str]:
     """What is recorded with a trial of an arm that shares the host's kernel."""
-    clocksource = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
-    return {"accel": "none", "kernel": platform.release(), "clocksource": clocksource.read_text().strip()}
+    return {"accel": "none", "kernel": platform.release()}
 
 
 def check_image(root: Path) -> None:

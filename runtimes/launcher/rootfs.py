@@ -6,12 +6,16 @@ itself.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from runtimes import syscalls
-from runtimes.syscalls import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, mount
+from runtimes.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+_HOST_SETTINGS = ("bus", "irq", "sys", "sysrq-trigger")
+"""What in /proc sets the host's kernel, where root may write without any capability."""
+
 _LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -65,6 +69,32 @@ def _mount_devices(dev: str) -> None:
         os.mkdir(f"{dev}/{name}")  # noqa: PTH102 as above
     mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
     mount("tmpfs", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+
+
+def protect_host_settings(root: str) -> None:
+    """Make read-only, in a root that was mounted, what in /proc would set the host's kernel.
+
+    Raises:
+        OSError: naming the call and the path.
+    """
+    for name in _HOST_SETTINGS:
+        path = f"{root}/proc/{name}"
+        if not os.access(path, os.F_OK):  # which of them there are is a matter of the kernel's configuration
+            continue
+        mount(path, path, "", MS_BIND)
+        mount("", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def unmount_scratch(root: str) -> None:
+    """Unmount the scratch disk of a root, and so have written to it what was not yet.
+
+    As at a container's end, the file system is let go at once if nobody uses it any more.
+    """
+    try:
+        syscalls.umount(f"{root}/scratch", syscalls.MNT_DETACH)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # the instance has unmounted it itself
+            raise
 
 
 def unmount_root(staging: str) -> None:

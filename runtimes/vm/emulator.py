@@ -8,20 +8,16 @@ every run.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtimes import compiler
 from runtimes.base import HostError
 from runtimes.vm.cache import cache_directory
 
 _SOURCE = Path(__file__).with_name("emulator.c")
-_COMPILER = "gcc"
-_FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ def build_emulator(qemu: Path) -> Emulator:
     knowledge = cache_directory("emulators", _digest(qemu), "libvirt")
     binary = knowledge.with_name("emulator")
     if not binary.exists():
-        _compile(qemu, binary)
+        compiler.compile_program(binary, [_SOURCE], f'-DQEMU="{qemu}"')
     return Emulator(path=binary, qemu=qemu, knowledge=knowledge)
 
 
@@ -81,28 +77,5 @@ def parse_spawn_stamp(line: bytes) -> tuple[int, int]:
 
 def _digest(qemu: Path) -> str:
     status = qemu.stat()
-    parts = (_COMPILER, *_FLAGS, str(qemu), str(status.st_size), str(status.st_mtime_ns))
+    parts = (compiler.COMPILER, *compiler.FLAGS, str(qemu), str(status.st_size), str(status.st_mtime_ns))
     return hashlib.sha256("\0".join(parts).encode() + b"\0" + _SOURCE.read_bytes()).hexdigest()[:16]
-
-
-def _compile(qemu: Path, binary: Path) -> None:
-    """Compile to a temporary name and rename, so that it is there whole or not at all."""
-    compiler = shutil.which(_COMPILER)
-    if compiler is None:
-        raise HostError(
-            f"no C compiler to build the emulator with: {_COMPILER} is not in PATH (apt-get install gcc libc6-dev)"
-        )
-    handle, name = tempfile.mkstemp(prefix=".emulator-", dir=binary.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        command = [compiler, *_FLAGS, f'-DQEMU="{qemu}"', "-o", name, str(_SOURCE)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise HostError(
-                f"{_COMPILER} could not build the emulator (static glibc comes with libc6-dev):\n{result.stderr}"
-            )
-        temporary.chmod(0o755)
-        temporary.rename(binary)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from typing import Literal
 
 from runtimes.base import HostError, Image
 from runtimes.vm.cache import cache_directory
-from runtimes.vm.domain import FIRMWARE, MACHINE
+from runtimes.vm.domain import FIRMWARE, KERNEL_ARGUMENTS, MACHINE
 from runtimes.vm.emulator import find_qemu
 
 _DEVICE = Path("/dev/kvm")
@@ -94,7 +94,7 @@ def _boot(image: Image, qemu: Path, limit: float) -> Accelerator | None:
         *("-machine", f"{MACHINE},accel=kvm", "-cpu", "host", "-m", "256"),
         *(("-bios", str(FIRMWARE)) if FIRMWARE.exists() else ()),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
-        *("-append", "quiet loglevel=1 console=ttyS0 panic=-1 cryptomgr.notests", "-serial", "stdio"),
+        *("-append", " ".join(KERNEL_ARGUMENTS), "-serial", "stdio"),
     ]
     try:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False)

@@ -9,7 +9,6 @@ and collects it the moment it ends.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -20,9 +19,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from runtimes import syscalls
 from runtimes.vm.emulator import parse_spawn_stamp
 
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _STAMP_SIZE = 64
 
 
@@ -155,9 +154,8 @@ def watched_emulator(directory: Path) -> Iterator[EmulatorProcess]:
 @contextmanager
 def adopted_orphans() -> Iterator[None]:
     """Have processes whose parents end meanwhile become children of this process, and not of init (prctl(2))."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    syscalls.adopt_orphans(True)
     try:
         yield
     finally:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+        syscalls.adopt_orphans(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import math
 import os
@@ -15,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from runtimes import storage
 from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import (
@@ -65,7 +67,6 @@ ARGV_NAME = "qemu-argv"
 """QEMU's command line, an argument a line."""
 
 _WITHOUT_KVM = "say accel: auto to take software emulation"
-_CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
 
 class VmOptions(Options):
@@ -87,18 +88,36 @@ class VmInstance:
         agent: AgentClient,
         timeline: Timeline,
         address: str,
-        facts: Mapping[str, str],
         domain: Domain,
         process: EmulatorProcess,
         cgroup: Cgroup,
+        accelerator: Accelerator,
+        libvirt_version: str,
     ) -> None:
         self.agent = agent
         self.timeline = timeline
         self.address: str | None = address
-        self.facts = facts
         self._domain = domain
         self._process = process
         self._cgroup = cgroup
+        self._accelerator = accelerator
+        self._libvirt_version = libvirt_version
+
+    @functools.cached_property
+    def facts(self) -> Mapping[str, str]:
+        """Read back from QEMU and the guest when first asked for: no other arm does such work before it is measured."""
+        accelerated = bool(self._domain.monitor("query-kvm")["enabled"])
+        accel = "kvm" if accelerated else "tcg"
+        if accel != self._accelerator.name:
+            raise InstanceError(f"{self._domain.name}: asked for {self._accelerator.name}, but QEMU runs it by {accel}")
+        return {
+            "accel": accel,
+            "accel_reason": self._accelerator.reason,
+            "kernel": self.agent.read_file("/proc/sys/kernel/osrelease").decode().strip(),
+            "machine": self._domain.machine,
+            "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
+            "libvirt": self._libvirt_version,
+        }
 
     def memory(self) -> MemoryReading:
         return read_memory(self._cgroup, self.agent.read_file("/proc/meminfo"))
@@ -180,10 +199,11 @@ class VmRuntime:
                 agent=agent,
                 timeline=timeline,
                 address=domain_spec.network.address,
-                facts=self._facts(agent, domain),
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
+                accelerator=self._accelerator,
+                libvirt_version=self._connection.libvirt_version,
             )
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
@@ -197,7 +217,8 @@ class VmRuntime:
         network = self._facilities.network
         address = network.allocate()
         if spec.scratch is not None:
-            _check_direct_io(spec.scratch)
+            # QEMU would refuse with a message that names only the file.
+            os.close(storage.open_direct(spec.scratch))
         return DomainSpec(
             name=spec.name,
             accelerator=self._accelerator.name,
@@ -255,22 +276,6 @@ class VmRuntime:
                 timeline.stamp(name, at)
             yield agent
 
-    def _facts(self, agent: AgentClient, domain: Domain) -> Mapping[str, str]:
-        """What is recorded with the trial, read back from QEMU and the guest."""
-        accelerated = bool(domain.monitor("query-kvm")["enabled"])
-        accel = "kvm" if accelerated else "tcg"
-        if accel != self._accelerator.name:
-            raise InstanceError(f"{domain.name}: asked for {self._accelerator.name}, but QEMU runs it by {accel}")
-        return {
-            "accel": accel,
-            "accel_reason": self._accelerator.reason,
-            "kernel": agent.read_file("/proc/sys/kernel/osrelease").decode().strip(),
-            "clocksource": agent.read_file(_CLOCKSOURCE).decode().strip(),
-            "machine": domain.machine,
-            "qemu": "{major}.{minor}.{micro}".format(**domain.monitor("query-version")["qemu"]),
-            "libvirt": self._connection.libvirt_version,
-        }
-
 
 def _require_libvirt() -> None:
     """Import libvirt, which nothing does before: runtimes can be listed without it.
@@ -310,17 +315,6 @@ def _short_directory(parent: Path) -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def _check_direct_io(scratch: Path) -> None:
-    """QEMU would refuse with a message that names only the file."""
-    try:
-        os.close(os.open(scratch, os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC))
-    except OSError as error:
-        raise InstanceError(
-            f"the scratch disk {scratch} cannot be opened for direct I/O: {error.strerror}; "
-            "put it on a file system that has it (ext4, XFS, Btrfs)"
-        ) from error
-
-
 def _check_placement(name: str, process: EmulatorProcess, cgroup: Cgroup) -> None:
     """What is not in the cgroup would not be counted."""
     if process.pid not in cgroup.pids():
@@ -328,6 +322,7 @@ def _check_placement(name: str, process: EmulatorProcess, cgroup: Cgroup) -> Non
 
 
 def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -> None:
+    """Save how the guest was started, which libvirt and the kernel tell without asking QEMU or the guest."""
     (directory / DOMAIN_NAME).write_text(domain.description())
     argv = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     (directory / ARGV_NAME).write_bytes(argv.replace(b"\0", b"\n"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import signal
 import socket
 from pathlib import Path
@@ -39,6 +40,29 @@ def agent_on_host(facilities, spec):
 
 def _pids(directory: Path):
     return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
+
+
+_NONE = ("unlimited", "unlimited")
+
+EXPECTED_LIMITS = {
+    "Max cpu time": _NONE,
+    "Max file size": _NONE,
+    "Max data size": _NONE,
+    "Max stack size": ("8388608", "unlimited"),
+    "Max core file size": ("0", "unlimited"),
+    "Max resident set": _NONE,
+    "Max processes": ("16384", "16384"),
+    "Max open files": ("1024", "4096"),
+    "Max locked memory": ("8388608", "8388608"),
+    "Max address space": _NONE,
+    "Max file locks": _NONE,
+    "Max pending signals": ("16384", "16384"),
+    "Max msgqueue size": ("819200", "819200"),
+    "Max nice priority": ("0", "0"),
+    "Max realtime priority": ("0", "0"),
+    "Max realtime timeout": _NONE,
+}
+"""Soft and hard limits as /proc/self/limits shows them in every arm."""
 
 
 class SeamConformance:
@@ -115,8 +139,24 @@ class RuntimeConformance(SeamConformance):
             with runtime.start(new_spec()) as instance:
                 assert output(instance, "ls /scratch") == "lost+found"
                 assert output(instance, "echo kept > /scratch/file; sync; cat /scratch/file") == "kept"
-                mounted = "while read -r _ at how; do [ $at = /scratch ] && echo $how; done </proc/mounts"
+                mounted = "while read -r _ at how; do if [ $at = /scratch ]; then echo $how; fi; done </proc/mounts"
                 assert output(instance, mounted).split()[:2] == ["ext4", "rw,relatime"]
+
+    def test_what_was_written_is_on_the_disk_once_it_has_stopped(self, runtime, new_spec):
+        spec = new_spec()
+        pattern = secrets.token_hex(32)
+        with runtime.start(spec) as instance:
+            output(instance, f"yes {pattern} | head -c 4194304 > /scratch/file")
+            assert spec.scratch.read_bytes().count(pattern.encode()) < 60_000, "it was there before it was stopped"
+            instance.stop()
+            assert spec.scratch.read_bytes().count(pattern.encode()) >= 64_000
+
+    def test_limits_are_those_of_every_arm(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            limits = instance.agent.run(Command(("cat", "/proc/self/limits"))).stdout.decode()
+            seen = {line[:26].strip(): tuple(line[26:68].split()) for line in limits.splitlines()[1:]}
+            assert seen == EXPECTED_LIMITS
+            assert output(instance, "cat /proc/self/oom_score_adj") == "0"
 
     def test_scratch_may_be_missing(self, runtime, new_spec):
         with runtime.start(new_spec(scratch=False)) as instance:
@@ -160,6 +200,8 @@ class RuntimeConformance(SeamConformance):
     def test_it_sees_as_many_cpus_as_it_may_use(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             assert output(instance, "nproc") == "1"
+            seen = int(output(instance, "grep -c ^processor /proc/cpuinfo"))
+            assert seen == (os.cpu_count() if self.shares_kernel else 1)
 
     def test_a_hog_meets_the_memory_limit(self, runtime, new_spec):
         spec = new_spec()

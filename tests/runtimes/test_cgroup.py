@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimes.base import HostError, Limits
-from runtimes.cgroup import base, cgroup_version, missing_controllers, open_cgroups, possible_directories
+from runtimes.cgroup import base, describe_version, missing_controllers, open_cgroups, possible_directories
 from runtimes.cgroup.base import format_cpus, parse_cpus, parse_flat, quota
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.cgroup.v1 import make_run_cgroups_v1
@@ -102,6 +102,33 @@ def test_missing_controllers_are_named(monkeypatch, tmp_path):
         missing_controllers()
 
 
+@pytest.mark.parametrize(
+    ("found", "version"),
+    [
+        (Hierarchies({"memory": Path("/x")}, None, None), "v1"),
+        (Hierarchies({"memory": Path("/x")}, Path("/y"), Path("/y")), "hybrid"),
+        (Hierarchies({"name=systemd": Path("/x")}, Path("/y"), Path("/y")), "v2"),
+        (Hierarchies({}, Path("/y"), Path("/y")), "v2"),
+        (Hierarchies({}, None, None), "none"),
+    ],
+)
+def test_the_version_goes_by_where_the_memory_controller_is(monkeypatch, found, version):
+    have(monkeypatch, found)
+    assert describe_version() == version
+
+
+def test_all_directories_are_removed_although_one_cannot_be(monkeypatch, tmp_path):
+    monkeypatch.setattr(base, "_PATIENCE", 0.01)
+    stubborn, other = tmp_path / "stubborn", tmp_path / "other"
+    for directory in (stubborn, other):
+        directory.mkdir()
+    (stubborn / "file").touch()
+    with pytest.raises(HostError, match=r"^cannot remove cgroup \S*/stubborn: \S+ \S+ Directory not empty: \S+$"):
+        base.remove_directories([stubborn, other, tmp_path / "gone"])
+    assert stubborn.exists()
+    assert not other.exists()
+
+
 def test_all_that_a_run_may_make_is_known_before(monkeypatch):
     joint = Path("/cgroup/cpu,cpuacct")
     by_controller = {"memory": Path("/cgroup/memory"), "cpu": joint, "cpuacct": joint, "other": Path("/cgroup/other")}
@@ -159,7 +186,10 @@ def test_processes_are_counted_and_killed(cgroups):
 def test_a_fork_bomb_does_not_outrun_kill(cgroups):
     cgroup = cgroups.new("x", LIMITS)
     process = join(cgroup, "sh", "-c", "f() { sleep 0.01; f & f & wait; }; f")
-    time.sleep(0.15)
+    deadline = time.monotonic() + 10
+    while len(cgroup.pids()) < 20 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert len(cgroup.pids()) >= 4, "it has not gone off"
     cgroup.kill()
     time.sleep(0.05)
     assert cgroup.pids() == []
@@ -199,7 +229,7 @@ def test_a_fraction_of_a_cpu_is_a_quota(cgroups):
     share = (cgroup.cpu_seconds() - spent) / (time.monotonic() - began)
     cgroup.kill()
     process.wait()
-    assert share < 0.35
+    assert share < 0.6
 
 
 @pytest.mark.host
@@ -211,7 +241,7 @@ def test_the_highest_cpus_are_given(cgroups):
 
 
 @pytest.mark.host
-@pytest.mark.skipif(cgroup_version() == 2, reason="this is version 2")
+@pytest.mark.skipif(describe_version() == "v2", reason="this is version 2")
 @pytest.mark.skipif(not (UNIFIED / "cgroup.procs").exists(), reason="no unified hierarchy beside version 1")
 def test_version_2_kills_and_removes():
     directory = UNIFIED / f"bench-{os.getpid():08x}"
@@ -305,8 +335,7 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
     cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
     assert (own / "cgroup.subtree_control").read_text() == "+cpu +cpuset"
     # The kernel's files do not keep a directory from being removed; these do.
-    monkeypatch.setattr("runtimes.cgroup.v2.remove_directory", shutil.rmtree)
-    monkeypatch.setattr("runtimes.cgroup.base.remove_directory", shutil.rmtree)
+    monkeypatch.setattr("runtimes.cgroup.base._remove_tree", shutil.rmtree)
     leaf = own / "bench-1-harness"
     moved = leaf / "cgroup.procs"
 

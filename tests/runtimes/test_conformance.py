@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conformance import RuntimeConformance, output
+from conformance import RuntimeConformance, output, shell
 
 from runtimes.container.runtime import ContainerOptions, ContainerRuntime
 from runtimes.native import NativeOptions, NativeRuntime
@@ -46,9 +46,23 @@ class ContainerConformance(RuntimeConformance):
             assert output(instance, "readlink /proc/1/exe") == "/usr/lib/bench/agent"
             assert output(instance, "cut -d: -f3 /proc/1/cgroup | sort -u") == "/"
             mounts = output(instance, "cut -d' ' -f2 /proc/mounts").splitlines()
+            settings = (Path("/proc", name) for name in ("bus", "irq", "sys", "sysrq-trigger"))
+            protected = [str(path) for path in settings if path.exists()]
             assert sorted(mounts) == sorted(
-                ["/", "/proc", "/sys", "/tmp", "/run", "/dev", "/dev/pts", "/dev/shm", "/scratch"]
+                ["/", "/proc", "/sys", "/tmp", "/run", "/dev", "/dev/pts", "/dev/shm", "/scratch", *protected]
             )
+
+    def test_it_cannot_set_the_hosts_kernel(self, runtime, new_spec):
+        before = Path("/proc/sys/kernel/core_pattern").read_text()
+        with runtime.start(new_spec()) as instance:
+            pattern = "/proc/sys/kernel/core_pattern"
+            # Values that would do no harm; not every kernel has the trigger.
+            for file, value in ((pattern, before.strip()), ("/proc/sysrq-trigger", "h")):
+                completed = shell(instance, f"test ! -e {file} || echo '{value}' > {file}")
+                assert completed.ok != Path(file).exists()
+                assert (b"Read-only file system" in completed.stderr) == Path(file).exists()
+            assert not shell(instance, "mount -o remount,bind,rw /proc/sys").ok
+            assert output(instance, f"cat {pattern}") == before.strip()
 
     def test_it_cannot_gain_privileges(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:

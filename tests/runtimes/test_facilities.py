@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 import pytest
 from traces import loop_files, new_run_name, runs
 
+from runtimes import syscalls
 from runtimes.agent.client import Command
 from runtimes.base import HostError, Image, Limits
+from runtimes.cgroup import RunCgroups
 from runtimes.facilities import check_host, open_facilities, reclaim
 from runtimes.leftovers import scratch_parent
 from runtimes.peer import open_peer
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.host
 ROOT = Path(__file__).parents[2]
 
 RUNNER = """
-import sys, time
+import signal, sys, time
 from contextlib import ExitStack
 from pathlib import Path
 from runtimes.agent.client import Command
@@ -36,6 +39,7 @@ from runtimes.facilities import open_facilities
 from runtimes.native import NativeOptions, NativeRuntime
 from runtimes.storage import make_scratch
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have it ignored
 run, rootfs, directory = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 image = Image("tiny", rootfs, rootfs, rootfs)
 with ExitStack() as stack:
@@ -160,12 +164,59 @@ def test_limits_that_the_host_cannot_give(tiny_image):
         assert not any((path / "x").exists() for path in facilities.cgroups.directories)
 
 
-def test_cpus_that_an_instance_shares_with_load_generators(facilities):
-    (lowest,) = facilities.harness_cpus
-    cpus = facilities.cgroups.cpus()
-    assert facilities.shared_cpus(Limits(len(cpus), (), 1 << 20)) == (lowest,)
-    assert facilities.shared_cpus(Limits(1, (lowest,), 1 << 20)) == (lowest,)
-    assert facilities.shared_cpus(Limits(1, (), 1 << 20)) == (() if len(cpus) > 1 else (lowest,))
+@pytest.mark.parametrize("call", ["unshare", "mount"])
+def test_a_kernel_that_refuses_namespaces_is_told_by_the_call(tiny_image, monkeypatch, call):
+    before = namespaces()
+    run = new_run_name()
+
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, f"{call} …: Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syscalls, call, refuse)
+        with pytest.raises(HostError, match=rf"namespaces.*{call} …: Operation not permitted"):
+            open_facilities(run, tiny_image).__enter__()
+    assert namespaces() == before
+    assert not Path("/run", run).exists()
+
+
+def test_a_cgroup_that_cannot_be_removed_is_left_to_be_reclaimed(tiny_image, monkeypatch):
+    run = new_run_name()
+
+    def refuse(_):
+        raise HostError("cannot remove cgroup: busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunCgroups, "remove", refuse)
+        with pytest.raises(HostError, match="busy"), open_facilities(run, tiny_image) as facilities:
+            pass
+    assert all(path.exists() for path in facilities.cgroups.directories)
+    assert facilities.directory.exists()
+    assert not facilities.scratch_directory.exists()
+    removed = reclaim()
+    assert {f"cgroup {path}" for path in facilities.cgroups.directories} <= set(removed)
+    assert f"directory {facilities.directory}" in removed
+    assert not any(path.exists() for path in facilities.cgroups.directories)
+    assert not facilities.directory.exists()
+
+
+def test_a_scratch_disk_is_reclaimed_although_disks_go_elsewhere_by_now(tiny_image, tmp_path, monkeypatch):
+    run = new_run_name()
+    script = (
+        "import os; from pathlib import Path\n"
+        "from runtimes.facilities import open_facilities; from runtimes.base import Image\n"
+        f"image = Image('tiny', Path({str(tiny_image.rootfs)!r}), None, None)\n"
+        f"with open_facilities({run!r}, image): os.kill(os.getpid(), 9)\n"
+    )
+    disks = tmp_path / "disks"
+    disks.mkdir()
+    environment = {**os.environ, "BENCH_SCRATCH": str(disks)}
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=False)
+    left = disks / f"{run}.scratch"
+    assert left.exists()
+    assert f"directory {left}" in reclaim()
+    assert not left.exists()
+    assert not Path("/run", run).exists()
 
 
 def test_reclaim_leaves_a_run_that_lives(tiny_image):

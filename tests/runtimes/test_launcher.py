@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,11 +17,12 @@ import pytest
 from traces import count, host_traces, new_run_name, runs
 
 from runtimes.agent.client import AgentGone, Command
-from runtimes.base import InstanceError, Timeline
+from runtimes.base import HostError, InstanceError, Timeline
 from runtimes.cgroup.v2 import CgroupV2
 from runtimes.container.runtime import ContainerOptions, ContainerRuntime
 from runtimes.facilities import open_facilities
-from runtimes.launcher.client import Isolation, LaunchRequest
+from runtimes.launcher import limits
+from runtimes.launcher.client import Isolation, LaunchRequest, open_launcher
 from runtimes.launcher.instance import launched_agent
 from runtimes.native import NativeOptions, NativeRuntime
 
@@ -105,10 +107,24 @@ def test_a_child_gets_only_what_it_needs(facilities):
         assert (proc / "cmdline").read_bytes().startswith(b"/bin/sleep")
         assert sorted(path.name for path in (proc / "fd").iterdir()) == ["0", "1", "2", "3"]
         assert str((proc / "fd/0").readlink()) == "/dev/null"
-        environment = dict(line.split("=", 1) for line in (proc / "environ").read_text().split("\0") if line)
-        assert set(environment) == {"PATH", "HOME", "LANG"}
+        assert (proc / "environ").read_bytes() == b""
         assert os.getsid(launched.pid) == launched.pid
         os.close(launched.pidfd)
+
+
+def test_limits_that_cannot_be_had_are_told_and_leave_no_launcher(monkeypatch):
+    started = []
+    popen = subprocess.Popen
+
+    def note(*arguments, **more):
+        started.append(popen(*arguments, **more))
+        return started[-1]
+
+    monkeypatch.setattr("runtimes.launcher.client.subprocess.Popen", note)
+    monkeypatch.setitem(limits.LIMITS, resource.RLIMIT_NOFILE, (1024, 1 << 40))  # beyond any fs.nr_open
+    with pytest.raises(HostError, match=rf"resource limit {resource.RLIMIT_NOFILE} .*raise the hard limit"):
+        open_launcher().__enter__()
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_children_die_with_a_killed_launcher(tiny_image):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from traces import new_run_name
+from traces import count, new_run_name
 
 from runtimes import leftovers
 from runtimes.base import HostError
@@ -109,17 +109,51 @@ def test_what_another_user_made_is_left_alone(host):
 
 def test_one_that_cannot_be_removed_is_named_and_does_not_keep_the_others(host, monkeypatch):
     left = [leave(host / f"run/bench-{number}") for number in range(3)]
+    for path in left:
+        (path / "below").mkdir()
     rmtree = leftovers.shutil.rmtree
 
     def refuse(path, *rest, **more):
-        if path == left[1]:
+        if path == left[1] / "below":
             raise PermissionError(1, "Operation not permitted", str(path / "file"))
         return rmtree(path, *rest, **more)
 
-    monkeypatch.setattr(leftovers.shutil, "rmtree", refuse)
-    with pytest.raises(HostError, match=r"Operation not permitted: '.*bench-1/file'"):
-        reclaim()
+    with monkeypatch.context() as patch:
+        patch.setattr(leftovers.shutil, "rmtree", refuse)
+        with pytest.raises(HostError, match=r"Operation not permitted: '.*bench-1/below/file'"):
+            reclaim()
     assert [path.exists() for path in left] == [False, True, False]
+    assert reclaim() == [f"directory {left[1]}"], "its marker was still there"
+
+
+def test_an_interruption_before_the_marker_is_there_leaves_no_directory(host, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leftovers.fcntl, "flock", interrupt)
+    before = count("/proc/self/fd")
+    with pytest.raises(KeyboardInterrupt), held_directory(host / "run/bench-new"):
+        pass
+    assert not (host / "run/bench-new").exists()
+    assert count("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("name", ["cgroups", "scratch-directory"])
+def test_a_directory_is_kept_and_let_go_while_what_it_tells_of_is_there(host, name):
+    directory, other = host / "run/bench-kept", host / "other"
+    other.mkdir()
+    with held_directory(directory):
+        (directory / name).write_text(f"{host / 'gone'}\n{other}\n")
+    assert (directory / name).exists()
+    with (directory / "bench.lock").open("rb") as marker:
+        fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_noted_scratch_directory_is_removed_wherever_it_is(host):
+    left, disks = leave(host / "run/bench-dead"), leave(host / "elsewhere")
+    (left / "scratch-directory").write_text(f"{disks}\n")
+    assert reclaim() == [f"directory {disks}", f"directory {left}"]
+    assert not disks.exists()
 
 
 def test_a_cgroup_that_cannot_be_removed_keeps_its_notes_and_not_the_others(host, monkeypatch):

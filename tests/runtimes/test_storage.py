@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 from traces import loop_files
 
+from runtimes import storage
 from runtimes.base import HostError
-from runtimes.storage import attach_loop, loop_devices_in, make_scratch, read_whole
+from runtimes.storage import attach_loop, loop_devices_in, make_scratch, mounted, read_whole
 
 
 def test_a_scratch_disk_is_whole_and_preallocated(tmp_path):
@@ -53,6 +55,56 @@ def test_a_loop_device_is_attached_with_direct_io_and_detached(tmp_path):
         assert Path("/sys/block", second.name, "ro").read_text().strip() == "1"
         assert set(loop_devices_in(tmp_path)) == {device, second}
     assert str(path) not in loop_files()
+
+
+@pytest.mark.host
+def test_a_disk_without_direct_io_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "scratch"
+    make_scratch(path, 16 << 20)
+    real = storage.Path.read_text
+    monkeypatch.setattr(
+        storage.Path, "read_text", lambda file, *more: "0\n" if file.name == "dio" else real(file, *more)
+    )
+    told = rf"{path} cannot be used with direct I/O: /dev/loop\d+ does without it; set BENCH_SCRATCH"
+    with pytest.raises(HostError, match=told), attach_loop(path, read_only=False):
+        pass
+    assert str(path) not in loop_files()
+    with attach_loop(path, read_only=True):  # the image: it is read through the page cache anyway
+        pass
+
+
+@pytest.mark.host
+def test_a_file_system_that_does_not_open_for_direct_io_is_told(tmp_path, monkeypatch):
+    def refuse(path, flags, *_):
+        raise OSError(errno.EINVAL, "Invalid argument", path)
+
+    monkeypatch.setattr("runtimes.storage.os.open", refuse)
+    told = "cannot be used with direct I/O: Invalid argument; set BENCH_SCRATCH"
+    with pytest.raises(HostError, match=told), attach_loop(tmp_path / "scratch", read_only=False):
+        pass
+
+
+@pytest.mark.host
+def test_blocks_are_as_large_as_the_sectors_of_the_disk_below(tmp_path):
+    below, mount_point = tmp_path / "below", tmp_path / "mounted"
+    make_scratch(below, 64 << 20)
+    mount_point.mkdir()
+    losetup = ["losetup", "--find", "--show", "--sector-size", "4096", str(below)]
+    large_sectors = subprocess.run(losetup, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        with mounted(Path(large_sectors), mount_point, "ext4"):
+            path = mount_point / "scratch"
+            make_scratch(path, 8 << 20)
+            with attach_loop(path, read_only=False) as device:
+                block = Path("/sys/block", device.name)
+                assert (block / "queue/logical_block_size").read_text().strip() == "4096"
+                assert (block / "loop/dio").read_text().strip() == "1"
+                inner = tmp_path / "inner"
+                inner.mkdir()
+                with mounted(device, inner, "ext4"):
+                    assert (inner / "lost+found").is_dir()
+    finally:
+        subprocess.run(["losetup", "--detach", large_sectors], check=True)
 
 
 @pytest.mark.host

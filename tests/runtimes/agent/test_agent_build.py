@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from runtimes import compiler
 from runtimes.agent import build
 from runtimes.base import HostError
 
@@ -26,14 +27,14 @@ def test_a_running_agent_is_replaced(tmp_path):
 
 
 def test_no_compiler_is_a_host_error_that_names_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, "COMPILER", "bench-no-such-compiler")
+    monkeypatch.setattr(compiler, "COMPILER", "bench-no-such-compiler")
     with pytest.raises(HostError, match=r"bench-no-such-compiler.*apt-get install"):
         build.build_agent(tmp_path)
 
 
 def test_a_failed_build_leaves_the_old_binary_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "agent").write_bytes(b"old")
-    monkeypatch.setattr(build, "FLAGS", ("--no-such-flag",))
+    monkeypatch.setattr(compiler, "FLAGS", ("--no-such-flag",))
     with pytest.raises(HostError, match="--no-such-flag"):
         build.build_agent(tmp_path)
     assert list(tmp_path.iterdir()) == [tmp_path / "agent"]
@@ -51,7 +52,7 @@ def test_the_digest_follows_sources_and_flags(tmp_path, monkeypatch):
         header.write("\n")
     changed = build.source_digest()
     assert changed != original
-    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
+    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "-g"))
     assert build.source_digest() not in {original, changed}
 
 

@@ -246,11 +246,12 @@ def test_a_command_has_a_session_of_its_own_and_inherits_nothing_of_the_agent(ag
 def test_usage_is_that_of_the_command(agent):
     script = "import time\nblock = bytearray(b'x') * (64 << 20)\nwhile time.process_time() < 0.3: pass\n"
     usage = agent.run(python(script)).usage
-    assert 0.25 <= usage.user_seconds + usage.system_seconds < 5
+    busy = usage.user_seconds + usage.system_seconds
+    assert busy >= 0.25
     assert 64 << 20 <= usage.max_rss < 200 << 20
     assert usage.minor_faults > 0
     idle = agent.run(Command(("sleep", "0.05"))).usage
-    assert idle.user_seconds + idle.system_seconds < 0.05
+    assert idle.user_seconds + idle.system_seconds < busy / 2
     assert idle.max_rss < 8 << 20, "this process, which is larger, must not show"
     assert idle.voluntary_switches > 0
 

@@ -98,4 +98,3 @@ def test_both_sides_name_the_same_numbers():
     assert numbers == {kind.name: kind.value for kind in FrameType}
     assert f"PROTOCOL_VERSION {protocol.PROTOCOL_VERSION}u" in header
     assert f"STRING_LIMIT {protocol.STRING_LIMIT}u" in header
-    assert f"OUTPUT_GRACE_NS {protocol.OUTPUT_GRACE * 1e9:.0f}ll" in header

@@ -47,6 +47,10 @@ def test_the_accelerator_decides_type_and_processor(accelerator, kind, cpu):
     assert domain.find("cpu").get("mode") == cpu
 
 
+def test_the_guests_clock_is_not_left_to_chance():
+    assert "tsc=reliable" in kernel_command_line("bench-one", NETWORK).split()
+
+
 def test_size():
     domain = parse()
     assert domain.findtext("vcpu") == "2"

@@ -22,6 +22,7 @@ from traces import host_traces
 from runtimes.agent.client import AgentGone
 from runtimes.base import HostError, InstanceError, Limits, Timeline
 from runtimes.facilities import reclaim
+from runtimes.vm.connection import Domain
 from runtimes.vm.runtime import VmOptions, VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
 
@@ -66,6 +67,37 @@ class TestVm(RuntimeConformance):
             assert instance.facts["kernel"] != os.uname().release
             assert instance.facts["machine"].startswith("pc-q35-")
             assert all(instance.facts.values())
+
+    def test_nothing_is_asked_of_qemu_before_facts_are_read(self, runtime, new_spec, monkeypatch):
+        asked = []
+        monitor = Domain.monitor
+        monkeypatch.setattr(
+            Domain, "monitor", lambda domain, command: asked.append(command) or monitor(domain, command)
+        )
+        with runtime.start(new_spec()) as instance:
+            instance.memory()
+            assert asked == []
+            assert instance.facts is instance.facts
+            assert asked == ["query-kvm", "query-version"]
+
+    def test_another_accelerator_than_was_asked_for_fails_the_trial(self, runtime, new_spec, monkeypatch):
+        with runtime.start(new_spec()) as instance:
+            monkeypatch.setattr(Domain, "monitor", lambda *_: {"enabled": True})
+            with pytest.raises(InstanceError, match="asked for tcg, but QEMU runs it by kvm"):
+                _ = instance.facts
+
+    def test_its_clock_stays_the_processors(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+            deadline = time.monotonic() + 20
+            while (seen := output(instance, f"cat {source}")) == "tsc-early" and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert seen == "tsc"
+
+    def test_it_sees_its_processors_and_no_others(self, runtime, new_spec):
+        with runtime.start(new_spec(limits=Limits(cpus=2, cpuset=(), memory=128 << 20))) as instance:
+            assert output(instance, "grep -c ^processor /proc/cpuinfo") == "2"
+            assert output(instance, "nproc") == "2"
 
     def test_xml_and_argv_are_saved(self, runtime, new_spec):
         spec = new_spec()
@@ -127,7 +159,7 @@ class TestVm(RuntimeConformance):
         started = time.monotonic()
         with pytest.raises(InstanceError, match=r"(?s)did not get ready.*stuck"):
             start(runtime, spec)
-        assert 3.9 < time.monotonic() - started < 7
+        assert 3.9 < time.monotonic() - started < new_spec().start_timeout
         assert host_traces(facilities) == before
 
     def test_a_qemu_that_cannot_start_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
@@ -138,18 +170,18 @@ class TestVm(RuntimeConformance):
         started = time.monotonic()
         with pytest.raises(InstanceError, match="libvirt could not start it"):
             start(runtime, dataclasses.replace(spec, image=dataclasses.replace(spec.image, kernel=kernel)))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < spec.start_timeout / 2
         assert host_traces(facilities) == before
 
     def test_a_qemu_that_is_killed_while_starting_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
-        spec = with_init(new_spec(), tmp_path, "exec /bin/busybox sleep 1000")
-        killer = subprocess.Popen(
-            ["sh", "-c", f"sleep 1.5; kill -9 $(cat {facilities.cgroups.directories[0] / spec.name}/cgroup.procs)"]
-        )
+        spec = with_init(new_spec(), tmp_path, "echo up >/dev/console; exec /bin/busybox sleep 1000")
+        processes = facilities.cgroups.directories[0] / spec.name / "cgroup.procs"
+        poll = f"until [ -s {spec.directory}/console.log ]; do sleep 0.05; done; kill -9 $(cat {processes})"
+        killer = subprocess.Popen(["sh", "-c", poll])
         started = time.monotonic()
         with pytest.raises(InstanceError, match="QEMU was killed by SIGKILL"):
             start(runtime, spec)
-        assert time.monotonic() - started < 6
+        assert time.monotonic() - started < spec.start_timeout / 2
         assert killer.wait(10) == 0
 
     def test_a_guest_that_powers_off_by_itself_is_gone(self, runtime, new_spec):
@@ -167,8 +199,8 @@ class TestVm(RuntimeConformance):
                 raise OSError(22, "Invalid argument", path)
             return real(path, flags, *rest, **more)
 
-        monkeypatch.setattr("runtimes.vm.runtime.os.open", refuse)
-        with pytest.raises(InstanceError, match="cannot be opened for direct I/O: Invalid argument"):
+        monkeypatch.setattr("runtimes.storage.os.open", refuse)
+        with pytest.raises(HostError, match=r"with direct I/O: Invalid argument; set BENCH_SCRATCH"):
             start(runtime, new_spec())
 
 
@@ -196,11 +228,12 @@ def with_init(spec, tmp_path, script):
 
 def test_there_is_one_deadline_for_all_of_a_start(new_spec):
     ours, theirs = socket.socketpair()
+    given = []
 
     class LateProcess:
         def take_channel(self, timeout):
             time.sleep(0.6)
-            assert timeout == pytest.approx(1, abs=0.2)
+            given.append(timeout)
             return ours
 
     started = time.monotonic()
@@ -210,7 +243,9 @@ def test_there_is_one_deadline_for_all_of_a_start(new_spec):
         VmRuntime(None, None, None, None)._connected(new_spec(), LateProcess(), started + 1, Timeline()),
     ):
         pass
-    assert 0.9 < time.monotonic() - started < 1.4
+    # Not 0.6 s and then the whole time once more.
+    assert time.monotonic() - started >= 1
+    assert 0 < given[0] <= 1
 
 
 def test_without_a_kernel_the_host_is_told(facilities, tmp_path):

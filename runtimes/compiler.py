@@ -1,0 +1,51 @@
+"""Compiling our own small C programs, on the host that runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from runtimes.base import HostError
+
+COMPILER = "gcc"
+
+FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
+"""Static, so that a program runs in any root and starts without a dynamic linker; stripped, as images carry it."""
+
+
+def compile_program(binary: Path, sources: Iterable[Path], *definitions: str) -> None:
+    """Compile to a temporary name beside ``binary`` and rename, so that it appears whole or not at all.
+
+    One that is there already is replaced, also while it runs.
+
+    Args:
+        binary: the program to make; its directory exists.
+        sources: C files.
+        definitions: further arguments for the compiler, such as ``-DNAME=VALUE``.
+
+    Raises:
+        HostError: there is no compiler, or it failed.
+    """
+    compiler = shutil.which(COMPILER)
+    if compiler is None:
+        raise HostError(
+            f"no C compiler to build the {binary.name} with: {COMPILER} is not in PATH (apt-get install gcc libc6-dev)"
+        )
+    handle, name = tempfile.mkstemp(prefix=f".{binary.name}-", dir=binary.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        command = [compiler, *FLAGS, *definitions, "-o", name, *map(str, sources)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise HostError(
+                f"{COMPILER} could not build the {binary.name} (static glibc comes with libc6-dev):\n{result.stderr}"
+            )
+        temporary.chmod(0o755)
+        temporary.rename(binary)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""What every program of an instance starts with, whatever the harness was started under.
+
+Children inherit resource limits and the score of the out-of-memory killer from the harness, and so from a shell, a
+service or a container; a guest has them from its kernel. So both are set: here for the launcher, from which its
+children have them, and by the agent where it is the first process of a guest (``agent/limits.c`` has the same table).
+
+They are those that Linux itself gives its first process (``INIT_RLIMITS`` in asm-generic/resource.h, as of Linux 5.16,
+when the locked memory became 8 MiB), save for processes and pending signals, which the kernel takes from the size of
+the memory that it sees: those are what it gives on a machine with 4 GiB. All are low enough to be had also where the
+harness, root in a container for instance, may not raise a hard limit.
+"""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+from runtimes.base import HostError
+
+_UNLIMITED = resource.RLIM_INFINITY
+_RLIMIT_LOCKS = 10  # asm-generic/resource.h; Python has no name for it
+
+LIMITS = {
+    resource.RLIMIT_CPU: (_UNLIMITED, _UNLIMITED),
+    resource.RLIMIT_FSIZE: (_UNLIMITED, _UNLIMITED),
+    resource.RLIMIT_DATA: (_UNLIMITED, _UNLIMITED),
+    resource.RLIMIT_STACK: (8 << 20, _UNLIMITED),
+    resource.RLIMIT_CORE: (0, _UNLIMITED),
+    resource.RLIMIT_RSS: (_UNLIMITED, _UNLIMITED),
+    resource.RLIMIT_NPROC: (16384, 16384),
+    resource.RLIMIT_NOFILE: (1024, 4096),
+    resource.RLIMIT_MEMLOCK: (8 << 20, 8 << 20),
+    resource.RLIMIT_AS: (_UNLIMITED, _UNLIMITED),
+    _RLIMIT_LOCKS: (_UNLIMITED, _UNLIMITED),
+    resource.RLIMIT_SIGPENDING: (16384, 16384),
+    resource.RLIMIT_MSGQUEUE: (819200, 819200),
+    resource.RLIMIT_NICE: (0, 0),
+    resource.RLIMIT_RTPRIO: (0, 0),
+    resource.RLIMIT_RTTIME: (_UNLIMITED, _UNLIMITED),
+}
+"""Soft and hard limit by resource, in the units of getrlimit(2)."""
+
+
+def set_limits(pid: int) -> None:
+    """Give a process of ours the limits, and the score 0; what it starts inherits both.
+
+    Raises:
+        HostError: the kernel refused, as it does where we may not raise a hard limit.
+    """
+    for kind, limits in LIMITS.items():
+        try:
+            resource.prlimit(pid, kind, limits)
+        except (OSError, ValueError) as error:  # ValueError is what Python makes of EPERM
+            raise HostError(
+                f"cannot set the resource limit {kind} of getrlimit(2) to {limits}, as every arm has it: {error}; "
+                "raise the hard limit of the shell or service that starts the harness"
+            ) from error
+    score = Path(f"/proc/{pid}/oom_score_adj")
+    try:
+        score.write_text("0")
+    except OSError as error:
+        raise HostError(f"cannot write 0 to {score}, as every arm has it: {error.strerror}") from error
