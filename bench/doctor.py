@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.host import cgroup_version, collect_facts, read_text
+from bench.host import collect_facts, read_text
 from runtimes.base import HostError
 
 Status = Literal["ok", "warning", "missing"]
@@ -68,9 +68,9 @@ def check_cpus() -> Check:
 
 
 def check_cgroups() -> Check:
-    from runtimes.cgroup import missing_controllers
+    from runtimes.cgroup import describe_version, missing_controllers
 
-    version = cgroup_version()
+    version = describe_version()
     if version == "none":
         return Check("cgroups", "missing", "no cgroup hierarchy is mounted", "mount cgroup2 at /sys/fs/cgroup")
     lacking = missing_controllers()

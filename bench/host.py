@@ -70,13 +70,6 @@ def _cgroup_mounts() -> str:
     return "; ".join(f"{fields[1]} {fields[2]} {fields[3]}" for fields in mounts if fields[2] in ("cgroup", "cgroup2"))
 
 
-def cgroup_version() -> str:
-    """``v2``, ``v1`` or ``hybrid`` (v1 controllers with an empty v2 tree beside them), or ``none``."""
-    kinds = {line.split()[2] for line in read_text("/proc/self/mounts", "").splitlines()} & {"cgroup", "cgroup2"}
-    names = {frozenset({"cgroup"}): "v1", frozenset({"cgroup2"}): "v2", frozenset({"cgroup", "cgroup2"}): "hybrid"}
-    return names.get(frozenset(kinds), "none")
-
-
 def _first_line(argv: list[str]) -> str:
     program = shutil.which(argv[0])
     if program is None:
@@ -97,6 +90,8 @@ def _package_versions() -> dict[str, str]:
 
 def collect_facts() -> dict[str, str]:
     """Every recorded fact of this host, name → text. Facts that the kernel does not show are ``unknown``."""
+    from runtimes.cgroup import describe_version
+
     cpu = _cpuinfo()
     memory = next(
         (line.split()[1] for line in read_text("/proc/meminfo", "").splitlines() if line.startswith("MemTotal")), "0"
@@ -123,7 +118,7 @@ def collect_facts() -> dict[str, str]:
         "clocksource": read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "steal_jiffies": _total_steal(),
         "load": read_text("/proc/loadavg"),
-        "cgroup_version": cgroup_version(),
+        "cgroup_version": describe_version(),
         "cgroup_mounts": _cgroup_mounts(),
         "python_version": platform.python_version(),
         **_package_versions(),
