@@ -101,6 +101,8 @@ def check_file_systems() -> Check:
 def _check_device(name: str, path: str, use: str, fix: str) -> Check:
     try:
         os.close(os.open(path, os.O_RDWR))
+    except PermissionError as error:
+        return Check(name, "missing", f"{path}: {error.strerror}; needed {use}", "run it as root, or with sudo")
     except OSError as error:
         return Check(name, "missing", f"{path}: {error.strerror}; needed {use}", fix)
     return Check(name, "ok", f"{path} opens")

@@ -73,7 +73,7 @@ def check_arms(suite: Suite) -> None:
     """Find out, before an image is built, whether this host can give what the arms ask for.
 
     Raises:
-        HostError: it cannot; the message names the place in the suite.
+        HostError: it cannot; the message names the place of the limits in the suite, or the arm.
     """
     from runtimes.facilities import check_host
     from runtimes.registry import load_runtime
@@ -83,7 +83,10 @@ def check_arms(suite: Suite) -> None:
             check_host([arm.limits])
         except HostError as error:
             raise HostError(f"{suite.place(arm.name)}: {error}") from error
-        load_runtime(arm.runtime).check(arm.options)
+        try:
+            load_runtime(arm.runtime).check(arm.options)
+        except HostError as error:
+            raise HostError(f"arm {arm.name}: {error}") from error
 
 
 def execute(

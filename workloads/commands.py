@@ -41,11 +41,12 @@ class CommandLine:
     def render(self, values: Mapping[str, str]) -> tuple[str, ...]:
         """The argument vector.
 
-        Each argument stays one argument, whatever is put into it. A shell gets ``values`` as environment variables.
+        Each argument stays one argument, whatever is put into it. A shell gets ``values`` as environment variables, and
+        ends at one that is not set: a misspelt name would otherwise measure something else.
         """
         if self.shell is not None:
             settings = (f"{name}={value}" for name, value in values.items())
-            return ("/usr/bin/env", *settings, "/bin/sh", "-ec", self.shell)
+            return ("/usr/bin/env", *settings, "/bin/sh", "-euc", self.shell)
         return tuple(PLACEHOLDER.sub(lambda found: values[found[1]], text) for text in self.arguments)
 
 

@@ -19,7 +19,7 @@ def list_command(what: str, store_directory: Path, output_format: str) -> None:
     if what == "runs":
         print_rows(_runs(store_directory), output_format, empty="no run in this store yet", only_json=["started"])
     else:
-        print_rows(rows[what](), output_format, empty=f"no {what}")
+        print_rows(rows[what](), output_format, empty=f"no {what}", only_json=["packages"])
 
 
 def _runs(store_directory: Path) -> list[dict[str, object]]:
@@ -61,6 +61,7 @@ def _workloads() -> list[dict[str, object]]:
         {
             "workload": workload.name,
             "metrics": list(workload.metrics),
+            "parameters": [f"{name}={parameter.default}" for name, parameter in workload.parameters.items()],
             "packages": list(workload.packages),
             "description": workload.description,
         }

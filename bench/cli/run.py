@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="Only this arm; may be given again. The baseline is always run.",
 )
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only this workload; may be given again.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the host is not looked at.")
 @format_option("table", "json")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no comparison; failures only.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every trial and every step.")

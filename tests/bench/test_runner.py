@@ -142,9 +142,13 @@ def test_observer_is_told_in_order(suite_run):
     assert len(observer.events) == 1 + 2 * 4
 
 
+MISSPELT = FAILING.replace("exit 3", "test -n $scroe")
+
+
 @pytest.mark.parametrize(
     ("workload", "reason"),
     [
+        (MISSPELT, "scroe: parameter not set"),
         (FAILING, "exit status 3: no luck"),
         (SILENT, "score"),
         (SLOW, "timed out after 0.3 s"),
@@ -166,7 +170,7 @@ def test_a_failed_trial_keeps_its_log_gives_no_sample_and_the_run_goes_on(suite_
 def test_all_output_of_a_failed_command_is_in_the_log(suite_run):
     suite_run.with_workload(FAILING).execute()
     log = (suite_run.run_directory() / suite_run.trials()[0].log).read_text()
-    for said in ("score: 42", "no luck", "exit status 3", "sh -ec"):
+    for said in ("score: 42", "no luck", "exit status 3", "sh -euc"):
         assert said in log
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from traces import loop_files
 
 from runtimes import storage
 from runtimes.base import HostError
+from runtimes.facilities import scratch_parent
 from runtimes.storage import attach_loop, loop_devices_in, make_scratch, mounted, read_whole
 
 
@@ -113,8 +115,37 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         pass
 
 
-def test_reading_whole_trees_passes_over_links_and_devices(tmp_path):
-    (tmp_path / "file").write_bytes(bytes(3 << 20))
-    (tmp_path / "dangling").symlink_to("nowhere")
-    os.mkfifo(tmp_path / "fifo")  # would block
-    read_whole(tmp_path)
+@pytest.fixture
+def directory_on_disk():
+    """Where files have a page cache that can be dropped, which is not so where /tmp is in memory."""
+    with tempfile.TemporaryDirectory(prefix="test-", dir=scratch_parent()) as directory:
+        yield Path(directory)
+
+
+def test_reading_whole_trees_passes_over_links_and_devices(directory_on_disk):
+    file = directory_on_disk / "directory/file"
+    file.parent.mkdir()
+    file.write_bytes(bytes(3 << 20))
+    forget(file)
+    assert not is_cached(file)
+    (directory_on_disk / "dangling").symlink_to("nowhere")
+    os.mkfifo(directory_on_disk / "fifo")  # would block
+    read_whole(directory_on_disk)
+    assert is_cached(file)
+
+
+def forget(file):
+    """Have the kernel drop a file from its page cache."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def is_cached(file):
+    """Whether all of a file can be read without waiting for its disk (RWF_NOWAIT of preadv2(2))."""
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        try:
+            return os.preadv(opened.fileno(), [bytearray(size)], 0, os.RWF_NOWAIT) == size
+        except BlockingIOError:
+            return False

@@ -267,7 +267,7 @@ def test_a_shell_gets_values_as_variables_and_no_text_is_put_into_it() -> None:
     assert run[0] == "/usr/bin/env"
     assert "mode=$(reboot); 'x" in run
     assert "cpus=2" in run
-    assert run[-3:] == ("/bin/sh", "-ec", "echo ${mode} {mode}")
+    assert run[-3:] == ("/bin/sh", "-euc", "echo ${mode} {mode}")
 
 
 def test_a_null_workload_has_no_commands_and_nothing_that_needs_one() -> None:

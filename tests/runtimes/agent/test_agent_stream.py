@@ -197,9 +197,14 @@ def test_requests_come_in_pieces_and_in_heaps(raw_agent):
         size = chance.choice([1, 15, 17, 500, 5000])
         raw_agent.sock.sendall(stream[:size])
         stream = stream[size:]
-    exits = 0
-    while exits < 60:
-        exits += raw_agent.next().type is FrameType.EXIT
+    said, ended = dict.fromkeys(range(1, 61), b""), set()
+    while len(ended) < 60:
+        frame = raw_agent.next()
+        if frame.type is FrameType.STDOUT:
+            said[frame.id] += frame.payload
+        elif frame.type is FrameType.EXIT:
+            ended.add(frame.id)
+    assert set(said.values()) == {b"x" * 100 + b"\n"}
 
 
 def test_a_client_that_does_not_read_makes_commands_wait_not_the_agent_grow(raw_agent):
