@@ -84,7 +84,7 @@ def check_arms(suite: Suite) -> None:
         except HostError as error:
             raise HostError(f"{suite.place(arm.name)}: {error}") from error
         try:
-            load_runtime(arm.runtime).check(arm.options)
+            load_runtime(arm.runtime).check(arm.options, arm.limits)
         except HostError as error:
             raise HostError(f"arm {arm.name}: {error}") from error
 

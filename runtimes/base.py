@@ -59,6 +59,36 @@ AGENT_PATH = "/usr/lib/bench/agent"
 
 
 @dataclass(frozen=True, slots=True)
+class IoLimits:
+    """What one instance may read from and write to its scratch disk; None for as much as it can.
+
+    Attributes:
+        read_bytes: bytes a second.
+        write_bytes: bytes a second.
+        read_ops: requests a second.
+        write_ops: requests a second.
+    """
+
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    read_ops: int | None = None
+    write_ops: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetLimits:
+    """The bandwidth of one instance's network interface; None for as much as it can.
+
+    Attributes:
+        ingress: bits a second towards the instance.
+        egress: bits a second away from it.
+    """
+
+    ingress: int | None = None
+    egress: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one instance may use.
 
@@ -67,11 +97,22 @@ class Limits:
             by a quota.
         cpuset: the host CPUs that the instance may run on; empty for all.
         memory: bytes; for a guest, the size of its memory.
+        cpu_weight: its share of CPUs that others want too, from 1 to 10000, as ``cpu.weight`` of cgroup v2 has it;
+            None for the kernel's default, 100.
+        memory_swap: bytes that it may swap out beyond ``memory``.
+        pids: how many processes and threads there may be in it at once; None for no limit.
+        io: of its scratch disk.
+        net: of its network interface.
     """
 
     cpus: float
     cpuset: tuple[int, ...]
     memory: int
+    cpu_weight: int | None = None
+    memory_swap: int = 0
+    pids: int | None = None
+    io: IoLimits = IoLimits()
+    net: NetLimits = NetLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +254,12 @@ class Runtime(Protocol):
     options_model: ClassVar[type[Options]]
 
     @classmethod
-    def check(cls, options: Options) -> None:
+    def check(cls, options: Options, limits: Limits) -> None:
         """Find out, before an image is built, what can be known without one.
 
         Raises:
-            HostError: this host cannot run it, or not with these options.
+            HostError: this host cannot run it, or not with these options, or the runtime cannot enforce one of the
+                limits.
         """
 
     @classmethod

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
-from runtimes.base import Image, Instance, InstanceSpec, Options, Runtime, Timeline
+from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.chroot import chroot
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import LaunchRequest
@@ -40,7 +40,7 @@ class NativeRuntime:
         self._facilities = facilities
 
     @classmethod
-    def check(cls, options: Options) -> None:
+    def check(cls, options: Options, limits: Limits) -> None:
         pass
 
     @classmethod

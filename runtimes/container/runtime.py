@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from runtimes import storage
-from runtimes.base import Image, Instance, InstanceSpec, Options, Runtime, Timeline
+from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import Isolation, LaunchRequest
 from runtimes.launcher.instance import (
@@ -44,7 +44,7 @@ class ContainerRuntime:
         self._staging = staging
 
     @classmethod
-    def check(cls, options: Options) -> None:
+    def check(cls, options: Options, limits: Limits) -> None:
         pass
 
     @classmethod

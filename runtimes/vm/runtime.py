@@ -25,6 +25,7 @@ from runtimes.base import (
     Instance,
     InstanceError,
     InstanceSpec,
+    Limits,
     MemoryReading,
     Options,
     Runtime,
@@ -155,18 +156,15 @@ class VmRuntime:
         self._accelerator = accelerator
 
     @classmethod
-    def check(cls, options: Options) -> None:
+    def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, VmOptions)
-        find_qemu()
-        _require_libvirt()
-        if options.accel == "kvm" and (refusal := refused_device()) is not None:
-            raise HostError(f"accel: kvm cannot be had on this host: {refusal}; {_WITHOUT_KVM}")
+        _check_host(options)
 
     @classmethod
     @contextmanager
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
-        cls.check(options)
         assert isinstance(options, VmOptions)
+        _check_host(options)
         for part in (facilities.image.kernel, facilities.image.initramfs):
             if not part.is_file():
                 raise HostError(f"no image at {part}: build it with `bench image build`")
@@ -275,6 +273,18 @@ class VmRuntime:
             for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
                 timeline.stamp(name, at)
             yield agent
+
+
+def _check_host(options: VmOptions) -> None:
+    """Find out what can be known without an image.
+
+    Raises:
+        HostError: this host cannot run guests, or not with these options.
+    """
+    find_qemu()
+    _require_libvirt()
+    if options.accel == "kvm" and (refusal := refused_device()) is not None:
+        raise HostError(f"accel: kvm cannot be had on this host: {refusal}; {_WITHOUT_KVM}")
 
 
 def _require_libvirt() -> None:

@@ -72,7 +72,7 @@ class FakeRuntime:
         self._options = options
 
     @classmethod
-    def check(cls, options):
+    def check(cls, options, limits):
         pass
 
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtimes.base import Options
+from runtimes.base import Limits, Options
 from runtimes.registry import RUNTIMES, load_runtime
 
 
@@ -28,13 +28,14 @@ def test_without_libvirt_runtimes_are_listed_and_the_host_is_told():
     program = """
 import sys
 sys.modules["libvirt"] = sys.modules["libvirt_qemu"] = None
-from runtimes.base import HostError
+from runtimes.base import HostError, Limits
 from runtimes.registry import RUNTIMES, load_runtime
 for name in RUNTIMES:
     print(name, *load_runtime(name).options_model.model_fields)
 vm = load_runtime("vm")
 options = vm.options_model(accel="tcg")
-for attempt in (lambda: vm.check(options), lambda: vm.open(None, options).__enter__()):
+limits = Limits(1, (), 1 << 29)
+for attempt in (lambda: vm.check(options, limits), lambda: vm.open(None, options).__enter__()):
     try:
         attempt()
     except HostError as error:
@@ -53,7 +54,7 @@ for attempt in (lambda: vm.check(options), lambda: vm.open(None, options).__ente
 @pytest.mark.parametrize("name", ["native", "container"])
 def test_what_needs_nothing_of_the_host_checks_nothing(name):
     runtime = load_runtime(name)
-    runtime.check(runtime.options_model())
+    runtime.check(runtime.options_model(), Limits(1, (), 1 << 29))
 
 
 def test_the_registry_itself_costs_nothing():

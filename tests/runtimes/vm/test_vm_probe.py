@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from runtimes.base import HostError, Image
+from runtimes.base import HostError, Image, Limits
 from runtimes.vm import probe
 from runtimes.vm.probe import Accelerator, probe_accelerator
 from runtimes.vm.runtime import VmOptions, VmRuntime
 
 IMAGE = Image("id", Path("/image/rootfs"), Path("/image/kernel"), Path("/image/initramfs"))
+LIMITS = Limits(1, (), 512 << 20)
 
 
 @pytest.fixture
@@ -115,18 +116,18 @@ def test_this_host(guest_image, tmp_path, monkeypatch):
 
 
 def test_a_device_that_does_not_open_is_told_before_an_image_is_built(host):
-    VmRuntime.check(VmOptions(accel="kvm"))
+    VmRuntime.check(VmOptions(accel="kvm"), LIMITS)
     (host / "kvm").unlink()
     with pytest.raises(HostError, match=r"accel: kvm cannot be had.*No such file or directory; say accel: auto"):
-        VmRuntime.check(VmOptions(accel="kvm"))
-    VmRuntime.check(VmOptions(accel="auto"))
-    VmRuntime.check(VmOptions(accel="tcg"))
+        VmRuntime.check(VmOptions(accel="kvm"), LIMITS)
+    VmRuntime.check(VmOptions(accel="auto"), LIMITS)
+    VmRuntime.check(VmOptions(accel="tcg"), LIMITS)
 
 
 def test_a_missing_qemu_is_told_before_an_image_is_built(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="apt-get install qemu-system-x86"):
-        VmRuntime.check(VmOptions())
+        VmRuntime.check(VmOptions(), LIMITS)
 
 
 @pytest.mark.host
