@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from runtimes import storage
 from runtimes.base import InstanceError
+from runtimes.cgroup import Cgroup
 from runtimes.facilities import Facilities
-from runtimes.launcher.rootfs import mount_root, unmount_root
+from runtimes.launcher import entry
+from runtimes.launcher.rootfs import mount_root, mount_scratch, root_below, unmount_root
+from runtimes.launcher.steps import StepError, Steps
 
 
 @contextmanager
@@ -35,10 +38,27 @@ def chroot(facilities: Facilities, name: str, scratch: Path | None) -> Iterator[
         stack.callback(staging.rmdir)
         # Once for the first mount; a failure after it leaves mounts that go with it.
         try:
-            root = mount_root(str(facilities.root), str(staging), str(device) if device else None)
-        except OSError as error:
+            facilities.launcher.take(mount_root(str(facilities.root), str(staging), may_make_devices=True))
+            if device is not None:
+                facilities.launcher.take(mount_scratch(str(device), str(staging)))
+        except StepError as error:
             if staging.is_mount():
                 unmount_root(str(staging))
-            raise InstanceError(f"cannot mount the root of {name}: {error}") from error
+            raise InstanceError(f"{name}: {error.strerror}") from error
         stack.callback(unmount_root, str(staging))
-        yield Path(root)
+        yield Path(root_below(str(staging)))
+
+
+def run_in(root: Path, cgroup: Cgroup, cpus: Sequence[int], argv: Sequence[str]) -> tuple[Steps, ...]:
+    """The steps of a process that runs a program in a root that is mounted.
+
+    Args:
+        root: where it is mounted.
+        cgroup: what it joins.
+        cpus: the CPUs that it may run on.
+        argv: the program and its arguments.
+    """
+    change = Steps("change the root")
+    change.call("chroot", str(root), about=str(root))
+    change.call("chdir", "/")
+    return entry.enter(cgroup, cpus), change, entry.run(argv)

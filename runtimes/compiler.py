@@ -13,12 +13,16 @@ from runtimes.base import HostError
 
 COMPILER = "gcc"
 
-FLAGS = ("-std=gnu11", "-O2", "-static", "-s", "-Wall", "-Wextra", "-Werror")
+_COMMON = ("-std=gnu11", "-O2", "-s", "-Wall", "-Wextra", "-Werror")
+
+FLAGS = (*_COMMON, "-static")
 """Static, so that a program runs in any root and starts without a dynamic linker; stripped, as images carry it."""
+
+LIBRARY_FLAGS = (*_COMMON, "-shared", "-fPIC")
 
 
 def compile_program(binary: Path, sources: Iterable[Path], *definitions: str) -> None:
-    """Compile to a temporary name beside ``binary`` and rename, so that it appears whole or not at all.
+    """Compile a program to a temporary name beside ``binary`` and rename, so that it appears whole or not at all.
 
     One that is there already is replaced, also while it runs.
 
@@ -30,6 +34,19 @@ def compile_program(binary: Path, sources: Iterable[Path], *definitions: str) ->
     Raises:
         HostError: there is no compiler, or it failed.
     """
+    _compile(binary, sources, FLAGS, definitions)
+
+
+def compile_library(library: Path, sources: Iterable[Path], *definitions: str) -> None:
+    """The same for a shared library.
+
+    Raises:
+        HostError: there is no compiler, or it failed.
+    """
+    _compile(library, sources, LIBRARY_FLAGS, definitions)
+
+
+def _compile(binary: Path, sources: Iterable[Path], flags: Iterable[str], definitions: Iterable[str]) -> None:
     compiler = shutil.which(COMPILER)
     if compiler is None:
         raise HostError(
@@ -39,7 +56,7 @@ def compile_program(binary: Path, sources: Iterable[Path], *definitions: str) ->
     os.close(handle)
     temporary = Path(name)
     try:
-        command = [compiler, *FLAGS, *definitions, "-o", name, *map(str, sources)]
+        command = [compiler, *flags, *definitions, "-o", name, *map(str, sources)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise HostError(

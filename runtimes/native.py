@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
-from runtimes.chroot import chroot
+from runtimes.chroot import chroot, run_in
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import LaunchRequest
 from runtimes.launcher.instance import (
@@ -57,15 +57,9 @@ class NativeRuntime:
             chroot(facilities, spec.name, spec.scratch) as root,
             facilities.new_cgroup(spec.name, spec.limits) as cgroup,
         ):
-            request = LaunchRequest(
-                argv=AGENT_ARGV,
-                root=root,
-                cgroup=cgroup,
-                cpus=facilities.instance_cpus(spec.limits),
-                network=None,
-                isolation=None,
-            )
             timeline.stamp("requested")
+            steps = run_in(root, cgroup, facilities.instance_cpus(spec.limits), AGENT_ARGV)
+            request = LaunchRequest(steps, cgroup)
             with launched_agent(
                 facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout
             ) as (agent, pidfd):  # fmt: skip

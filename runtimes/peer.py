@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from runtimes.agent.client import AgentClient
 from runtimes.base import Timeline
-from runtimes.chroot import chroot
+from runtimes.chroot import chroot, run_in
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import LaunchRequest
+from runtimes.launcher.entry import join_network
 from runtimes.launcher.instance import AGENT_ARGV, launched_agent
 
 _START_TIMEOUT = 30.0
@@ -33,13 +34,7 @@ def open_peer(facilities: Facilities, name: str) -> Iterator[AgentClient]:
         facilities.network.make_namespace() as namespace,
         facilities.new_cgroup(name, None) as cgroup,
     ):
-        request = LaunchRequest(
-            argv=AGENT_ARGV,
-            root=root,
-            cgroup=cgroup,
-            cpus=facilities.harness_cpus,
-            network=namespace.fd,
-            isolation=None,
-        )
+        steps = run_in(root, cgroup, facilities.harness_cpus, AGENT_ARGV)
+        request = LaunchRequest((join_network(), *steps), cgroup, descriptors=(namespace.fd,))
         with launched_agent(facilities.launcher, request, Timeline(), log_path, _START_TIMEOUT) as (agent, _):
             yield agent

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from runtimes import storage
 from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
+from runtimes.container.container import Container
+from runtimes.container.options import ContainerOptions
 from runtimes.facilities import Facilities
-from runtimes.launcher.client import Isolation, LaunchRequest
 from runtimes.launcher.instance import (
-    AGENT_ARGV,
     LOG_NAME,
     LaunchedInstance,
     check_image,
@@ -22,26 +21,16 @@ from runtimes.launcher.instance import (
 )
 
 
-class ContainerOptions(Options):
-    """Options of a container arm.
-
-    Attributes:
-        network: ``bridge`` joins the run's bridge by a veth pair; ``none`` has the loopback only.
-    """
-
-    network: Literal["bridge", "none"] = "bridge"
-
-
 class ContainerRuntime:
     """Our own container: namespaces, a cgroup and an overlay over the image."""
 
     name: ClassVar[str] = "container"
     options_model: ClassVar[type[Options]] = ContainerOptions
 
-    def __init__(self, facilities: Facilities, options: ContainerOptions, staging: Path) -> None:
+    def __init__(self, facilities: Facilities, options: ContainerOptions, container: Container) -> None:
         self._facilities = facilities
         self._options = options
-        self._staging = staging
+        self._container = container
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -55,7 +44,7 @@ class ContainerRuntime:
         # Each container mounts on it in a mount namespace of its own, so one serves all.
         staging = facilities.directory / "staging"
         staging.mkdir(exist_ok=True)
-        yield cls(facilities, options, staging)
+        yield cls(facilities, options, Container(options, facilities.root, staging))
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
@@ -65,25 +54,23 @@ class ContainerRuntime:
             # The disk is there before the container is, as a guest's file is.
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
             timeline.stamp("requested")
-            network: int | str = "new"
-            address = None
-            if self._options.network == "bridge":
-                namespace = stack.enter_context(facilities.network.make_namespace())
-                network, address = namespace.fd, namespace.address
-                timeline.stamp("network")
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
             timeline.stamp("cgroup")
-            request = LaunchRequest(
-                argv=AGENT_ARGV,
-                root=facilities.root,
+            namespace = None
+            if self._options.network == "bridge":
+                namespace = stack.enter_context(facilities.network.make_namespace())
+                timeline.stamp("network")
+            request = self._container.request(
+                name=spec.name,
                 cgroup=cgroup,
                 cpus=facilities.instance_cpus(spec.limits),
-                network=network,
-                isolation=Isolation(hostname=spec.name, staging=self._staging, scratch=scratch),
+                network=namespace.fd if namespace else None,
+                scratch=scratch,
             )
             agent, pidfd = stack.enter_context(
                 launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)
             )
+            address = namespace.address if namespace else None
             yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd)
 
     def image_parts(self, image: Image) -> Mapping[str, int]:

@@ -16,12 +16,17 @@ from pathlib import Path
 
 from runtimes.base import HostError, InstanceError
 from runtimes.cgroup import Cgroup
-from runtimes.launcher.child import AGENT_FD
+from runtimes.launcher.build import build_executor
+from runtimes.launcher.executor import Executor
 from runtimes.launcher.limits import set_limits
+from runtimes.launcher.steps import Outcome, Steps, failure
+
+STREAM, LOG, FURTHER = range(3)
+"""Places of the descriptors that go with every request, and of the first that goes with some."""
 
 _LARGEST_REPLY = 1 << 16
 _REPLY_TIMEOUT = 30.0
-"""Seconds within which a child gets from clone to execve or fails; it needs milliseconds."""
+"""Seconds within which a process gets from clone to execve or fails; it needs milliseconds."""
 
 _END_TIMEOUT = 30.0
 """Seconds for the launcher to kill what it started; it gives each child's cgroup one second at most."""
@@ -30,40 +35,21 @@ _SOURCE_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Isolation:
-    """What makes a child a container.
-
-    Attributes:
-        hostname: its host name.
-        staging: an empty directory that its root is mounted on.
-        scratch: block device for ``/scratch``, or None.
-    """
-
-    hostname: str
-    staging: Path
-    scratch: Path | None
-
-
-@dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """One program to start.
 
     Attributes:
-        argv: the program and its arguments; it finds its stream at descriptor ``AGENT_FD``.
-        root: with isolation where the image is mounted, without it the root to change to.
-        cgroup: the cgroup it starts in.
-        cpus: the CPUs it may run on.
-        network: file descriptor of the network namespace to join; ``new`` for one of its own with nothing but the
-            loopback; None for the run's.
-        isolation: None for none.
+        steps: what the new process does, in order; the last step executes the program. The program's stream, and the
+            log for its standard output and error, are the descriptors at ``STREAM`` and ``LOG``.
+        cgroup: the cgroup that the steps have it join; where it can be started in one, it is.
+        flags: CLONE_NEW… flags of clone3(2).
+        descriptors: further file descriptors that the steps refer to, from the place ``FURTHER`` on.
     """
 
-    argv: tuple[str, ...]
-    root: Path
+    steps: tuple[Steps, ...]
     cgroup: Cgroup
-    cpus: tuple[int, ...]
-    network: int | str | None
-    isolation: Isolation | None
+    flags: int = 0
+    descriptors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +76,19 @@ class Launcher:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process, self._channel = _start_process()
+        self._library = build_executor()
+        self._executor = Executor(str(self._library))
+        self._process, self._channel = _start_process(self._library)
+
+    def take(self, steps: Steps) -> None:
+        """Take steps in the calling thread.
+
+        Raises:
+            StepError: one failed; those before it have been taken.
+        """
+        outcome = self._executor.take(steps.encode())
+        if outcome.failed is not None:
+            raise failure((steps,), outcome)
 
     @property
     def pid(self) -> int:
@@ -112,26 +110,20 @@ class Launcher:
         with self._lock, ExitStack() as stack:
             if self._process.poll() is not None:
                 self._channel.close()
-                self._process, self._channel = _start_process()
-            fds = [stream.fileno(), log]
-            network = "keep"
-            if isinstance(request.network, int):
-                network = "join"
-                fds.append(request.network)
-            elif request.network is not None:
-                network = request.network
+                self._process, self._channel = _start_process(self._library)
+            fds = [stream.fileno(), log, *request.descriptors]
             # Beside version 1 hierarchies the unified one has none of our directories, and clone_into is None.
             if request.cgroup.clone_into is not None:
                 fds.append(os.open(request.cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
                 stack.callback(os.close, fds[-1])
             try:
-                socket.send_fds(self._channel, [json.dumps(_encode(request, network)).encode()], fds)
+                socket.send_fds(self._channel, [_encode(request)], fds)
             except OSError as error:
                 self.kill()
                 raise InstanceError(
                     f"the launcher does not take the request: {error}; the next one gets a new one"
                 ) from error
-            pending = PendingLaunch(self, self._channel)
+            pending = PendingLaunch(self, self._channel, request)
             try:
                 yield pending
             finally:
@@ -154,8 +146,9 @@ class Launcher:
 class PendingLaunch:
     """A request whose reply has not been read."""
 
-    def __init__(self, launcher: Launcher, channel: socket.socket) -> None:
+    def __init__(self, launcher: Launcher, channel: socket.socket, request: LaunchRequest) -> None:
         self._launcher = launcher
+        self._request = request
         self._channel = channel
         self._outstanding = True
 
@@ -180,7 +173,10 @@ class PendingLaunch:
             raise InstanceError("no answer from the launcher: it has ended; the next request gets a new one")
         reply = json.loads(text)
         if "error" in reply:
-            raise InstanceError(f"could not {reply['error']['step']}: {reply['error']['message']}")
+            raise InstanceError(f"could not make the process: {reply['error']}")
+        if "failed" in reply:
+            outcome = Outcome(reply["failed"], reply["errno"], {})
+            raise InstanceError(str(failure(self._request.steps, outcome).strerror))
         return Launched(reply["pid"], fds[0], reply["stamps"])
 
     def discard(self) -> None:
@@ -201,13 +197,13 @@ def open_launcher() -> Iterator[Launcher]:
         yield launcher
 
 
-def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start_process(library: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a launcher process; returns it with our end of its channel."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # -I -S: neither the user's environment nor site packages, whose start-up hooks may load anything.
     program = (
         f"import sys; sys.path.insert(0, {str(_SOURCE_ROOT)!r}); "
-        f"from runtimes.launcher.process import main; main({theirs.fileno()})"
+        f"from runtimes.launcher.process import main; main({theirs.fileno()}, {str(library)!r})"
     )
     with theirs:
         try:
@@ -232,22 +228,10 @@ def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
     return process, ours
 
 
-def _encode(request: LaunchRequest, network: str) -> dict[str, object]:
-    isolation = request.isolation
-    return {
-        "argv": request.argv,
-        "root": str(request.root),
-        "procs_files": [str(path) for path in request.cgroup.procs_files],
-        "thread_files": [str(path) for path in request.cgroup.thread_files],
+def _encode(request: LaunchRequest) -> bytes:
+    header = {
+        "flags": request.flags,
         "into_cgroup": request.cgroup.clone_into is not None,
-        "cpus": request.cpus,
-        "network": network,
-        "isolated": isolation is not None,
-        "hostname": isolation.hostname if isolation else None,
-        "staging": str(isolation.staging) if isolation else None,
-        "scratch": str(isolation.scratch) if isolation and isolation.scratch else None,
+        "procs_files": [str(path) for path in request.cgroup.procs_files],
     }
-
-
-AGENT_ARGUMENTS = ("--fd", str(AGENT_FD))
-"""What the agent is told about its stream."""
+    return b"".join([json.dumps(header).encode(), b"\0", *(steps.encode() for steps in request.steps)])

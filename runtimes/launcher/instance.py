@@ -14,14 +14,15 @@ from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
-from runtimes.launcher.client import AGENT_ARGUMENTS, Launcher, LaunchRequest
+from runtimes.launcher.client import Launcher, LaunchRequest
+from runtimes.launcher.entry import AGENT_FD
 
 _STOP_TIMEOUT = 10.0
 
 LOG_NAME = "agent.log"
 """The file in an instance's directory that the agent's standard output and error go to."""
 
-AGENT_ARGV = (AGENT_PATH, *AGENT_ARGUMENTS)
+AGENT_ARGV = (AGENT_PATH, "--fd", str(AGENT_FD))
 """The agent's command line."""
 
 

@@ -7,14 +7,12 @@ itself.
 from __future__ import annotations
 
 import errno
-import os
 
 from runtimes import syscalls
-from runtimes.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REMOUNT, mount
+from runtimes.launcher.steps import Steps
+from runtimes.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
-_HOST_SETTINGS = ("bus", "irq", "sys", "sysrq-trigger")
-"""What in /proc sets the host's kernel, where root may write without any capability."""
 
 _LINKS = {
     "fd": "/proc/self/fd",
@@ -25,64 +23,65 @@ _LINKS = {
 }
 
 
-def mount_root(image_root: str, staging: str, scratch_device: str | None) -> str:
-    """Mount a fresh root in the calling process's mount namespace.
+def root_below(staging: str) -> str:
+    """Where :func:`mount_root` with ``staging`` has the root."""
+    return f"{staging}/root"
+
+
+def mount_root(image_root: str, staging: str, *, may_make_devices: bool, flags: int = 0, owner: int = 0) -> Steps:
+    """The steps that mount a fresh root.
 
     Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm.
 
     Args:
         image_root: where the image is mounted.
         staging: an empty directory; everything is mounted on or below it, so that a lazy unmount of it undoes all.
-        scratch_device: block device with the ext4 file system for ``/scratch``, or None.
-
-    Returns:
-        The path of the root.
-
-    Raises:
-        OSError: naming the call and the path.
+        may_make_devices: whether device nodes can be made; in a user namespace they are bound from the host.
+        flags: of the overlay, MS_…
+        owner: user and group that own what the image does not bring.
     """
-    mount("tmpfs", staging, "tmpfs", 0, "mode=0755")
-    upper, work, root = (f"{staging}/{name}" for name in ("upper", "work", "root"))
+    steps = Steps("mount the root")
+    owned = f",uid={owner},gid={owner}" if owner else ""
+    root = root_below(staging)
+    steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{owned}")
+    upper, work = f"{staging}/upper", f"{staging}/work"
     for directory in (upper, work, root):
-        os.mkdir(directory)  # noqa: PTH102 pathlib costs the launcher more memory than it has in all
-    mount("overlay", root, "overlay", 0, f"lowerdir={image_root},upperdir={upper},workdir={work}")
-    mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        steps.make_directory(directory)
+    if owner:
+        steps.change_owner(upper, owner, owner)
+    steps.mount("overlay", root, "overlay", flags, f"lowerdir={image_root},upperdir={upper},workdir={work}")
+    steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for name, mode in (("tmp", "1777"), ("run", "0755")):
-        mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
-    _mount_devices(f"{root}/dev")
-    if scratch_device is not None:
-        # No options, as a guest mounts it: none may make an arm's disk quicker or slower than another's.
-        mount(scratch_device, f"{root}/scratch", "ext4")
-    return root
+        steps.mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}{owned}")
+    _mount_devices(steps, f"{root}/dev", owned, may_make_devices=may_make_devices)
+    return steps
 
 
-def _mount_devices(dev: str) -> None:
-    mount("tmpfs", dev, "tmpfs", MS_NOSUID, "mode=0755")
-    mask = os.umask(0)
+def mount_scratch(device: str, staging: str) -> Steps:
+    """The steps that mount the ext4 file system on ``device`` at ``/scratch`` of a root that was mounted."""
+    steps = Steps("mount the scratch disk")
+    # No options, as a guest mounts it: none may make an arm's disk quicker or slower than another's.
+    steps.mount(device, f"{root_below(staging)}/scratch", "ext4")
+    return steps
+
+
+def _mount_devices(steps: Steps, dev: str, owned: str, *, may_make_devices: bool) -> None:
+    steps.mount("tmpfs", dev, "tmpfs", MS_NOSUID, f"mode=0755{owned}")
+    steps.call("umask", 0)
     for name, (major, minor) in _DEVICES.items():
-        os.mknod(f"{dev}/{name}", 0o20666, os.makedev(major, minor))
-    os.umask(mask)
+        if may_make_devices:
+            steps.make_device(f"{dev}/{name}", 0o666, major, minor)
+        else:
+            steps.make_file(f"{dev}/{name}", 0o666)
+            steps.mount(f"/dev/{name}", f"{dev}/{name}", "", MS_BIND)
+    steps.call("umask", 0o22)
     for name, target in _LINKS.items():
-        os.symlink(target, f"{dev}/{name}")  # noqa: PTH211 as above
+        steps.make_link(f"{dev}/{name}", target)
     for name in ("pts", "shm"):
-        os.mkdir(f"{dev}/{name}")  # noqa: PTH102 as above
-    mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
-    mount("tmpfs", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
-
-
-def protect_host_settings(root: str) -> None:
-    """Make read-only, in a root that was mounted, what in /proc would set the host's kernel.
-
-    Raises:
-        OSError: naming the call and the path.
-    """
-    for name in _HOST_SETTINGS:
-        path = f"{root}/proc/{name}"
-        if not os.access(path, os.F_OK):  # which of them there are is a matter of the kernel's configuration
-            continue
-        mount(path, path, "", MS_BIND)
-        mount("", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        steps.make_directory(f"{dev}/{name}")
+    steps.mount("devpts", f"{dev}/pts", "devpts", MS_NOSUID | MS_NOEXEC, f"newinstance,ptmxmode=0666,mode=0620{owned}")
+    steps.mount("tmpfs", f"{dev}/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777{owned}")
 
 
 def unmount_scratch(root: str) -> None:

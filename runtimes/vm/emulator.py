@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runtimes import compiler
 from runtimes.base import HostError
-from runtimes.vm.cache import cache_directory
+from runtimes.cache import cache_directory
 
 _SOURCE = Path(__file__).with_name("emulator.c")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from runtimes.base import HostError, Image
-from runtimes.vm.cache import cache_directory
+from runtimes.cache import cache_directory
 from runtimes.vm.domain import FIRMWARE, KERNEL_ARGUMENTS, MACHINE
 from runtimes.vm.emulator import find_qemu
 

@@ -7,7 +7,6 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -19,10 +18,14 @@ from traces import count, host_traces, new_run_name, runs
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import HostError, InstanceError, Timeline
 from runtimes.cgroup.v2 import CgroupV2
-from runtimes.container.runtime import ContainerOptions, ContainerRuntime
+from runtimes.chroot import run_in
+from runtimes.container.container import Container
+from runtimes.container.options import ContainerOptions
+from runtimes.container.runtime import ContainerRuntime
 from runtimes.facilities import open_facilities
 from runtimes.launcher import limits
-from runtimes.launcher.client import Isolation, LaunchRequest, open_launcher
+from runtimes.launcher.client import LaunchRequest, open_launcher
+from runtimes.launcher.entry import join_network
 from runtimes.launcher.instance import launched_agent
 from runtimes.native import NativeOptions, NativeRuntime
 
@@ -31,12 +34,19 @@ pytestmark = pytest.mark.host
 UNIFIED = Path("/sys/fs/cgroup/unified")
 
 
-def launch(facilities, cgroup, *, argv=("/bin/sleep", "1000"), root=None, staging=None, isolated=True, network=None):
+SLEEP = ("/bin/sleep", "1000")
+
+
+def plain(cgroup, argv=SLEEP, root=Path("/"), network=None):
+    """A program without namespaces of its own."""
+    steps = run_in(root, cgroup, (0,), argv)
+    if network is None:
+        return LaunchRequest(steps, cgroup)
+    return LaunchRequest((join_network(), *steps), cgroup, descriptors=(network,))
+
+
+def launch(facilities, request):
     """Start something and return what the launcher answers."""
-    isolation = Isolation("bench-test", staging or facilities.directory, None) if isolated else None
-    request = LaunchRequest(
-        argv, root or (facilities.root if isolated else Path("/")), cgroup, (0,), network, isolation
-    )
     ours, theirs = socket.socketpair()
     with (
         ours,
@@ -48,35 +58,29 @@ def launch(facilities, cgroup, *, argv=("/bin/sleep", "1000"), root=None, stagin
         return pending.finish()
 
 
-@contextmanager
-def staging(facilities):
-    path = facilities.directory / "staging-test"
-    path.mkdir()
-    yield path
-    path.rmdir()
-
-
 def test_a_program_that_is_not_there_is_named(facilities):
-    with facilities.new_cgroup("x", None) as cgroup, staging(facilities) as path:
-        with pytest.raises(InstanceError, match=r"could not exec.*No such file.*/no/such"):
-            launch(facilities, cgroup, argv=("/no/such",), staging=path)
+    with facilities.new_cgroup("x", None) as cgroup:
+        with pytest.raises(InstanceError, match=r"could not execute the program: execve /no/such: No such file"):
+            launch(facilities, plain(cgroup, ("/no/such",)))
         assert cgroup.pids() == []
 
 
-def test_a_root_that_is_not_there_is_named(facilities):
-    with facilities.new_cgroup("x", None) as cgroup, staging(facilities) as path:
-        with pytest.raises(InstanceError, match="could not mount the root"):
-            launch(facilities, cgroup, root=Path("/no/such"), staging=path)
-        with pytest.raises(InstanceError, match=r"could not chroot.*/no/such"):
-            launch(facilities, cgroup, root=Path("/no/such"), isolated=False)
+def test_a_root_that_is_not_there_is_named(facilities, tmp_path):
+    container = Container(ContainerOptions(network="none"), Path("/no/such"), tmp_path)
+    with facilities.new_cgroup("x", None) as cgroup:
+        request = container.request(name="x", cgroup=cgroup, cpus=(0,), network=None, scratch=None)
+        with pytest.raises(InstanceError, match=rf"could not mount the root: mount {tmp_path}/root: No such file"):
+            launch(facilities, request)
+        with pytest.raises(InstanceError, match=r"could not change the root: chroot /no/such: No such file"):
+            launch(facilities, plain(cgroup, root=Path("/no/such")))
 
 
 def test_a_namespace_that_is_none_is_named(facilities):
     with facilities.new_cgroup("x", None) as cgroup, Path("/dev/null").open() as null:
         with pytest.raises(InstanceError, match=r"could not join the network.*setns"):
-            launch(facilities, cgroup, network=null.fileno(), isolated=False)
+            launch(facilities, plain(cgroup, network=null.fileno()))
         # The launcher goes on.
-        launched = launch(facilities, cgroup, isolated=False)
+        launched = launch(facilities, plain(cgroup))
         os.close(launched.pidfd)
 
 
@@ -87,7 +91,7 @@ def test_a_namespace_that_is_none_is_named(facilities):
 def test_what_never_gets_ready_is_told_and_killed(facilities, tmp_path, argv, told):
     log = tmp_path / "log"
     with facilities.new_cgroup("x", None) as cgroup:
-        request = LaunchRequest(argv, Path("/"), cgroup, (0,), None, None)
+        request = plain(cgroup, argv)
         with (
             pytest.raises(InstanceError, match=told),
             launched_agent(facilities.launcher, request, Timeline(), log, 0.5),
@@ -98,9 +102,9 @@ def test_what_never_gets_ready_is_told_and_killed(facilities, tmp_path, argv, to
 
 def test_a_child_gets_only_what_it_needs(facilities):
     with facilities.new_cgroup("x", None) as cgroup:
-        launched = launch(facilities, cgroup, isolated=False)
+        launched = launch(facilities, plain(cgroup))
         proc = Path(f"/proc/{launched.pid}")
-        # execve closes the pipe a moment before it is through, and then the dynamic linker opens files for a while.
+        # the dynamic linker opens files for a while.
         deadline = time.monotonic() + 5
         while (proc / "stat").read_text().split()[2] != "S" and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -129,7 +133,7 @@ def test_limits_that_cannot_be_had_are_told_and_leave_no_launcher(monkeypatch):
 
 def test_children_die_with_a_killed_launcher(tiny_image):
     with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
-        launched = launch(facilities, cgroup, isolated=False)
+        launched = launch(facilities, plain(cgroup))
         os.kill(facilities.launcher.pid, signal.SIGKILL)
         deadline = time.monotonic() + 5
         while cgroup.pids() and time.monotonic() < deadline:
@@ -177,14 +181,14 @@ def test_a_launcher_that_dies_with_a_request_fails_that_one_only(tiny_image, tmp
         with stopped(launcher):
             killer = threading.Timer(0.3, os.kill, (launcher, signal.SIGKILL))
             killer.start()
-            request = LaunchRequest(("/bin/sleep", "1000"), Path("/"), cgroup, (0,), None, None)
+            request = plain(cgroup)
             with (
                 pytest.raises(InstanceError, match="no answer from the launcher"),
                 launched_agent(facilities.launcher, request, Timeline(), tmp_path / "log", 10),
             ):
                 pass
             killer.join()
-        launched = launch(facilities, cgroup, isolated=False)
+        launched = launch(facilities, plain(cgroup))
         assert runs(launched.pid)
         os.close(launched.pidfd)
 
@@ -193,8 +197,8 @@ def test_a_late_reply_is_not_taken_for_the_next(tiny_image, monkeypatch):
     monkeypatch.setattr("runtimes.launcher.client._REPLY_TIMEOUT", 0.5)
     with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
         with stopped(facilities.launcher.pid), pytest.raises(InstanceError, match="no answer from the launcher"):
-            launch(facilities, cgroup, argv=("/bin/sleep", "1"), isolated=False)
-        launched = launch(facilities, cgroup, argv=("/bin/sleep", "2"), isolated=False)
+            launch(facilities, plain(cgroup, ("/bin/sleep", "1")))
+        launched = launch(facilities, plain(cgroup, ("/bin/sleep", "2")))
         assert cgroup.pids() == [launched.pid]
         assert Path(f"/proc/{launched.pid}/cmdline").read_bytes().split(b"\0")[1] == b"2"
         os.close(launched.pidfd)
@@ -207,8 +211,8 @@ def test_an_interruption_while_waiting_leaves_no_reply_behind(tiny_image, monkey
     with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr("runtimes.launcher.client.socket.recv_fds", interrupted)
-            launch(facilities, cgroup, argv=("/bin/sleep", "1"), isolated=False)
-        launched = launch(facilities, cgroup, argv=("/bin/sleep", "2"), isolated=False)
+            launch(facilities, plain(cgroup, ("/bin/sleep", "1")))
+        launched = launch(facilities, plain(cgroup, ("/bin/sleep", "2")))
         assert Path(f"/proc/{launched.pid}/cmdline").read_bytes().split(b"\0")[1] == b"2"
         os.close(launched.pidfd)
 
@@ -245,21 +249,6 @@ def test_it_is_small_and_has_one_thread(facilities):
     assert "site-packages" not in maps
 
 
-def test_importing_its_code_does_not_import_what_is_heavy():
-    program = (
-        "import sys; sys.path.insert(0, '.'); import runtimes.launcher.process; "
-        "print(sorted({'typing', 'pathlib', 'pydantic', 'dataclasses', 'asyncio', 'subprocess'} & set(sys.modules)))"
-    )
-    completed = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert completed.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize("kind", ["native", "container"])
 def test_two_hundred_starts_leak_nothing(facilities, new_spec, kind):
     runtimes = {
@@ -286,7 +275,7 @@ def test_a_child_can_be_started_in_a_cgroup_of_version_2(facilities):
     directory.mkdir()
     cgroup = CgroupV2("x", directory)
     try:
-        launched = launch(facilities, cgroup, isolated=False)
+        launched = launch(facilities, plain(cgroup))
         assert cgroup.pids() == [launched.pid]
         cgroup.kill()
         assert cgroup.pids() == []

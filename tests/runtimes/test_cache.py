@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtimes.base import HostError
-from runtimes.vm.cache import cache_directory
+from runtimes.cache import cache_directory
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where the VM runtime keeps what outlives a run."""
+"""Where runtimes keep what outlives a run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,111 @@
+"""What a container is made of: its namespaces, and the steps from the clone to the agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from runtimes import syscalls
+from runtimes.cgroup import Cgroup
+from runtimes.container import hardening
+from runtimes.container.options import ContainerOptions
+from runtimes.container.seccomp import compile_profile, load_profile
+from runtimes.launcher import entry
+from runtimes.launcher.client import LaunchRequest
+from runtimes.launcher.instance import AGENT_ARGV
+from runtimes.launcher.rootfs import mount_root, mount_scratch, root_below
+from runtimes.launcher.steps import Steps
+from runtimes.syscalls import MNT_DETACH, MS_NOSUID, MS_PRIVATE, MS_REC
+
+_NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
+
+
+class Container:
+    """The containers of one arm; all that they have in common is worked out once."""
+
+    def __init__(self, options: ContainerOptions, image_root: Path, staging: Path) -> None:
+        """Work out the steps.
+
+        Args:
+            options: of the arm.
+            image_root: where the image is mounted.
+            staging: an empty directory; each container mounts its root on it, in a mount namespace of its own.
+
+        Raises:
+            HostError: an option cannot be had on this host.
+        """
+        self._options = options
+        self._staging = str(staging)
+        self._detach = _detach_mounts()
+        self._root = mount_root(
+            str(image_root),
+            self._staging,
+            may_make_devices=True,
+            flags=MS_NOSUID if options.no_new_privileges else 0,
+        )
+        self._mask = hardening.mask_paths(root_below(self._staging)) if options.masked_paths else None
+        self._enter_root = _enter_root(root_below(self._staging))
+        self._harden = hardening.give_up_privileges(
+            no_new_privileges=options.no_new_privileges,
+            capabilities=options.capabilities,
+            seccomp=compile_profile(load_profile()) if options.seccomp else None,
+        )
+        self._run = entry.run(AGENT_ARGV)
+
+    def request(
+        self, *, name: str, cgroup: Cgroup, cpus: Sequence[int], network: int | None, scratch: Path | None
+    ) -> LaunchRequest:
+        """What the launcher is asked for, for one container.
+
+        Args:
+            name: its host name.
+            cgroup: what it joins.
+            cpus: the CPUs that it may run on.
+            network: descriptor of the network namespace to join, or None for one of its own with nothing but the
+                loopback.
+            scratch: block device for ``/scratch``, or None.
+        """
+        steps = [entry.enter(cgroup, cpus), entry.join_network() if network is not None else _set_up_loopback()]
+        steps += [self._detach, self._root]
+        if scratch is not None:
+            steps.append(mount_scratch(str(scratch), self._staging))
+        if self._mask is not None:
+            steps.append(self._mask)
+        steps += [_name_host(name), self._enter_root, self._harden, self._run]
+        flags = _NAMESPACES | (syscalls.CLONE_NEWNET if network is None else 0)
+        return LaunchRequest(tuple(steps), cgroup, flags, () if network is None else (network,))
+
+
+def _set_up_loopback() -> Steps:
+    steps = Steps("set up the loopback interface")
+    steps.set_up_interface("lo")
+    return steps
+
+
+def _detach_mounts() -> Steps:
+    """A cgroup namespace, and mounts of its own."""
+    steps = Steps("make the cgroup namespace")
+    # Only once the cgroup has been joined: the namespace shows the cgroup in which its maker is as its root.
+    steps.call("unshare", syscalls.CLONE_NEWCGROUP)
+    steps.stamp("join")
+    steps.purpose("have mounts of its own")
+    steps.mount("", "/", "", MS_REC | MS_PRIVATE)
+    return steps
+
+
+def _name_host(name: str) -> Steps:
+    steps = Steps("set the host name")
+    steps.stamp("mounts")
+    steps.call("sethostname", name, len(name.encode()))
+    return steps
+
+
+def _enter_root(root: str) -> Steps:
+    steps = Steps("enter the root")
+    # With the old root put on the new one there is no directory to make for it (pivot_root(2), NOTES).
+    steps.call("chdir", root, about=root)
+    steps.call("pivot_root", ".", ".", about=root)
+    steps.unmount(".", MNT_DETACH)
+    steps.call("chdir", "/")
+    steps.stamp("pivot")
+    return steps

@@ -1,0 +1,31 @@
+"""The options of a container arm."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runtimes.base import Options
+
+
+class ContainerOptions(Options):
+    """Options of a container arm.
+
+    Attributes:
+        network: ``bridge`` joins the run's bridge by a veth pair; ``none`` has the loopback only.
+        user_namespace: root inside is an ordinary user outside.
+        time_namespace: the clock that counts from the start of the machine counts from that of the container.
+        no_new_privileges: no program gains privileges when it is executed, and no mount of the container lets one.
+        capabilities: only those that Docker gives by default are kept.
+        seccomp: system calls are filtered.
+        masked_paths: what in /proc and /sys tells of the host or sets it is hidden or read-only.
+        device_filter: no devices but the usual ones can be opened.
+    """
+
+    network: Literal["bridge", "none"] = "bridge"
+    user_namespace: bool = False
+    time_namespace: bool = False
+    no_new_privileges: bool = True
+    capabilities: bool = True
+    seccomp: bool = True
+    masked_paths: bool = True
+    device_filter: bool = True

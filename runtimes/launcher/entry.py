@@ -1,0 +1,75 @@
+"""The steps that every process of the launcher begins and ends with."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+
+from runtimes.cgroup import Cgroup
+from runtimes.launcher.client import FURTHER, LOG, STREAM
+from runtimes.launcher.steps import Descriptor, Steps
+from runtimes.syscalls import CLONE_NEWNET
+
+AGENT_FD = 3
+"""The descriptor under which the program finds its stream."""
+
+_PR_SET_PDEATHSIG = 1
+_CLOSE_RANGE_CLOEXEC = 4
+_OUT_OF_THE_WAY = 100
+_CPUS_A_BYTE = 8
+
+
+def enter(cgroup: Cgroup, cpus: Sequence[int]) -> Steps:
+    """The first steps: apart from the launcher's session, in the cgroup, on the CPUs.
+
+    Args:
+        cgroup: what to join, unless it is started there.
+        cpus: the CPUs that it may run on.
+    """
+    steps = Steps("leave the launcher")
+    steps.stamp("clone")
+    steps.call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), about="PR_SET_PDEATHSIG")
+    steps.call("setsid")
+    steps.call("setgroups", 0, 0)
+    steps.purpose("join the cgroup")
+    for path in () if cgroup.clone_into is not None else cgroup.thread_files:
+        steps.write_file(str(path), "0")
+    steps.purpose("keep to the CPUs of the instance")
+    mask = _cpu_mask(cpus)
+    steps.call("sched_setaffinity", 0, len(mask), mask, about=str(list(cpus)))
+    return steps
+
+
+def join_network(place: int = FURTHER) -> Steps:
+    """Enter the network namespace whose descriptor is passed along at ``place``."""
+    steps = Steps("join the network")
+    steps.call("setns", Descriptor(place), CLONE_NEWNET)
+    return steps
+
+
+def run(argv: Sequence[str]) -> Steps:
+    """The last steps: standard input from /dev/null, output and error to the log, the stream at its place, and execve.
+
+    Everything else is closed.
+    """
+    steps = Steps("arrange the descriptors")
+    # Out of the way first: any of them may have a number that another is about to get.
+    for place in (STREAM, LOG):
+        steps.call("dup3", Descriptor(place), _OUT_OF_THE_WAY + place, 0)
+    steps.open_as("/dev/null", os.O_RDONLY, 0)
+    for source, target in ((LOG, 1), (LOG, 2), (STREAM, AGENT_FD)):
+        steps.call("dup3", _OUT_OF_THE_WAY + source, target, 0)
+    steps.call("close_range", AGENT_FD + 1, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+    steps.purpose("execute the program")
+    steps.stamp("exec")
+    steps.execute(argv)
+    return steps
+
+
+def _cpu_mask(cpus: Sequence[int]) -> bytes:
+    """A ``cpu_set_t`` (sched_setaffinity(2))."""
+    mask = bytearray((max(cpus) // 64 + 1) * 8)
+    for cpu in cpus:
+        mask[cpu // _CPUS_A_BYTE] |= 1 << cpu % _CPUS_A_BYTE
+    return bytes(mask)

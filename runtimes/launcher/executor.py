@@ -1,0 +1,81 @@
+"""The library that takes steps: compiled on the host, loaded by the harness and by the launcher.
+
+It is loaded by path, so that the launcher needs nothing of what compiling takes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+
+from runtimes.launcher.steps import MAX_STAMPS, PHASES, Outcome
+
+
+class _Outcome(ctypes.Structure):
+    """``struct outcome`` of execute.c."""
+
+    _fields_ = (("failed", ctypes.c_int32), ("errno", ctypes.c_int32), ("stamps", ctypes.c_int64 * MAX_STAMPS))
+
+    def read(self) -> Outcome:
+        stamps = {phase: self.stamps[place] for place, phase in enumerate(PHASES) if self.stamps[place]}
+        return Outcome(None if self.failed < 0 else self.failed, self.errno, stamps)
+
+
+class Executor:
+    """The loaded library."""
+
+    def __init__(self, path: str) -> None:
+        library = ctypes.CDLL(path)
+        self._take_steps = library.take_steps
+        self._take_steps.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
+        self._take_steps.restype = None
+        self._spawn = library.spawn
+        self._spawn.argtypes = (
+            ctypes.c_uint64,
+            ctypes.c_int,
+            ctypes.c_char_p,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+        )
+        self._spawn.restype = ctypes.c_long
+
+    def take(self, segments: bytes) -> Outcome:
+        """Take steps in the calling thread, up to the first that fails."""
+        outcome = _Outcome()
+        self._take_steps(segments, len(segments), None, ctypes.byref(outcome))
+        return outcome.read()
+
+    def spawn(
+        self, flags: int, cgroup: int | None, segments: bytes, descriptors: Sequence[int]
+    ) -> tuple[int, int, Outcome]:
+        """Take steps, the last of which executes a program, in a new process; the calling thread waits for that.
+
+        Args:
+            flags: CLONE_NEW… flags of clone3(2), and CLONE_INTO_CGROUP together with ``cgroup``.
+            cgroup: descriptor of the cgroup v2 directory to start in, or None.
+            segments: the steps.
+            descriptors: what the steps' descriptors stand for.
+
+        Returns:
+            The pid, a pidfd, and what came of the steps; if one of them failed the process is dead, and to be reaped.
+
+        Raises:
+            OSError: there is no process.
+        """
+        outcome, pidfd = _Outcome(), ctypes.c_int32(-1)
+        numbers = (ctypes.c_int32 * len(descriptors))(*descriptors)
+        pid = self._spawn(
+            flags,
+            -1 if cgroup is None else cgroup,
+            segments,
+            len(segments),
+            ctypes.byref(numbers),
+            ctypes.byref(outcome),
+            ctypes.byref(pidfd),
+        )
+        if pid < 0:
+            raise OSError(-pid, f"clone3 {flags:#x}: {os.strerror(-pid)}")
+        return pid, pidfd.value, outcome.read()
