@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +12,17 @@ from runtimes.container import hardening
 from runtimes.container.options import ContainerOptions
 from runtimes.container.seccomp import compile_profile, load_profile
 from runtimes.launcher import entry
-from runtimes.launcher.client import LaunchRequest
+from runtimes.launcher.client import FURTHER, LaunchRequest
 from runtimes.launcher.instance import AGENT_ARGV
-from runtimes.launcher.rootfs import mount_root, mount_scratch, root_below
-from runtimes.launcher.steps import Steps
+from runtimes.launcher.rootfs import Owners, mount_root, mount_scratch, root_below
+from runtimes.launcher.steps import Descriptor, Steps
 from runtimes.syscalls import MNT_DETACH, MS_NOSUID, MS_PRIVATE, MS_REC
+
+_FIRST_OWNER = 1 << 30
+"""The host's user that is root in a container's user namespace: far above what is given to people and their ranges
+(``SUB_UID_MAX`` of login.defs(5) is 600100000)."""
+
+_OWNERS = 1 << 16
 
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
 
@@ -37,11 +44,15 @@ class Container:
         self._options = options
         self._staging = str(staging)
         self._detach = _detach_mounts()
+        # After the network, where there is one to join.
+        place = Descriptor(FURTHER + (options.network == "bridge"))
+        self._owners = Owners(_FIRST_OWNER, _OWNERS, place) if options.user_namespace else None
         self._root = mount_root(
             str(image_root),
             self._staging,
             may_make_devices=True,
             flags=MS_NOSUID if options.no_new_privileges else 0,
+            owners=self._owners,
         )
         self._mask = hardening.mask_paths(root_below(self._staging)) if options.masked_paths else None
         self._enter_root = _enter_root(root_below(self._staging))
@@ -68,17 +79,38 @@ class Container:
         steps = [entry.enter(cgroup, cpus), entry.join_network() if network is not None else _set_up_loopback()]
         steps += [self._detach, self._root]
         if scratch is not None:
-            steps.append(mount_scratch(str(scratch), self._staging))
+            steps.append(mount_scratch(str(scratch), self._staging, self._owners))
         if self._mask is not None:
             steps.append(self._mask)
-        steps += [_name_host(name), self._enter_root, self._harden, self._run]
+        steps += [_name_host(name), self._enter_root]
+        if self._owners is not None:
+            steps.append(entry.become_root_of(self._owners.namespace))
+        steps += [self._harden, self._run]
         flags = _NAMESPACES | (syscalls.CLONE_NEWNET if network is None else 0)
-        return LaunchRequest(tuple(steps), cgroup, flags, () if network is None else (network,))
+        if self._options.time_namespace:
+            flags |= syscalls.CLONE_NEWTIME
+            steps.insert(1, _set_clocks())
+        return LaunchRequest(
+            tuple(steps),
+            cgroup,
+            flags,
+            descriptors=() if network is None else (network,),
+            owners=self._owners.mapping if self._owners else None,
+        )
 
 
 def _set_up_loopback() -> Steps:
     steps = Steps("set up the loopback interface")
     steps.set_up_interface("lo")
+    return steps
+
+
+def _set_clocks() -> Steps:
+    """Have the clocks that count from the start of the machine count from now (time_namespaces(7))."""
+    steps = Steps("set the clocks of the time namespace")
+    offsets = (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME))
+    lines = (f"{name} -{int(time.clock_gettime(clock))} 0\n" for name, clock in offsets)
+    steps.write_file("/proc/self/timens_offsets", "".join(lines))
     return steps
 
 

@@ -44,12 +44,15 @@ class LaunchRequest:
         cgroup: the cgroup that the steps have it join; where it can be started in one, it is.
         flags: CLONE_NEW… flags of clone3(2).
         descriptors: further file descriptors that the steps refer to, from the place ``FURTHER`` on.
+        owners: a mapping of users and groups (user_namespaces(7)): a user namespace with it is made for the steps, and
+            its descriptor comes after those. None for none.
     """
 
     steps: tuple[Steps, ...]
     cgroup: Cgroup
     flags: int = 0
     descriptors: tuple[int, ...] = ()
+    owners: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,7 @@ def _encode(request: LaunchRequest) -> bytes:
     header = {
         "flags": request.flags,
         "into_cgroup": request.cgroup.clone_into is not None,
+        "owners": request.owners,
         "procs_files": [str(path) for path in request.cgroup.procs_files],
     }
     return b"".join([json.dumps(header).encode(), b"\0", *(steps.encode() for steps in request.steps)])

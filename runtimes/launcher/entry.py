@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import FURTHER, LOG, STREAM
 from runtimes.launcher.steps import Descriptor, Steps
-from runtimes.syscalls import CLONE_NEWNET
+from runtimes.syscalls import CLONE_NEWNET, CLONE_NEWUSER
 
 AGENT_FD = 3
 """The descriptor under which the program finds its stream."""
@@ -45,6 +45,17 @@ def join_network(place: int = FURTHER) -> Steps:
     """Enter the network namespace whose descriptor is passed along at ``place``."""
     steps = Steps("join the network")
     steps.call("setns", Descriptor(place), CLONE_NEWNET)
+    return steps
+
+
+def become_root_of(user_namespace: Descriptor) -> Steps:
+    """Enter a user namespace and be root in it."""
+    steps = Steps("enter the user namespace")
+    steps.call("setns", user_namespace, CLONE_NEWUSER)
+    steps.call("setresgid", 0, 0, 0)
+    steps.call("setresuid", 0, 0, 0)
+    # The kernel has forgotten it with the change of users (prctl(2)).
+    steps.call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), about="PR_SET_PDEATHSIG")
     return steps
 
 

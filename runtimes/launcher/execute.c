@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -32,7 +34,8 @@ enum special {
     OPEN_AS = -3,    /* path, flags, descriptor: open under this number */
     FILTER = -4,     /* instructions, their number: seccomp(2) with a filter */
     SET_UP = -5,     /* struct ifreq with name and flags: set the flags of a network interface */
-    EXECUTE = -6,    /* path, strings, their number: execve with these arguments and no environment */
+    MAP_MOUNT = -6,  /* path, path, user namespace: the mount at the first, with mapped owners, at the second */
+    EXECUTE = -7,    /* path, strings, their number: execve with these arguments and no environment */
 };
 
 struct step {
@@ -112,6 +115,21 @@ static long set_up(const void *request)
     return result;
 }
 
+static long map_mount(const char *source, const char *target, int user_namespace)
+{
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)user_namespace};
+    long tree = syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return -1;
+    long result = syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
+    if (result == 0)
+        result = syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+    int error = errno;
+    syscall(SYS_close, tree);
+    errno = error;
+    return result;
+}
+
 static long execute(const char *path, const char *strings, uint64_t count)
 {
     const char *argv[MAX_ARGUMENTS + 1];
@@ -142,6 +160,8 @@ static long take(const struct step *step, const uint64_t *a, struct outcome *out
         return filter((const void *)a[0], (unsigned short)a[1]);
     case SET_UP:
         return set_up((const void *)a[0]);
+    case MAP_MOUNT:
+        return map_mount((const char *)a[0], (const char *)a[1], (int)a[2]);
     case EXECUTE:
         return execute((const char *)a[0], (const char *)a[1], a[2]);
     default:
@@ -184,19 +204,55 @@ void take_steps(const unsigned char *segments, size_t size, const int32_t *descr
     take_all(&(struct request){segments, size, descriptors, outcome});
 }
 
+#ifndef __x86_64__
+#error "clone3 has to be entered without a function call: give its instructions for this processor below"
+#endif
+
 static long raw_clone3(struct clone_args *arguments)
 {
     long result;
-#ifdef __x86_64__
     /* Not by way of a function: the child would return from it first and use its frame, and the parent find it in
        ruins (vfork(2), NOTES). */
     __asm__ volatile("syscall"
                      : "=a"(result)
                      : "a"(SYS_clone3), "D"(arguments), "S"(sizeof *arguments)
                      : "rcx", "r11", "memory");
-#else
-#error "clone3 has to be entered without a function call: give its instruction for this processor here"
-#endif
+    return result;
+}
+
+/*
+ * Make a process that waits to be killed, in the namespaces that flags name, for their sake alone: a user namespace
+ * gets its mapping from outside, while somebody is in it. Returns its pid, with a pidfd, or -errno.
+ */
+long hold(uint64_t flags, int32_t *pidfd)
+{
+    struct clone_args arguments = {
+        .flags = flags | CLONE_VM | CLONE_PIDFD,
+        .pidfd = (uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    sigset_t all;
+    uint64_t before;
+    long result;
+    memset(&all, 0xff, sizeof all);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, _NSIG / 8);
+    /* The child runs beside its parent on the same stack, so it must not touch it: prctl and pause from registers. */
+    __asm__ volatile("syscall\n\t"
+                     "test %%rax, %%rax\n\t"
+                     "jnz 2f\n\t"
+                     "mov %[prctl], %%eax\n\t"
+                     "mov %[option], %%edi\n\t"
+                     "mov %[signal], %%esi\n\t"
+                     "syscall\n\t"
+                     "1: mov %[pause], %%eax\n\t"
+                     "syscall\n\t"
+                     "jmp 1b\n\t"
+                     "2:"
+                     : "=a"(result)
+                     : "a"(SYS_clone3), "D"(&arguments), "S"(sizeof arguments), [prctl] "i"(SYS_prctl),
+                       [option] "i"(PR_SET_PDEATHSIG), [signal] "i"(SIGKILL), [pause] "i"(SYS_pause)
+                     : "rcx", "r11", "memory");
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, _NSIG / 8);
     return result;
 }
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from runtimes.launcher.steps import MAX_STAMPS, PHASES, Outcome
+
+CLONE_NEWUSER = 0x10000000
 
 
 class _Outcome(ctypes.Structure):
@@ -41,6 +45,34 @@ class Executor:
             ctypes.c_void_p,
         )
         self._spawn.restype = ctypes.c_long
+        self._hold = library.hold
+        self._hold.argtypes = (ctypes.c_uint64, ctypes.c_void_p)
+        self._hold.restype = ctypes.c_long
+
+    def make_user_namespace(self, mapping: str) -> int:
+        """Make a user namespace.
+
+        Args:
+            mapping: of users and of groups alike, a line each range (user_namespaces(7)).
+
+        Returns:
+            A descriptor of it.
+
+        Raises:
+            OSError: the kernel refused, or will not have the mapping.
+        """
+        pidfd = ctypes.c_int32(-1)
+        pid = self._hold(CLONE_NEWUSER, ctypes.byref(pidfd))
+        if pid < 0:
+            raise _refused(CLONE_NEWUSER, -pid)
+        try:
+            for name in ("uid_map", "gid_map"):
+                Path(f"/proc/{pid}/{name}").write_text(mapping)
+            return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            signal.pidfd_send_signal(pidfd.value, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, pidfd.value, os.WEXITED)
+            os.close(pidfd.value)
 
     def take(self, segments: bytes) -> Outcome:
         """Take steps in the calling thread, up to the first that fails."""
@@ -77,5 +109,9 @@ class Executor:
             ctypes.byref(pidfd),
         )
         if pid < 0:
-            raise OSError(-pid, f"clone3 {flags:#x}: {os.strerror(-pid)}")
+            raise _refused(flags, -pid)
         return pid, pidfd.value, outcome.read()
+
+
+def _refused(flags: int, number: int) -> OSError:
+    return OSError(number, f"clone3 {flags:#x}: {os.strerror(number)}")

@@ -11,6 +11,8 @@ keys of the object:
 
 ``flags``         CLONE_NEW… flags of clone3(2)
 ``into_cgroup``   true: the last descriptor is the cgroup's directory (version 2), and the process is started in it
+``owners``        a mapping of users and groups (user_namespaces(7)), or null: a user namespace with it is made, whose
+                  descriptor comes after those passed along
 ``procs_files``   the files that list the processes in its cgroups
 
 There is one *reply* to each request, in order. After a success it is ``{"pid": …, "stamps": {phase: nanoseconds, …}}``
@@ -95,12 +97,16 @@ class _Launcher:
     def _launch(self, request: dict[str, Any], segments: bytes, fds: list[int]) -> tuple[dict[str, Any], int]:
         """Start one process; the reply, and a pidfd if it runs."""
         flags, cgroup = request["flags"], None
-        if request["into_cgroup"]:
-            flags, cgroup = flags | CLONE_INTO_CGROUP, fds[-1]
         try:
+            if request["owners"] is not None:
+                # What goes along for the steps comes first, the cgroup last.
+                place = len(fds) - request["into_cgroup"]
+                fds.insert(place, self._executor.make_user_namespace(request["owners"]))
+            if request["into_cgroup"]:
+                flags, cgroup = flags | CLONE_INTO_CGROUP, fds[-1]
             pid, pidfd, outcome = self._executor.spawn(flags, cgroup, segments, fds)
         except OSError as error:
-            return {"error": str(error.strerror)}, -1
+            return {"error": str(error)}, -1
         if outcome.failed is not None:
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
             os.close(pidfd)

@@ -7,9 +7,10 @@ itself.
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 
 from runtimes import syscalls
-from runtimes.launcher.steps import Steps
+from runtimes.launcher.steps import Descriptor, Steps
 from runtimes.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
@@ -28,7 +29,29 @@ def root_below(staging: str) -> str:
     return f"{staging}/root"
 
 
-def mount_root(image_root: str, staging: str, *, may_make_devices: bool, flags: int = 0, owner: int = 0) -> Steps:
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whom files belong to in a root for a user namespace.
+
+    Attributes:
+        first: the host's user and group that are root inside.
+        count: how many users and groups there are inside, from root on.
+        namespace: the user namespace.
+    """
+
+    first: int
+    count: int
+    namespace: Descriptor
+
+    @property
+    def mapping(self) -> str:
+        """For ``uid_map`` and ``gid_map`` (user_namespaces(7))."""
+        return f"0 {self.first} {self.count}"
+
+
+def mount_root(
+    image_root: str, staging: str, *, may_make_devices: bool, flags: int = 0, owners: Owners | None = None
+) -> Steps:
     """The steps that mount a fresh root.
 
     Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm.
@@ -38,18 +61,22 @@ def mount_root(image_root: str, staging: str, *, may_make_devices: bool, flags: 
         staging: an empty directory; everything is mounted on or below it, so that a lazy unmount of it undoes all.
         may_make_devices: whether device nodes can be made; in a user namespace they are bound from the host.
         flags: of the overlay, MS_…
-        owner: user and group that own what the image does not bring.
+        owners: whom the files belong to; None for the host's own users, by the same numbers.
     """
     steps = Steps("mount the root")
-    owned = f",uid={owner},gid={owner}" if owner else ""
+    owned = f",uid={owners.first},gid={owners.first}" if owners else ""
     root = root_below(staging)
     steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{owned}")
     upper, work = f"{staging}/upper", f"{staging}/work"
     for directory in (upper, work, root):
         steps.make_directory(directory)
-    if owner:
-        steps.change_owner(upper, owner, owner)
-    steps.mount("overlay", root, "overlay", flags, f"lowerdir={image_root},upperdir={upper},workdir={work}")
+    lower = image_root
+    if owners:
+        lower = f"{staging}/lower"
+        steps.make_directory(lower)
+        steps.map_mount(image_root, lower, owners.namespace)
+        steps.change_owner(upper, owners.first, owners.first)
+    steps.mount("overlay", root, "overlay", flags, f"lowerdir={lower},upperdir={upper},workdir={work}")
     steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for name, mode in (("tmp", "1777"), ("run", "0755")):
@@ -58,11 +85,18 @@ def mount_root(image_root: str, staging: str, *, may_make_devices: bool, flags: 
     return steps
 
 
-def mount_scratch(device: str, staging: str) -> Steps:
+def mount_scratch(device: str, staging: str, owners: Owners | None = None) -> Steps:
     """The steps that mount the ext4 file system on ``device`` at ``/scratch`` of a root that was mounted."""
     steps = Steps("mount the scratch disk")
+    scratch = f"{root_below(staging)}/scratch"
     # No options, as a guest mounts it: none may make an arm's disk quicker or slower than another's.
-    steps.mount(device, f"{root_below(staging)}/scratch", "ext4")
+    if owners is None:
+        steps.mount(device, scratch, "ext4")
+    else:
+        disk = f"{staging}/disk"
+        steps.make_directory(disk)
+        steps.mount(device, disk, "ext4")
+        steps.map_mount(disk, scratch, owners.namespace)
     return steps
 
 

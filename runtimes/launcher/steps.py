@@ -26,7 +26,7 @@ PHASES = ("clone", "join", "mounts", "pivot", "hardening", "exec")
 
 MAX_STAMPS = 16
 
-_STAMP, _WRITE_FILE, _OPEN_AS, _FILTER, _SET_UP, _EXECUTE = -1, -2, -3, -4, -5, -6
+_STAMP, _WRITE_FILE, _OPEN_AS, _FILTER, _SET_UP, _MAP_MOUNT, _EXECUTE = range(-1, -8, -1)
 """``enum special`` of execute.c."""
 
 _CALLS = {
@@ -156,6 +156,12 @@ class Steps:
     def set_up_interface(self, name: str) -> None:
         """netdevice(7): set a network interface of the current namespace up."""
         self._add(_SET_UP, f"set up {name}", struct.pack("=16sh22x", name.encode(), _IFF_UP))
+
+    def map_mount(self, source: str, target: str, user_namespace: Descriptor) -> None:
+        """The mount at ``source`` once more at ``target``, with owners as the user namespace maps them
+        (mount_setattr(2), "ID-mapped mounts").
+        """
+        self._add(_MAP_MOUNT, f"mount {source} with mapped owners at {target}", source, target, user_namespace)
 
     def execute(self, argv: Sequence[str]) -> None:
         """execve(2), with no environment: the last step."""
