@@ -77,12 +77,12 @@ class Container:
             scratch: block device for ``/scratch``, or None.
         """
         steps = [entry.enter(cgroup, cpus), entry.join_network() if network is not None else _set_up_loopback()]
-        steps += [self._detach, self._root]
+        steps += [self._detach, _name_host(name), self._root]
         if scratch is not None:
             steps.append(mount_scratch(str(scratch), self._staging, self._owners))
         if self._mask is not None:
             steps.append(self._mask)
-        steps += [_name_host(name), self._enter_root]
+        steps.append(self._enter_root)
         if self._owners is not None:
             steps.append(entry.become_root_of(self._owners.namespace))
         steps += [self._harden, self._run]
@@ -119,7 +119,6 @@ def _detach_mounts() -> Steps:
     steps = Steps("make the cgroup namespace")
     # Only once the cgroup has been joined: the namespace shows the cgroup in which its maker is as its root.
     steps.call("unshare", syscalls.CLONE_NEWCGROUP)
-    steps.stamp("join")
     steps.purpose("have mounts of its own")
     steps.mount("", "/", "", MS_REC | MS_PRIVATE)
     return steps
@@ -127,13 +126,13 @@ def _detach_mounts() -> Steps:
 
 def _name_host(name: str) -> Steps:
     steps = Steps("set the host name")
-    steps.stamp("mounts")
     steps.call("sethostname", name, len(name.encode()))
     return steps
 
 
 def _enter_root(root: str) -> Steps:
     steps = Steps("enter the root")
+    steps.stamp("mounts")
     # With the old root put on the new one there is no directory to make for it (pivot_root(2), NOTES).
     steps.call("chdir", root, about=root)
     steps.call("pivot_root", ".", ".", about=root)

@@ -16,6 +16,7 @@ PROFILE = Path(__file__).with_name("seccomp.yaml")
 
 _OPTIMISE = 8  # SCMP_FLTATR_CTL_OPTIMIZE (seccomp_attr_set(3))
 _BINARY_TREE = 2
+_UNKNOWN = -1  # __NR_SCMP_ERROR (seccomp_syscall_resolve_name(3))
 
 
 def _errno(name: object) -> int:
@@ -95,12 +96,11 @@ def compile_profile(profile: Profile) -> bytes:
         ) from error
     filters = pyseccomp.SyscallFilter(pyseccomp.ERRNO(profile.otherwise))
     filters.set_attr(_OPTIMISE, _BINARY_TREE)
+    native = pyseccomp.system_arch()
 
     def add(action: int, call: str, *comparisons: object) -> None:
-        try:
+        if pyseccomp.resolve_syscall(native, call) != _UNKNOWN:
             filters.add_rule(action, call, *comparisons)
-        except ValueError:
-            return
 
     for call in profile.allow:
         add(pyseccomp.ALLOW, call)

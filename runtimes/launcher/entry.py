@@ -38,6 +38,7 @@ def enter(cgroup: Cgroup, cpus: Sequence[int]) -> Steps:
     steps.purpose("keep to the CPUs of the instance")
     mask = _cpu_mask(cpus)
     steps.call("sched_setaffinity", 0, len(mask), mask, about=str(list(cpus)))
+    steps.stamp("join")
     return steps
 
 

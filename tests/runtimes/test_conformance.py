@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
-from conformance import RuntimeConformance, output, shell
+from conformance import RuntimeConformance, agent_on_host, output, shell
 
-from runtimes.container.runtime import ContainerOptions, ContainerRuntime
+from runtimes.container.options import ContainerOptions
+from runtimes.container.runtime import ContainerRuntime
 from runtimes.native import NativeOptions, NativeRuntime
 
 
@@ -27,7 +29,7 @@ class TestNative(RuntimeConformance):
 
     def test_its_root_is_not_on_the_clock(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
-            assert set(dict(instance.timeline.phases())) == {"clone", "join", "exec", "ready"}
+            assert [name for name, _ in instance.timeline.phases()] == ["clone", "join", "exec", "ready"]
 
 
 class ContainerConformance(RuntimeConformance):
@@ -46,11 +48,11 @@ class ContainerConformance(RuntimeConformance):
             assert output(instance, "readlink /proc/1/exe") == "/usr/lib/bench/agent"
             assert output(instance, "cut -d: -f3 /proc/1/cgroup | sort -u") == "/"
             mounts = output(instance, "cut -d' ' -f2 /proc/mounts").splitlines()
-            settings = (Path("/proc", name) for name in ("bus", "irq", "sys", "sysrq-trigger"))
-            protected = [str(path) for path in settings if path.exists()]
-            assert sorted(mounts) == sorted(
-                ["/", "/proc", "/sys", "/tmp", "/run", "/dev", "/dev/pts", "/dev/shm", "/scratch", *protected]
-            )
+            own = {"/", "/proc", "/sys", "/tmp", "/run", "/dev", "/dev/pts", "/dev/shm", "/scratch"}
+            assert own <= set(mounts)
+            assert len(set(mounts)) == len(mounts)
+            assert all(path in own or path.startswith(("/proc/", "/sys/")) for path in mounts)
+            assert not output(instance, "ls /sys/firmware; cat /proc/keys /proc/timer_list")
 
     def test_it_cannot_set_the_hosts_kernel(self, runtime, new_spec):
         before = Path("/proc/sys/kernel/core_pattern").read_text()
@@ -88,13 +90,42 @@ class TestContainer(ContainerConformance):
     def test_its_phases(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             phases = [name for name, _ in instance.timeline.phases()]
-            assert phases == ["network", "cgroup", "clone", "join", "mounts", "pivot", "exec", "ready"]
+            assert phases == ["cgroup", "network", "clone", "join", "mounts", "pivot", "hardening", "exec", "ready"]
 
     def test_it_has_an_interface_with_its_address(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             interfaces = output(instance, "sed -n 's/^ *\\([a-z0-9]*\\):.*/\\1/p' /proc/net/dev").split()
             assert sorted(interfaces) == ["eth0", "lo"]
             assert f"{instance.address}/16" in output(instance, "ip -4 addr show eth0")
+
+
+class TestContainerInAUserNamespace(ContainerConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, facilities):
+        with ContainerRuntime.open(facilities, ContainerOptions(user_namespace=True)) as opened:
+            yield opened
+
+    def test_root_inside_is_an_ordinary_user_outside(self, runtime, facilities, new_spec):
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            assert output(instance, "id -u; id -g; id -G").split() == ["0", "0", "0"]
+            status = Path(f"/proc/{agent_on_host(facilities, spec)}/status").read_text()
+            (outside,) = {line for line in status.splitlines() if line.startswith("Uid:")}
+            assert len(set(outside.split()[1:])) == 1
+            assert int(outside.split()[1]) > 1 << 16
+            assert output(instance, "readlink /proc/self/ns/user") != str(Path("/proc/self/ns/user").readlink())
+
+    def test_files_have_the_owners_that_the_image_gives_them(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            owners = "stat -c %u:%g /etc /tmp /dev/shm /scratch /usr/bin/* | sort -u"
+            assert output(instance, owners) == "0:0"
+            made = "echo x > /etc/x; chown 33:33 /etc/x; echo x > /scratch/x; stat -c %u /etc/x /scratch/x"
+            assert output(instance, made).split() == ["33", "0"]
+
+    def test_two_have_namespaces_of_their_own(self, runtime, new_spec):
+        with runtime.start(new_spec()) as one, runtime.start(new_spec()) as other:
+            assert output(one, "readlink /proc/self/ns/user") != output(other, "readlink /proc/self/ns/user")
 
 
 class TestContainerWithoutNetwork(ContainerConformance):
@@ -111,6 +142,43 @@ class TestContainerWithoutNetwork(ContainerConformance):
             assert "UP" in output(instance, "ip link show lo")
             interfaces = output(instance, "sed -n 's/^ *\\([a-z0-9]*\\):.*/\\1/p' /proc/net/dev").split()
             assert interfaces == ["lo"]
+
+
+class TestContainerInATimeNamespace(ContainerConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, facilities):
+        with ContainerRuntime.open(facilities, ContainerOptions(time_namespace=True)) as opened:
+            yield opened
+
+    def test_the_machine_has_started_with_it(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert float(output(instance, "cut -d' ' -f1 /proc/uptime")) < 60 < _uptime()
+            assert output(instance, "readlink /proc/self/ns/time") != str(Path("/proc/self/ns/time").readlink())
+
+
+def _uptime():
+    return float(Path("/proc/uptime").read_text().split()[0])
+
+
+HARDENED = {
+    "no_new_privileges": ("grep NoNewPrivs /proc/self/status; grep ' / ' /proc/mounts", r"1\n.*nosuid", r"0\n"),
+    "capabilities": ("grep CapBnd /proc/self/status", "00000000a80425fb", "^CapBnd:\\s(?!00000000a80425fb)"),
+    "seccomp": ("grep Seccomp: /proc/self/status", "2$", "0$"),
+    "masked_paths": ("cat /proc/timer_list | wc -l; echo h 2>&1 > /proc/sys/kernel/core_pattern", "^0", "^[1-9]"),
+}
+"""By switch, what to run in an instance, what it says, and what it says if the switch is off."""
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("switch", HARDENED)
+@pytest.mark.parametrize("on", [True, False])
+def test_each_part_of_the_hardening_can_be_switched_off(facilities, new_spec, switch, on):
+    script, expected, expected_without = HARDENED[switch]
+    options = ContainerOptions(network="none", **{switch: on})
+    with ContainerRuntime.open(facilities, options) as runtime, runtime.start(new_spec(scratch=False)) as instance:
+        said = shell(instance, script).stdout.decode()
+        assert re.search(expected if on else expected_without, said, re.MULTILINE), said
 
 
 def _bounding_set():

@@ -31,7 +31,7 @@ sys.modules["libvirt"] = sys.modules["libvirt_qemu"] = None
 from runtimes.base import HostError, Limits
 from runtimes.registry import RUNTIMES, load_runtime
 for name in RUNTIMES:
-    print(name, *load_runtime(name).options_model.model_fields)
+    print(name)
 vm = load_runtime("vm")
 options = vm.options_model(accel="tcg")
 limits = Limits(1, (), 1 << 29)
@@ -45,7 +45,7 @@ for attempt in (lambda: vm.check(options, limits), lambda: vm.open(None, options
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     *listed, checked, opened = completed.stdout.splitlines()
-    assert listed == ["native", "container network", "vm accel"]
+    assert listed == ["native", "container", "vm"]
     assert checked == opened
     assert "libvirt-python" in checked
     assert "apt-get install libvirt-dev, then make setup" in checked
