@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from results.checks import UNIT as CHECK
+from results.limits import is_limit
 from results.records import INSTANCE_METRICS, is_part
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import Verdict, judge
@@ -74,7 +76,8 @@ def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     Each trial counts once, as the median over its iterations, and is paired with the baseline's trial in the same
     block; trials without partner are left out and counted in a warning. A metric that the baseline does not have (a
     phase of start-up that it does not go through) is no comparison; a workload case in which the baseline has no trial
-    at all is, with n = 0 and a warning.
+    at all is, with n = 0 and a warning. Checks (:mod:`results.checks`) and limits (:mod:`results.limits`) are no
+    comparisons: a claim holds or does not, whatever it does in another arm.
 
     A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05 (Benjamini & Hochberg, J. R. Statist. Soc. B
     57 (1995) 289–300). It is adjusted over the comparison's family, of which there are three in a run:
@@ -101,6 +104,7 @@ def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     pairs = [
         (case, arm, _paired(case, arm, baseline))
         for case in cases
+        if case.unit != CHECK and not is_limit(case.metric)
         if baseline in case.arms or baseline not in case.workload_arms
         for arm in case.arms
         if arm != baseline

@@ -18,12 +18,16 @@ from rich.table import Table
 from rich.text import Text
 
 from results.charts.quantities import MISSING, interval, is_bytes, quantity, ratio
+from results.checks import UNIT as CHECK
+from results.checks import checks_of
 from results.clocks import clock_warnings
 from results.compare import Comparison, compare
 from results.compare import to_json as comparisons_json
+from results.limits import is_limit, limits_of
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.trials import choose_reference, natural
 
 if TYPE_CHECKING:
@@ -36,14 +40,19 @@ VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusi
 STATUS_STYLES = {"running": "cyan", "complete": "green", "partial": "yellow", "failed": "red"}
 EMULATED = "tcg"
 
+_DETAILS = ("cpus_used", "pids_peak")
+"""Neutral metrics of every trial that stand for themselves, and are details all the same."""
+
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, its figures by workload case, notes, and the trials that failed.
+    """What ``bench show`` prints: the run, checks, limits, figures by workload case, notes, and trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    return summary_view(run, store.trials(run.id), describe(store.frame(run.id)))
+    frame = store.frame(run.id)
+    outcomes = [*check_tables(checks_of(frame)), *limit_table(limits_of(frame))]
+    return summary_view(run, store.trials(run.id), describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
@@ -59,7 +68,8 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
 def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat.
 
-    Where no trial succeeded it says so, and lists the trials that failed.
+    Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
+    says so, and lists the trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -68,7 +78,8 @@ def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     if frame.empty:
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
-    return comparison_view(compare(frame, run.baseline))
+    notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
+    return [*comparison_view(compare(frame, run.baseline)), *notes]
 
 
 def compare_json(store: Store, run: RunRecord) -> list[dict[str, object]]:
@@ -89,15 +100,22 @@ def comparison_view(comparisons: Sequence[Comparison]) -> list[RenderableType]:
     return [*_banner(comparisons), *tables, *_notes(shown), *_left_out(comparisons, shown)]
 
 
-def summary_view(run: RunRecord, trials: Sequence[TrialRecord], summaries: Sequence[Summary]) -> list[RenderableType]:
-    """A run's head, tables of its summaries and of its failed trials; see :func:`show_renderables`."""
+def summary_view(
+    run: RunRecord, trials: Sequence[TrialRecord], summaries: Sequence[Summary], outcomes: Sequence[RenderableType] = ()
+) -> list[RenderableType]:
+    """A run's head, ``outcomes``, tables of its summaries and of its failed trials; see :func:`show_renderables`.
+
+    Checks and limits are no summaries, and are left to ``outcomes``.
+    """
     head = _run_header(run, trials)
     if not summaries:
         return [head, _nothing(trials), *_failed_trials(trials)]
+    banner = _banner(summaries)
+    summaries = [summary for summary in summaries if summary.unit != CHECK and not is_limit(summary.metric)]
     shown = _shown(summaries)
     tables = _tables(("median", "minimum", "25 %", "75 %", "maximum", "n"), shown, _summary_rows)
     notes = [Text.assemble("* ", (warning, "yellow")) for warning in clock_warnings(trials)]
-    return [head, *_banner(summaries), *tables, *notes, *_left_out(summaries, shown), *_failed_trials(trials)]
+    return [head, *banner, *outcomes, *tables, *notes, *_left_out(summaries, shown), *_failed_trials(trials)]
 
 
 def emulation_banner(arms: Iterable[str]) -> Panel:
@@ -121,8 +139,8 @@ def _banner(rows: Sequence[Comparison] | Sequence[Summary]) -> list[RenderableTy
 def _shown(rows: Sequence[Row]) -> list[Row]:
     """The rows to show, by workload case, that of the instances themselves first; in a case primary metrics first.
 
-    Left out are parts of a metric (``startup.exec``, ``memory.file``), with which a run is hundreds of lines, and in
-    all cases but one what instances have before any workload has touched them.
+    Left out are parts of a metric (``startup.exec``, ``memory.file``) and other details, with which a run is hundreds
+    of lines, and in all cases but one what instances have before any workload has touched them.
     """
     arms: dict[tuple[str, str], set[str]] = {case: set() for case in sorted(map(_case_of, rows), key=natural)}
     for row in rows:
@@ -134,7 +152,8 @@ def _shown(rows: Sequence[Row]) -> list[Row]:
 
     def is_shown(row: Row) -> bool:
         of_instance = row.metric in INSTANCE_METRICS
-        return (row.primary or not is_part(row.metric)) and (_case_of(row) == reference or not of_instance)
+        is_detail = is_part(row.metric) or row.metric in _DETAILS
+        return (row.primary or not is_detail) and (_case_of(row) == reference or not of_instance)
 
     return sorted(filter(is_shown, rows), key=lambda row: (places[_case_of(row)], not row.primary))
 
@@ -143,9 +162,10 @@ def _left_out(rows: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]
     if len(rows) == len(shown):
         return []
     kept = set(map(id, shown))
-    parts = [row.metric for row in rows if id(row) not in kept and is_part(row.metric)]
-    named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" for metric in parts))
-    if len(parts) < len(rows) - len(shown):
+    left_out = [row.metric for row in rows if id(row) not in kept]
+    details = [metric for metric in left_out if is_part(metric) or metric in _DETAILS]
+    named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" if is_part(metric) else metric for metric in details))
+    if len(details) < len(left_out):
         named.append("startup and footprint of further workloads")
     return [Text(f"Not shown: {len(rows) - len(shown)} rows ({', '.join(named)}); --format json has them.", "dim")]
 

@@ -109,7 +109,7 @@ def cases_of(frame: pd.DataFrame) -> list[Case]:
         case = metrics.setdefault((row.metric, row.unit, row.better), _Growing())
         case.primary |= bool(row.primary)
         case.arms.setdefault(row.arm, []).append((int(row.block), float(row.value)))
-    arms = _arms_in_order(frame)
+    arms = arms_in_order(frame)
     runtimes = dict(zip(frame["arm"], frame["runtime"], strict=True))
     accels = _accels(frame)
     return [
@@ -129,8 +129,8 @@ def cases_of(frame: pd.DataFrame) -> list[Case]:
     ]
 
 
-def _arms_in_order(frame: pd.DataFrame) -> list[str]:
-    """The suite's order where the column carries it as its categories, otherwise that of appearance."""
+def arms_in_order(frame: pd.DataFrame) -> list[str]:
+    """The run's arms: all in the suite's order where the column carries it as its categories, else as they appear."""
     import pandas as pd
 
     arms = frame["arm"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.charts.levels import cpu_time_chart, memory_peak_chart
+from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
 from results.charts.startup import startup_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from results.charts.style import ArmStyle
     from results.compare import Comparison
+    from results.limits import GivenLimit
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class ChartData:
         reference: those of the case that stands for startup and idle footprint
             (:func:`results.charts.cases.reference_case`).
         throughput: the comparisons of what the workloads measure foremost.
+        limits: those that the run measured.
         arms: styles of the arms in the order of the suite.
     """
 
     frame: pd.DataFrame
     reference: pd.DataFrame
     throughput: tuple[Comparison, ...]
+    limits: tuple[GivenLimit, ...]
     arms: tuple[ArmStyle, ...]
 
 
@@ -43,6 +47,7 @@ def _executed(data: ChartData, *, emulated: bool) -> list[Comparison]:
 
 
 CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
+    "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
     "startup": lambda data, width: startup_chart(data.reference, data.arms, width),
     "startup-phases": lambda data, width: startup_phases_chart(data.reference, data.arms, width),
     "memory": lambda data, width: memory_chart(data.reference, data.arms, width),

@@ -54,9 +54,9 @@ def quantity(value: float | None, unit: str, digits: int = 3) -> str:
     return f"{number(value, digits)} {unit}".rstrip()
 
 
-def tick(value: float, unit: str) -> str:
-    """``value`` for an axis: as :func:`quantity`, without zeros that say nothing."""
-    text, _, name = quantity(value, unit, 3).partition(" ")
+def tick(value: float, unit: str, digits: int = 3) -> str:
+    """``value`` for an axis, or as someone chose it: as :func:`quantity`, without zeros that say nothing."""
+    text, _, name = quantity(value, unit, digits).partition(" ")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return f"{text} {name}".rstrip()
@@ -65,6 +65,12 @@ def tick(value: float, unit: str) -> str:
 def ratio(value: float | None) -> str:
     """A ratio with its sign: ``0.97×``, ``1,620×``."""
     return MISSING if value is None or not math.isfinite(value) else f"{number(value)}×"
+
+
+def percentage(value: float) -> str:
+    """A difference in percent with its sign: ``+1.2 %``, ``-0.4 %``, ``+1,240 %``; ``0.0 %`` has none."""
+    text = f"{value:+,.1f}" if abs(value) < 99.95 else f"{value:+,.0f}"
+    return f"{'0.0' if float(text.replace(',', '')) == 0 else text} %"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -128,6 +128,15 @@ def log_axis(
     _set_ticks(axes, _log_ticks(low, high, _most(width), binary=is_bytes(unit)), unit, label)
 
 
+def percent_axis(axes: Axes, low: float, high: float, width: float) -> None:
+    """A linear axis of signed percentages that spans ``low`` to ``high`` with some air at either end."""
+    air = 0.05 * (high - low)
+    axes.set_xlim(low - air, high + air)
+    ticks = MaxNLocator(_most(width), steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    label = "{:+g} %".format
+    _set_ticks(axes, [at for at in ticks if low - air <= at <= high + air], "", lambda at: label(at) if at else "0")
+
+
 def _set_ticks(axes: Axes, ticks: Sequence[float], unit: str, label: Callable[[float], str] | None = None) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FixedFormatter([label(at) if label else tick(at, unit) for at in ticks]))

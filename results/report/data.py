@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
+from results.checks import Checks, checks_of
 from results.compare import Comparison, compare
 from results.errors import StoreError
+from results.limits import GivenLimit, limits_of
 from results.records import HARNESS_METRICS, is_part
 from results.trials import WorkloadCase, natural
 
@@ -95,10 +97,20 @@ class RunData:
         ]
         return tuple([comparison for comparison in own if comparison.primary] or own)
 
+    @cached_property
+    def checks(self) -> tuple[Checks, ...]:
+        """The checks by workload case."""
+        return tuple(checks_of(self.frame))
+
+    @cached_property
+    def limits(self) -> tuple[GivenLimit, ...]:
+        """The limits that were measured."""
+        return tuple(limits_of(self.frame))
+
     @property
     def charts(self) -> ChartData:
         """What the charts are drawn from."""
-        return ChartData(self.frame, self.reference_frame, self.throughput, self.arms)
+        return ChartData(self.frame, self.reference_frame, self.throughput, self.limits, self.arms)
 
     def against_baseline(self, arm: str, metric: str) -> Comparison | None:
         """The comparison of ``metric`` in the reference case, if there is one."""

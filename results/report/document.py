@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ColumnKind = Literal["text", "number", "verdict"]
+ColumnKind = Literal["text", "number", "verdict", "outcome"]
+
+_OUTCOME_SIGNS = {"holds": "✓", "met": "✓", "broken": "✗", "exceeded": "✗", "not reached": "✗"}
+
+
+def outcome_sign(text: str) -> str:
+    """The sign to stand before an outcome, so that nothing depends on colour; empty for a text that is none."""
+    return next((sign for words, sign in _OUTCOME_SIGNS.items() if text.startswith(words)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,7 @@ class Table:
         rows: as many texts as columns each.
         folded: whether it is detail that a page may fold away.
         grouped: whether the first column names a group that rows share with those next to them.
+        total: a last row that sums up; empty for none.
     """
 
     caption: str
@@ -26,6 +34,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     folded: bool = False
     grouped: bool = False
+    total: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

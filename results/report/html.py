@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from results.charts.style import inline_svg
-from results.report.document import Document
+from results.report.document import Document, outcome_sign
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,4 +39,5 @@ def render_html(document: Document, wide: Mapping[str, Figure], narrow: Mapping[
         wide={name: Markup(inline_svg(wide[name], f"wide-{name}", alt)) for name, alt in alts.items()},
         narrow={name: Markup(inline_svg(narrow[name], f"narrow-{name}", alt)) for name, alt in alts.items()},
         signs=VERDICT_SIGNS,
+        outcome_sign=outcome_sign,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from markupsafe import escape
 
-from results.report.document import Card, Document, Excerpt, Finding, Section, Table
+from results.report.document import Card, Document, Excerpt, Finding, Section, Table, outcome_sign
 
 # What CommonMark and GitHub's tables give a meaning anywhere in a line; and what they give one at its start.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
@@ -69,9 +69,19 @@ def _table(table: Table) -> Iterator[str]:
         yield f"<details><summary>{escape(table.caption)}</summary>"
     else:
         yield f"**{escaped(table.caption)}**"
-    yield from _rows(tuple(table.columns), tuple(table.columns.values()), table.rows)
+    kinds = tuple(table.columns.values())
+    rows = [
+        [_signed(cell, kind) for cell, kind in zip(row, kinds, strict=True)]
+        for row in (*table.rows, table.total)
+        if row
+    ]
+    yield from _rows(tuple(table.columns), kinds, rows)
     if table.folded:
         yield "</details>"
+
+
+def _signed(cell: str, kind: str) -> str:
+    return f"{outcome_sign(cell)} {cell}".lstrip() if kind == "outcome" else cell
 
 
 def _rows(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from results import checks, limits
 from results.charts.cases import arm_medians, case_labels
 from results.charts.quantities import MISSING, interval, quantity, ratio
 from results.charts.style import ArmStyle
@@ -66,9 +67,18 @@ def cards(data: RunData) -> tuple[Card, ...]:
 
 
 def findings(data: RunData) -> tuple[Finding, ...]:
-    """Who wins what, by how much and how surely, one sentence or two an arm."""
+    """What was checked and how limits were kept; then who wins what, by how much and how surely."""
+    outcomes = [
+        Finding(f"{arm.label}:", text)
+        for arm in data.arms
+        if (
+            text := " ".join(
+                filter(None, (checks.sentence(data.checks, arm.name), limits.sentence(data.limits, arm.name)))
+            )
+        )
+    ]
     others = [arm for arm in data.arms if arm.name != data.run.baseline]
-    return tuple(finding for arm in others if (finding := _finding(data, arm)))
+    return (*outcomes, *(finding for arm in others if (finding := _finding(data, arm))))
 
 
 def note(data: RunData) -> str:
@@ -103,6 +113,10 @@ def _card(data: RunData, arm: ArmStyle) -> Card:
         _level(data, arm, "Startup", "startup_time", "s"),
         _level(data, arm, "Idle memory", "memory_footprint", "bytes"),
     ]
+    if data.checks:
+        headlines.append(Headline("Claims", checks.total(data.checks, arm.name), ""))
+    if data.limits:
+        headlines.append(Headline("Limits", limits.total(data.limits, arm.name), ""))
     own = [comparison for comparison in data.throughput if comparison.arm == arm.name]
     if is_baseline:
         headlines += [Headline("Throughput", "1×", ""), Headline("CPU time", "1×", "")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians, split_params
-from results.charts.quantities import number, quantity, ratio
+from results.charts.quantities import MISSING, number, quantity, ratio
 from results.charts.startup import startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
@@ -15,11 +15,14 @@ from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
 from results.stats.verdict import THRESHOLD
 from results.summary import Summary, describe
+from results.trials import natural
 
 Charts = Collection[str]
 """Names of the charts that have something to show."""
 
 _ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
+_USE = ("cpus_used", "cpu.", "pids_peak", "io.", "pressure.")
+"""What metrics of an instance's use start with that no other section shows."""
 
 
 def startup(data: RunData, charts: Charts) -> Section:
@@ -138,7 +141,8 @@ def cpu_time(data: RunData, charts: Charts) -> Section:
         "work for an instance, such as those that serve its disk or move its packets, are not among its processes, so "
         "that their time is not in it."
     )
-    return Section("cpu-time", "CPU time", (text,), (), _only((picture,), charts))
+    tables = (_use(data),)
+    return Section("cpu-time", "CPU time", (text,), (), _only((picture,), charts), _filled(tables))
 
 
 def comparisons(data: RunData) -> Section:
@@ -147,7 +151,7 @@ def comparisons(data: RunData) -> Section:
     parts = [comparison for comparison in data.comparisons if is_part(comparison.metric)]
     tables = (
         _comparisons(data, whole, "Every metric", folded=True),
-        _comparisons(data, parts, "Startup phases, parts of memory and of the image", folded=True),
+        _comparisons(data, parts, "Startup phases; parts of memory, image, CPU time, I/O and pressure", folded=True),
     )
     text = f"Ratios as measured: arm divided by {data.run.baseline}, so whether above 1× is good depends on the metric."
     return Section("comparisons", "All comparisons", (text,), (), (), _filled(tables))
@@ -182,8 +186,8 @@ def _comparisons(data: RunData, found: Sequence[Comparison], caption: str, *, fo
     return Table(f"{caption} (↑ higher is better, ↓ lower is better)", columns, tuple(rows), folded, grouped=True)
 
 
-def _case(comparison: Comparison) -> str:
-    return f"{comparison.workload} {', '.join(split_params(comparison.params))}".rstrip()
+def _case(one: Comparison | Summary) -> str:
+    return f"{one.workload} {', '.join(split_params(one.params))}".rstrip()
 
 
 def _levels(data: RunData, metrics: Sequence[str], caption: str) -> Table:
@@ -233,6 +237,24 @@ def _parts(data: RunData, prefix: str, whole: str, caption: str) -> Table:
     ]
     columns: dict[str, ColumnKind] = {"Metric": "text", **dict.fromkeys((arm.label for arm in arms), "number")}
     return Table(caption, columns, tuple(rows) if arms else ())
+
+
+def _use(data: RunData) -> Table:
+    """A column an arm, and a row for each part of what a workload case used of processor, disk and processes."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    used = [summary for summary in describe(data.frame) if summary.metric.startswith(_USE)]
+    for summary in sorted(used, key=lambda summary: natural((summary.workload, summary.params))):
+        cells = rows.setdefault((_case(summary), summary.metric), {})
+        cells[summary.arm] = quantity(summary.median, summary.unit)
+    columns: dict[str, ColumnKind] = {"Workload": "text", "Metric": "text"}
+    columns |= dict.fromkeys((arm.label for arm in data.arms), "number")
+    return Table(
+        "CPU time by part, processes, I/O and pressure, medians",
+        columns,
+        tuple((*key, *(cells.get(arm.name, MISSING) for arm in data.arms)) for key, cells in rows.items()),
+        folded=True,
+        grouped=True,
+    )
 
 
 def _reference_note(data: RunData) -> str:
