@@ -94,6 +94,8 @@ def sentence(checks: Sequence[Checks], arm: str) -> str:
     tallies = [(metric, tally) for one in checks for metric, tally in one.of_arm(arm).items()]
     if not tallies:
         return ""
+    if all(tally.held == 0 for _, tally in tallies):
+        return f"none of {len(tallies)} claims holds."
     broken = [f"{claim(metric)}{_partly(tally)}" for metric, tally in tallies if not tally.holds]
     held = f"{len(tallies) - len(broken)} of {len(tallies)} claims hold"
     if not broken:

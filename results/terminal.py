@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from results.charts.quantities import MISSING, interval, is_bytes, quantity, ratio
+from results.charts.quantities import MISSING, interval, is_scaled, quantity, ratio
 from results.checks import UNIT as CHECK
 from results.checks import checks_of
 from results.clocks import clock_warnings
@@ -234,17 +234,13 @@ def _summary_rows(rows: list[Summary]) -> list[Cells]:
 
 
 def _metric_title(row: Comparison | Summary) -> Text:
-    unit = "" if _scales(row.unit) or not row.unit else f" ({row.unit})"
+    unit = "" if is_scaled(row.unit) or not row.unit else f" ({row.unit})"
     return Text.assemble((row.metric, "bold" if row.primary else ""), (unit, "dim"))
-
-
-def _scales(unit: str) -> bool:
-    return unit == "s" or is_bytes(unit)
 
 
 def _figure(value: float | None, unit: str) -> str:
     """A value; with its unit where that goes by the value, otherwise it stands beside the metric."""
-    return quantity(value, unit if _scales(unit) else "")
+    return quantity(value, unit if is_scaled(unit) else "")
 
 
 def _arm(arm: str, accel: str) -> Text:

@@ -24,24 +24,26 @@ def check_tables(checks: Sequence[Checks]) -> list[RenderableType]:
 
 
 def limit_table(limits: Sequence[GivenLimit]) -> list[RenderableType]:
-    """Limits as asked for and as given, by limit; empty for none."""
+    """Limits as asked for and as given, by limit; empty for none. The sign at an error is that of its outcome."""
     if not limits:
         return []
-    table = _table("limits")
+    table = _table("limits as given")
     for name in ("asked", "given", "error", "least", "greatest", "n"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    for limit, of_limit in groupby(limits, key=lambda given: given.limit):
-        table.add_row(Text.assemble(limit, (f" (±{tick(tolerance(limit), '%')})", "dim")))
+    for limit, members in groupby(limits, key=lambda given: given.limit):
+        of_limit = list(members)
+        table.add_row(Text.assemble(limit, (f" ±{tick(tolerance(limit), '%')}", "dim")))
+        is_shared = len({(given.workload, given.params) for given in of_limit}) > 1
         for given in of_limit:
-            figures = (given.error, min(given.errors), max(given.errors))
+            measured = f" {given.workload} {given.params}".rstrip() if is_shared else ""
             table.add_row(
-                Text.assemble("  ", given.arm, _EMULATED if given.emulated else "", (f" {given.workload}", "dim")),
-                tick(given.asked, given.unit, 6),
-                quantity(given.given, given.unit),
-                *map(percentage, figures),
+                Text.assemble("  ", given.arm, _EMULATED if given.emulated else "", (measured, "dim")),
+                _short(tick(given.asked, given.unit, 6)),
+                _short(quantity(given.given, given.unit)),
+                _error(given),
+                percentage(min(given.errors)),
+                percentage(max(given.errors)),
                 str(len(given.errors)),
-                Text("✓ met", "green") if given.outcome == "met" else Text(f"✗ {given.outcome}", "bold red"),
             )
     return [Padding(table, (0, 0, 1, 0))]
 
@@ -67,6 +69,16 @@ def _cell(tally: Tally | None) -> Text:
     if tally is None:
         return Text(MISSING, "dim")
     return Text(f"✓ {tally.words}", "green") if tally.holds else Text(f"✗ {tally.words}", "bold red")
+
+
+def _error(given: GivenLimit) -> Text:
+    error = percentage(given.error)
+    return Text(f"✓ {error}", "green") if given.outcome == "met" else Text(f"✗ {error}", "bold red")
+
+
+def _short(figure: str) -> str:
+    # A terminal has 80 columns, and the limit's name says of what.
+    return figure.replace(" requests/s", "/s")
 
 
 def _table(title: str, params: str = "") -> Table:

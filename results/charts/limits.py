@@ -37,9 +37,9 @@ def limits_chart(limits: Sequence[GivenLimit], arms: Sequence[ArmStyle], width: 
         return None
     style = {arm.name: arm for arm in arms}
     grouped = [list(members) for _, members in groupby(limits, key=_group)]
-    titles = _titles([members[0] for members in grouped])
+    titles = _titles(grouped)
     groups = [
-        Group(title, tuple(_label(limit, style[limit.arm], width) for limit in members))
+        Group(title, tuple(_label(limit, style[limit.arm], members, width) for limit in members))
         for title, members in zip(titles, grouped, strict=True)
     ]
     errors = [error for limit in limits for error in limit.errors]
@@ -84,14 +84,26 @@ def _group(limit: GivenLimit) -> tuple[str, str, str]:
     return limit.limit, limit.workload, limit.params
 
 
-def _titles(firsts: Sequence[GivenLimit]) -> list[str]:
-    labels = case_labels((limit.workload, limit.params) for limit in firsts)
-    names = [limit.limit for limit in firsts]
-    return [
-        f"{limit.limit} — {labels[limit.workload, limit.params]}" if names.count(limit.limit) > 1 else limit.limit
-        for limit in firsts
-    ]
+def _titles(groups: Sequence[Sequence[GivenLimit]]) -> list[str]:
+    """The limit; what was asked for if that is one for all arms; and who measured it, where several cases did."""
+    names = [members[0].limit for members in groups]
+    labels = case_labels((members[0].workload, members[0].params) for members in groups)
+    titles = []
+    for members in groups:
+        first = members[0]
+        asked = f": {_asked(first)}" if _is_same(members) else ""
+        measured = f" — {labels[first.workload, first.params]}" if names.count(first.limit) > 1 else ""
+        titles.append(f"{first.limit}{asked}{measured}")
+    return titles
 
 
-def _label(limit: GivenLimit, arm: ArmStyle, width: float) -> str:
-    return arm.label if width <= NARROW else f"{arm.label}, {tick(limit.asked, limit.unit, 6)}"
+def _label(limit: GivenLimit, arm: ArmStyle, members: Sequence[GivenLimit], width: float) -> str:
+    return arm.label if width <= NARROW or _is_same(members) else f"{arm.label}, {_asked(limit)}"
+
+
+def _is_same(members: Sequence[GivenLimit]) -> bool:
+    return len({limit.asked for limit in members}) == 1
+
+
+def _asked(limit: GivenLimit) -> str:
+    return tick(limit.asked, limit.unit, 6)

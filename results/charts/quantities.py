@@ -19,6 +19,11 @@ def is_bytes(unit: str) -> bool:
     return unit in _BYTE_UNITS
 
 
+def is_scaled(unit: str) -> bool:
+    """Whether a figure in ``unit`` changes its unit with its magnitude, and so must be written with it."""
+    return unit in {"s", "bit/s"} or is_bytes(unit)
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """``value`` with ``digits`` significant digits, thousands separated and never in scientific notation below 1e15."""
     if value is None or not math.isfinite(value):

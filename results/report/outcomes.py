@@ -18,9 +18,8 @@ def checks(data: RunData) -> tuple[Section, ...]:
         return ()
     text = (
         "Each line is a claim about an instance that a workload tests from inside. It holds, or it is broken: a claim "
-        "that failed in one trial is broken, and the cell says in how many. "
-        f"{MISSING} stands where an arm did not check it. Claims are not compared, and no claim weighs more than "
-        "another."
+        "that failed in one trial is broken, and the cell says in how many. A dash stands where an arm did not check "
+        "it. Claims are not compared with the baseline, and none weighs more than another."
     )
     return (Section("checks", "Checks", (text,), tables=tuple(_check_table(data, one) for one in data.checks)),)
 

@@ -58,6 +58,24 @@ WORKLOADS: list[tuple[str, dict[str, str | int | float | bool], str, float, str,
     ("redis", {"clients": 50}, "requests_per_second", 148000, "1/s", "higher"),
     ("redis", {"clients": 50}, "latency_p99", 0.41e-3, "s", "lower"),
 ]
+CLAIMS: dict[str, dict[str, float]] = {
+    "has_its_own_mount_table": {},
+    "cannot_see_host_processes": {},
+    "cannot_reach_the_host_network": {},
+    "root_inside_is_not_root_outside": {"container": 1.0},
+    "cannot_load_a_host_module": {},
+    "cannot_see_the_host_kernel_log": {"container": 0.3},
+    "cannot_escape_by_the_release_agent_of_a_cgroup_hierarchy_that_it_mounts_itself": {},
+}
+"""How often each claim is broken, by kind of arm; the bare host breaks all."""
+LIMITS: dict[str, tuple[float, str, dict[str, float]]] = {
+    "cpus": (0.25, "CPUs", {"native": 1.004, "container": 1.01, "vm": 1.12}),
+    "memory": (512 * MIB, "bytes", {"native": 1, "container": 0.997, "vm": 0.93}),
+    "io.read_bytes": (10 * MIB, "bytes/s", {"native": 1.02, "container": 1.03, "vm": 0.41}),
+    "io.write_ops": (1000, "requests/s", {"native": 1.01, "container": 6.2, "vm": 0.99}),
+    "net.egress": (100e6, "bit/s", {"container": 0.956, "vm": 0.95}),
+}
+"""What is asked for, its unit, and by what factor each kind of arm differs from it."""
 SPEED = {"native": [1.0] * 9, "container": [1, 1.0, 0.99, 1.01, 0.97, 0.98, 0.71, 0.93, 0.9]}
 SPEED["vm"] = [1, 0.045, 0.06, 0.021, 0.03, 0.11, 0.013, 0.024, 0.03]
 
@@ -77,6 +95,7 @@ class MadeRun:
     failures: dict[int, tuple[str, str | None]] = field(default_factory=dict)  # by trial: error, text of the log
     host: dict[str, object] | None = None
     facts: dict[int, dict[str, str]] = field(default_factory=dict)  # by trial
+    outcomes: bool = False  # whether there are workloads that check claims and measure limits
 
     def write(self, store: Store) -> RunRecord:
         rng = random.Random(7)
@@ -90,6 +109,8 @@ class MadeRun:
         if self.host is not None:
             (directory / "host.json").write_text(json.dumps(self.host))
         cases = list(dict.fromkeys((name, tuple(params.items())) for name, params, *_ in WORKLOADS))
+        if self.outcomes:
+            cases += [("isolation", ()), ("limits", ())]
         number = 0
         for block in range(self.blocks):
             drift = rng.lognormvariate(0, 0.02)
@@ -154,6 +175,23 @@ def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object],
             factor = 1 / speed if better == "lower" else speed
             for iteration in range(3):
                 yield Sample(metric, near(value * factor, spread), unit, better, iteration, primary=True)
+
+    if name == "isolation":
+        for claim, broken in CLAIMS.items():
+            holds = kind != "native" and not (kind in broken and rng.random() < broken[kind])
+            if (claim, kind) != ("cannot_load_a_host_module", "vm"):
+                yield Sample(claim, float(holds), "check", "higher")
+    if name == "limits":
+        yield from _limits(rng, kind)
+
+
+def _limits(rng: random.Random, kind: str) -> Iterator[Sample]:
+    for limit, (asked, unit, factors) in LIMITS.items():
+        if kind in factors:
+            given = asked * factors[kind] * rng.lognormvariate(0, 0.01)
+            yield Sample(f"limit.{limit}.asked", asked, unit, "neutral")
+            yield Sample(f"limit.{limit}.given", given, unit, "neutral")
+            yield Sample(f"limit.{limit}.error", 100 * (given / asked - 1), "%", "neutral")
 
 
 HOST: dict[str, object] = {

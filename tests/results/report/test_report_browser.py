@@ -18,7 +18,7 @@ def page(store, make_run, tmp_path):
     """A report with everything in it: emulation, failures, and names that are hard to set."""
     failures = {3: (f"<img src=x onerror=alert(1)> {LONG}", f"{LONG}\n<script>alert(1)</script>"), 5: ("gone", None)}
     run = make_run(
-        blocks=6, status="partial", stop_reason="interrupted", failures=failures,
+        blocks=6, outcomes=True, status="partial", stop_reason="interrupted", failures=failures,
         workload=lambda name: f"{LONG}{name}" if name == "redis" else name,
     )  # fmt: skip
     return write_report(store, run, tmp_path / "report").html
