@@ -47,7 +47,6 @@ def _executed(data: ChartData, *, emulated: bool) -> list[Comparison]:
 
 
 CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
-    "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
     "startup": lambda data, width: startup_chart(data.reference, data.arms, width),
     "startup-phases": lambda data, width: startup_phases_chart(data.reference, data.arms, width),
     "memory": lambda data, width: memory_chart(data.reference, data.arms, width),
@@ -56,5 +55,6 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),
     "throughput-emulated": lambda data, width: throughput_chart(_executed(data, emulated=True), data.arms, width),
     "cpu-time": lambda data, width: cpu_time_chart(data.frame, data.arms, width),
+    "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
 }
 """Every chart by the name it has in a report and in :func:`results.report.save_chart`."""

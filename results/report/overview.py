@@ -86,11 +86,16 @@ def note(data: RunData) -> str:
     if data.reference is None:
         return "No trial succeeded, so there is nothing to compare."
     metrics = {(comparison.workload, comparison.params, comparison.metric) for comparison in data.throughput}
+    throughput = (
+        f"Throughput: geometric mean of the ratios to {data.run.baseline} of {len(metrics)} workload metrics, each "
+        "turned so that above 1× is better. "
+        if metrics
+        else ""
+    )
     return (
-        f"Startup and idle memory: medians over the trials of {' '.join(data.reference).strip()}. Throughput: "
-        f"geometric mean of the ratios to {data.run.baseline} of {len(metrics)} workload metrics, each turned so "
-        "that above 1× is better. CPU time: geometric mean over the workloads of the host CPU time of the instance's "
-        "processes, where below 1× is better. In brackets: 95 % confidence intervals."
+        f"Startup and idle memory: medians over the trials of {' '.join(data.reference).strip()}. {throughput}"
+        "CPU time: geometric mean over the workloads of the host CPU time of the instance's processes, where below 1× "
+        "is better. In brackets: 95 % confidence intervals."
     )
 
 
@@ -118,15 +123,12 @@ def _card(data: RunData, arm: ArmStyle) -> Card:
     if data.limits:
         headlines.append(Headline("Limits", limits.total(data.limits, arm.name), ""))
     own = [comparison for comparison in data.throughput if comparison.arm == arm.name]
-    if is_baseline:
-        headlines += [Headline("Throughput", "1×", ""), Headline("CPU time", "1×", "")]
-    else:
-        speed = geometric_mean(advantage(comparison).ratio for comparison in own)
-        cost = geometric_mean(comparison.ratio for comparison in _of(data.comparisons, arm.name, "cpu_time"))
-        headlines += [
-            Headline("Throughput", ratio(speed), f"mean of {len(own)}" if own else ""),
-            Headline("CPU time", ratio(cost), ""),
-        ]
+    speed = geometric_mean(advantage(comparison).ratio for comparison in own)
+    cost = geometric_mean(comparison.ratio for comparison in _of(data.comparisons, arm.name, "cpu_time"))
+    if data.throughput:
+        count = f"mean of {len(own)}" if own else ""
+        headlines.append(Headline("Throughput", "1×" if is_baseline else ratio(speed), count))
+    headlines.append(Headline("CPU time", "1×" if is_baseline else ratio(cost), ""))
     counted = Counter(comparison.verdict for comparison in own)
     return Card(arm.name, arm.index, tags, tuple(headlines), {word: counted[word] for word in VERDICTS} if own else {})
 

@@ -161,7 +161,7 @@ class TestThroughput:
 class TestDegenerate:
     @pytest.mark.parametrize("width", [WIDE, NARROW])
     def test_one_arm_and_one_block(self, store, make_run, width):
-        charts = RunData.load(store, make_run(arms=("native",), blocks=1)).charts
+        charts = RunData.load(store, make_run(arms=("native",), blocks=1, outcomes=True)).charts
         drawn = {name: draw(charts, width) for name, draw in CHARTS.items()}
         assert {name for name, figure in drawn.items() if figure is None} == {"throughput", "throughput-emulated"}
         for figure in drawn.values():

@@ -59,16 +59,16 @@ def written(store, make_run, tmp_path):
 
 class TestContents:
     def test_sections_in_their_order(self, written):
-        html, markdown = written(blocks=1)
+        html, markdown = written(blocks=1, outcomes=True)
         order = [
-            "Overview", "Startup", "Memory and image", "Throughput", "CPU time", "All comparisons", "Failed trials",
-            "Host and fairness", "How to read this", "Provenance",
+            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "CPU time", "All comparisons",
+            "Failed trials", "Host and fairness", "How to read this", "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
 
     def test_every_chart_is_in_both(self, written, tmp_path):
-        html, markdown = written(blocks=6)
+        html, markdown = written(blocks=6, outcomes=True)
         for name in CHARTS:
             assert f'<figure id="chart-{name}">' in html
             assert f"](charts/{name}.png)" in markdown
