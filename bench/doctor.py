@@ -68,16 +68,19 @@ def check_cpus() -> Check:
 
 
 def check_cgroups() -> Check:
-    from runtimes.cgroup import describe_version, missing_controllers
+    from runtimes.cgroup import OPTIONAL_CONTROLLERS, describe_version, missing_controllers
 
     version = describe_version()
     if version == "none":
         return Check("cgroups", "missing", "no cgroup hierarchy is mounted", "mount cgroup2 at /sys/fs/cgroup")
     lacking = missing_controllers()
+    fix = "enable them on the kernel command line (cgroup_enable=…) or in the delegating service"
     if lacking:
-        fix = "enable them on the kernel command line (cgroup_enable=…) or in the delegating service"
         return Check("cgroups", "missing", f"{version}, without {', '.join(lacking)}", fix)
-    return Check("cgroups", "ok", f"{version}, with every controller that is needed")
+    if unused := missing_controllers(OPTIONAL_CONTROLLERS):
+        without = f"{version}, without {', '.join(unused)}: no figures of it, and no limits by it"
+        return Check("cgroups", "warning", without, fix)
+    return Check("cgroups", "ok", f"{version}, with every controller that is used")
 
 
 def check_namespaces() -> Check:

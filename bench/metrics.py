@@ -58,9 +58,27 @@ def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]
 
 
 def usage_samples(usage: Usage) -> Iterator[Sample]:
-    """What the instance cost up to the end of its workload."""
+    """What the instance cost up to the end of its workload; what the kernel does not tell is left out.
+
+    ``cpu.user`` and ``cpu.system`` make up ``cpu_time``; ``cpu.throttled`` is how long the CPU quota held it up.
+    ``io.<direction>_bytes`` and ``io.<direction>_ops`` are what reached the host's disks, see
+    :class:`runtimes.base.IoUsage`, and ``pressure.<resource>`` how long one of its tasks at least waited for it.
+    """
     yield Sample("memory_peak", usage.memory_peak, "bytes", "lower")
     yield Sample("cpu_time", usage.cpu_time, "s", "lower")
+    for part, seconds in (("user", usage.cpu_user), ("system", usage.cpu_system), ("throttled", usage.throttled_time)):
+        yield Sample(f"cpu.{part}", seconds, "s", "neutral")
+    if usage.pids_peak is not None:
+        yield Sample("pids_peak", usage.pids_peak, "processes", "neutral")
+    if usage.io is not None:
+        for direction, size, number in (
+            ("read", usage.io.read_bytes, usage.io.read_ops),
+            ("write", usage.io.write_bytes, usage.io.write_ops),
+        ):
+            yield Sample(f"io.{direction}_bytes", size, "bytes", "neutral")
+            yield Sample(f"io.{direction}_ops", number, "requests", "neutral")
+    for resource, seconds in usage.pressure.items():
+        yield Sample(f"pressure.{resource}", seconds, "s", "neutral")
 
 
 def image_samples(parts: Mapping[str, int]) -> Iterator[Sample]:

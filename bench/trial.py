@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.plan import Trial
     from bench.suite import Arm
     from runtimes.agent.client import AgentClient
-    from runtimes.base import Image, Instance, Runtime
+    from runtimes.base import Image, Instance, Limits, Runtime, Usage
     from runtimes.facilities import Facilities
 
 
@@ -108,15 +108,26 @@ def _specification(trial: Trial, context: TrialContext, scratch: Path | None) ->
 
 
 def _drive(trial: Trial, instance: Instance, peer: AgentClient | None, log: TrialLog) -> Driven:
-    """Run the workload, and name the kernel's out-of-memory killer where it had a hand in its failure."""
+    """Run the workload, and name the limits that the instance had hit if it fails."""
     try:
         return drive(trial.case, trial.arm.limits.cpus, instance, peer, log)
     except (WorkloadError, AgentError) as failure:
-        kills = instance.usage().oom_kills
-        if kills == 0:
+        hit = _limits_hit(instance.usage(), trial.arm.limits)
+        if not hit:
             raise
-        processes = "a process" if kills == 1 else f"{kills} processes"
-        raise WorkloadError(f"out of memory: the kernel killed {processes} of the instance; {failure}") from failure
+        raise WorkloadError("; ".join([*hit, str(failure)])) from failure
+
+
+def _limits_hit(usage: Usage, limits: Limits) -> list[str]:
+    """What the kernel refused or killed because the instance was at a limit, in words."""
+    hit: list[str] = []
+    if usage.oom_kills:
+        processes = "a process" if usage.oom_kills == 1 else f"{usage.oom_kills} processes"
+        hit.append(f"out of memory: the kernel killed {processes} of the instance")
+    if usage.pids_limit_hits and limits.pids is not None:
+        times = "" if usage.pids_limit_hits == 1 else f" {usage.pids_limit_hits} times"
+        hit.append(f"the limit of {limits.pids} processes was hit{times}")
+    return hit
 
 
 def _clock_facts(instance: Instance, driven: Driven) -> dict[str, str]:

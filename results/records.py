@@ -26,18 +26,22 @@ ParamValue = str | int | float | bool
 INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size")
 """What the harness takes of every trial and that the workload hardly touches."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time")
+HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time", "pids_peak")
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")
 """The parts of ``memory.<part>`` that make up ``memory_footprint`` without overlap (kernel documentation, cgroup-v2,
 ``memory.stat``)."""
 
-_PART_PREFIXES = ("startup.", "memory.", "image_size.")
+_PART_PREFIXES = ("startup.", "memory.", "image_size.", "cpu.", "io.", "pressure.", "limit.")
 
 
 def is_part(metric: str) -> bool:
-    """Whether ``metric`` is a part of another: a startup phase, a part of the memory or of the image."""
+    """Whether ``metric`` is a detail beside the whole figures.
+
+    That is a startup phase, a part of the memory, of the image or of the CPU time, what went to the disks, how long was
+    waited for a resource, or what a limit gave.
+    """
     return metric.startswith(_PART_PREFIXES)
 
 

@@ -66,7 +66,19 @@ def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:
 
 def read_usage(cgroup: Cgroup) -> Usage:
     """Read what the processes in ``cgroup``, also those that have ended, have cost up to now."""
-    return Usage(cpu_time=cgroup.cpu_seconds(), memory_peak=cgroup.peak(), oom_kills=cgroup.oom_kills())
+    cpu = cgroup.cpu()
+    return Usage(
+        cpu_time=cpu.total,
+        cpu_user=cpu.user,
+        cpu_system=cpu.system,
+        memory_peak=cgroup.peak(),
+        oom_kills=cgroup.oom_kills(),
+        throttled_time=cpu.throttled,
+        pids_peak=cgroup.pids_peak(),
+        pids_limit_hits=cgroup.pids_limit_hits(),
+        io=cgroup.io(),
+        pressure=cgroup.pressure(),
+    )
 
 
 def _proportional_set_size(pid: int) -> int:

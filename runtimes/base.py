@@ -190,18 +190,56 @@ class MemoryReading:
 
 
 @dataclass(frozen=True, slots=True)
+class IoUsage:
+    """What one instance has read from and written to the host's disks.
+
+    That is what reached the disks at the bottom: loop devices and those that are put together from others (device
+    mapper, md) are left out, as what goes through them arrives at a disk below and is counted there. So it means the
+    same whether an instance's scratch disk is a loop device on a file or a guest's disk in a file. Page cache hits are
+    not in it, and metadata and journal of file systems only as far as the kernel attributes them to the instance. On
+    cgroup version 1 it lacks what the kernel wrote back from the page cache by itself, later than the instance asked.
+
+    Attributes:
+        read_bytes: bytes.
+        write_bytes: bytes.
+        read_ops: requests, before the kernel merges neighbours.
+        write_ops: requests.
+    """
+
+    read_bytes: int
+    write_bytes: int
+    read_ops: int
+    write_ops: int
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one instance has cost the host since it was requested.
 
     Attributes:
         cpu_time: seconds of host CPU, VMM included.
+        cpu_user: seconds of it outside the kernel; a guest's are those of QEMU, the kernel's part of running it aside.
+        cpu_system: seconds of it in the kernel; with ``cpu_user`` it makes up ``cpu_time``.
         memory_peak: bytes, the kernel's own high-water mark of the instance's cgroup.
         oom_kills: processes that the kernel killed because the cgroup was at its limit.
+        throttled_time: seconds that it was held up by its CPU quota, summed over CPUs.
+        pids_peak: the most processes and threads there were in it at once; None where the kernel does not tell it.
+        pids_limit_hits: how often a process or thread was refused because of the limit on their number.
+        io: None where the kernel does not tell it.
+        pressure: seconds in which at least one of its tasks waited for a resource, by ``cpu``, ``memory`` and ``io``
+            (``some`` of the kernel documentation, accounting/psi); empty where the kernel does not tell it.
     """
 
     cpu_time: float
+    cpu_user: float
+    cpu_system: float
     memory_peak: int
     oom_kills: int
+    throttled_time: float = 0.0
+    pids_peak: int | None = None
+    pids_limit_hits: int = 0
+    io: IoUsage | None = None
+    pressure: Mapping[str, float] = field(default_factory=dict)
 
 
 class Instance(Protocol):

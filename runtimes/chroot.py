@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from runtimes import storage
 from runtimes.base import InstanceError
 from runtimes.cgroup import Cgroup
 from runtimes.facilities import Facilities
@@ -22,25 +21,23 @@ def chroot(facilities: Facilities, name: str, scratch: Path | None) -> Iterator[
     Args:
         facilities: the run's.
         name: unique in the run.
-        scratch: a file with the ext4 file system for ``/scratch``, or None.
+        scratch: a block device with the ext4 file system for ``/scratch``, or None.
 
     Yields:
         The root.
 
     Raises:
-        HostError: there is no loop device.
         InstanceError: something could not be mounted.
     """
     staging = facilities.directory / name
     with ExitStack() as stack:
-        device = stack.enter_context(storage.attach_loop(scratch, read_only=False)) if scratch is not None else None
         staging.mkdir()
         stack.callback(staging.rmdir)
         # Once for the first mount; a failure after it leaves mounts that go with it.
         try:
             facilities.launcher.take(mount_root(str(facilities.root), str(staging), may_make_devices=True))
-            if device is not None:
-                facilities.launcher.take(mount_scratch(str(device), str(staging)))
+            if scratch is not None:
+                facilities.launcher.take(mount_scratch(str(scratch), str(staging)))
         except StepError as error:
             if staging.is_mount():
                 unmount_root(str(staging))

@@ -128,6 +128,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
         root = stack.enter_context(_mounted_image(image, directory))
         network = stack.enter_context(open_network())
         launcher = stack.enter_context(open_launcher())
+        cgroups.account_io(scratch_directory, image.rootfs)
         yield Facilities(
             run=run,
             directory=directory,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
-from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
+from runtimes import storage
+from runtimes.base import HostError, Image, Instance, InstanceSpec, Limits, NetLimits, Options, Runtime, Timeline
 from runtimes.chroot import chroot, run_in
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import LaunchRequest
@@ -41,7 +42,11 @@ class NativeRuntime:
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
-        pass
+        if limits.net != NetLimits():
+            raise HostError(
+                "limits: net cannot be enforced by the runtime native, whose instances share the run's network; "
+                "leave it out, or give this arm `limits: {net: {}}`"
+            )
 
     @classmethod
     @contextmanager
@@ -53,21 +58,21 @@ class NativeRuntime:
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         facilities = self._facilities
         timeline = Timeline()
-        with (
-            chroot(facilities, spec.name, spec.scratch) as root,
-            facilities.new_cgroup(spec.name, spec.limits) as cgroup,
-        ):
+        with ExitStack() as stack:
+            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            root = stack.enter_context(chroot(facilities, spec.name, scratch))
+            cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
+            if scratch is not None:
+                cgroup.limit_io(scratch, spec.limits.io)
             timeline.stamp("requested")
             steps = run_in(root, cgroup, facilities.instance_cpus(spec.limits), AGENT_ARGV)
             request = LaunchRequest(steps, cgroup)
-            with launched_agent(
-                facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout
-            ) as (agent, pidfd):  # fmt: skip
-                # A container takes its mounts along, and a guest syncs: the end of each includes writing to its disk.
-                release = functools.partial(unmount_scratch, str(root)) if spec.scratch else None
-                yield LaunchedInstance(
-                    agent, timeline, facilities.network.gateway, host_facts(), cgroup, pidfd, release
-                )
+            agent, pidfd = stack.enter_context(
+                launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)
+            )
+            # A container takes its mounts along, and a guest syncs: the end of each includes writing to its disk.
+            release = functools.partial(unmount_scratch, str(root)) if scratch else None
+            yield LaunchedInstance(agent, timeline, facilities.network.gateway, host_facts(), cgroup, pidfd, release)
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -29,6 +29,7 @@ HARNESS_METRICS = frozenset(
         "memory_footprint",
         "memory_peak",
         "cpu_time",
+        "pids_peak",
         "image_size",
     }
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.base import HostError
 from runtimes.cgroup.base import Cgroup, RunCgroups, harness_leaf
-from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
 
 __all__ = [
+    "OPTIONAL_CONTROLLERS",
     "REQUIRED_CONTROLLERS",
     "Cgroup",
     "RunCgroups",
@@ -31,10 +32,13 @@ def describe_version() -> str:
     return "none" if found.v2 is None else "v2"
 
 
-def missing_controllers() -> list[str]:
-    """Names of the controllers that runs need (``REQUIRED_CONTROLLERS``) and this host does not give us.
+def missing_controllers(wanted: Mapping[int, tuple[str, ...]] = REQUIRED_CONTROLLERS) -> list[str]:
+    """Names of the controllers that runs need, and this host does not give us.
 
     On version 2 they are those that not even the topmost cgroup we see can hand down.
+
+    Args:
+        wanted: ``REQUIRED_CONTROLLERS`` or ``OPTIONAL_CONTROLLERS``.
 
     Raises:
         HostError: no hierarchy is mounted.
@@ -46,7 +50,7 @@ def missing_controllers() -> list[str]:
     else:
         assert found.v2_top is not None
         available = set((found.v2_top / "cgroup.controllers").read_text().split())
-    return [controller for controller in REQUIRED_CONTROLLERS[version] if controller not in available]
+    return [controller for controller in wanted[version] if controller not in available]
 
 
 def possible_directories(run: str) -> list[Path]:
@@ -57,7 +61,8 @@ def possible_directories(run: str) -> list[Path]:
     """
     found = Hierarchies.of_this_thread()
     if _version(found) == 1:
-        parents = (found.v1[controller] for controller in REQUIRED_CONTROLLERS[1] if controller in found.v1)
+        controllers = (*REQUIRED_CONTROLLERS[1], *OPTIONAL_CONTROLLERS[1])
+        parents = (found.v1[controller] for controller in controllers if controller in found.v1)
         return [parent / run for parent in dict.fromkeys(parents)]
     return [parent / name for parent in found.own_and_above() for name in (run, harness_leaf(run))]
 

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
-from runtimes.base import HostError, Limits
+import psutil
+
+from runtimes.base import HostError, IoLimits, IoUsage, Limits
+from runtimes.cgroup.disks import number_of
+from runtimes.cgroup.figures import CpuTime, parse_flat
 
 _PATIENCE = 10.0
 """Seconds to wait until killed processes are gone and a cgroup without processes can be removed."""
 
 QUOTA_PERIOD = 100_000
 """Microseconds over which a fraction of a CPU is given; the kernel's default."""
+
+_KERNEL_OPTIONS = {
+    "cpus": "a fraction of a CPU needs one with CONFIG_CFS_BANDWIDTH",
+    "cpu_weight": "it needs one with CONFIG_FAIR_GROUP_SCHED",
+    "memory_swap": "it needs one that accounts for swap (CONFIG_SWAP; swapaccount=1 on its command line)",
+    "pids": "it needs one with CONFIG_CGROUP_PIDS",
+    "io": "it needs one with CONFIG_BLK_DEV_THROTTLING",
+}
+"""What a kernel needs to have the files of ``_CONTROL_FILES``, by limit (kernel documentation, Kconfig)."""
 
 
 class Cgroup(ABC):
@@ -32,10 +47,13 @@ class Cgroup(ABC):
         clone_into: the directory in which clone3 can start a process at once (version 2), or None.
     """
 
-    def __init__(self, name: str, directories: list[Path], clone_into: Path | None) -> None:
+    def __init__(
+        self, name: str, directories: list[Path], clone_into: Path | None, pids_directory: Path | None
+    ) -> None:
         self.name = name
         self.clone_into = clone_into
         self._directories = directories
+        self._pids_directory = pids_directory
         self.procs_files = [directory / "cgroup.procs" for directory in directories]
         self.thread_files = self.procs_files
 
@@ -50,16 +68,62 @@ class Cgroup(ABC):
     @abstractmethod
     def split(self) -> dict[str, int]:
         """The charge by part, bytes: ``anon``, ``file`` (page cache, tmpfs included), ``shmem`` (tmpfs alone),
-        ``file_mapped``, ``kernel``, and where the kernel tells them ``slab``, ``kernel_stack``, ``page_tables``.
+        ``file_mapped``, ``kernel``, and where the kernel tells them, which version 1 does not, the parts of ``kernel``
+        (``slab``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the buffers of sockets.
         """
 
     @abstractmethod
-    def cpu_seconds(self) -> float:
+    def cpu(self) -> CpuTime:
         """CPU time of all processes that are or were in it."""
 
     @abstractmethod
     def oom_kills(self) -> int:
         """How many processes the kernel killed because the cgroup was at its limit."""
+
+    def pids_peak(self) -> int | None:
+        """The most processes and threads there were in it at once; None where the kernel does not tell it.
+
+        It does from Linux 6.1 on, with the controller ``pids``.
+        """
+        file = self._pids_directory / "pids.peak" if self._pids_directory else None
+        return int(file.read_text()) if file and file.exists() else None
+
+    def pids_limit_hits(self) -> int:
+        """How often a process or thread was refused because of the limit on their number."""
+        return parse_flat((self._pids_directory / "pids.events").read_text())["max"] if self._pids_directory else 0
+
+    @abstractmethod
+    def io(self) -> IoUsage | None:
+        """What it has read from and written to disks; None where the kernel does not tell it."""
+
+    @abstractmethod
+    def pressure(self) -> dict[str, float]:
+        """Seconds in which at least one of its tasks waited, by ``cpu``, ``memory`` and ``io``.
+
+        Empty on version 1, and where the kernel does not keep these figures.
+        """
+
+    def limit_io(self, device: Path, limits: IoLimits) -> None:
+        """Limit what its processes read from and write to a block device.
+
+        Args:
+            device: the instance's scratch disk; a whole disk, no partition.
+            limits: those that are None are not set.
+
+        Raises:
+            HostError: there is no such device, or the kernel refused.
+        """
+        if limits == IoLimits():
+            return
+        try:
+            number = number_of(device)
+        except OSError as error:
+            raise HostError(f"cannot limit the I/O of {device}: {error}") from error
+        self._limit_io(number, limits)
+
+    @abstractmethod
+    def _limit_io(self, number: str, limits: IoLimits) -> None:
+        """Limit the device with a ``MAJOR:MINOR``."""
 
     @abstractmethod
     def _signal_all(self) -> None:
@@ -103,6 +167,9 @@ class RunCgroups(ABC):
         directories: the run's own directory in every hierarchy that is used.
     """
 
+    _CONTROL_FILES: ClassVar[Mapping[str, tuple[str, str]]]
+    """By limit, the controller that enforces it and a file of that controller which is then there."""
+
     def __init__(self, directories: list[Path]) -> None:
         self.directories = directories
 
@@ -112,9 +179,10 @@ class RunCgroups(ABC):
 
         Args:
             name: unique in the run.
-            limits: the CPU set, CPU quota and memory that its processes may use; None for no limits.
-            memory_limit: whether ``limits.memory`` is set on the cgroup. For a guest it is the size of the guest's
-                memory, and the VMM needs more than that.
+            limits: what its processes may use, but for the network, and for disks, see :meth:`Cgroup.limit_io`; None
+                for no limits.
+            memory_limit: whether ``limits.memory`` and ``limits.memory_swap`` are set on the cgroup. For a guest it is
+                the size of the guest's memory, and the VMM needs more than that.
 
         Raises:
             HostError: the host cannot give these limits.
@@ -124,8 +192,22 @@ class RunCgroups(ABC):
     def cpus(self) -> tuple[int, ...]:
         """The CPUs that processes of this run may be given."""
 
+    @abstractmethod
+    def _controller(self, name: str) -> Path | None:
+        """The run's directory in the hierarchy of a controller; None where that is not ours to use."""
+
+    @abstractmethod
+    def _how_to_get(self, controller: str) -> str:
+        """How to have a controller that is missing."""
+
+    def account_io(self, *paths: Path) -> None:  # noqa: B027 - version 2 accounts for all disks unasked
+        """Have the kernel account for I/O to the disks that these files lie on.
+
+        To be called before instances are made whose I/O is to be known.
+        """
+
     def check_limits(self, limits: Limits) -> None:
-        """Find out whether the host can give these limits.
+        """Find out whether the host can give these limits, the network's aside.
 
         Raises:
             HostError: it cannot.
@@ -140,6 +222,34 @@ class RunCgroups(ABC):
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if not 0 < limits.memory <= total:
             raise HostError(f"limits: {limits.memory} bytes of memory cannot be given; the host has {total}")
+        self._check_control_files(limits)
+        if limits.memory_swap and limits.memory_swap > (swap := psutil.swap_memory().total):
+            raise HostError(
+                f"limits: memory_swap: {limits.memory_swap} bytes of swap cannot be given; "
+                f"{f'the host has {swap}' if swap else 'the host has no swap'}: see mkswap(8) and swapon(8)"
+            )
+
+    def _check_control_files(self, limits: Limits) -> None:
+        asked = {
+            "cpus": quota(limits.cpus) is not None,
+            "cpu_weight": limits.cpu_weight is not None,
+            "memory_swap": limits.memory_swap > 0,
+            "pids": limits.pids is not None,
+            "io": limits.io != IoLimits(),
+        }
+        for limit in (name for name, is_asked in asked.items() if is_asked):
+            controller, file = self._CONTROL_FILES[limit]
+            directory = self._controller(controller)
+            if directory is None:
+                raise HostError(
+                    f"limits: {limit} needs the cgroup controller {controller}, which is not ours to use here; "
+                    f"{self._how_to_get(controller)}, or leave this limit out"
+                )
+            if not (directory / file).exists():
+                raise HostError(
+                    f"limits: {limit} cannot be enforced: this kernel has no {file}; {_KERNEL_OPTIONS[limit]}, "
+                    "or leave this limit out"
+                )
 
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
         """The CPU set that an instance gets: as many as it may use, rounded up, the highest of those it may run on."""
@@ -261,17 +371,16 @@ def parse_cpus(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
-def parse_flat(text: str) -> dict[str, int]:
-    """A flat keyed file (``memory.stat``, ``cpu.stat``, ``memory.events``): one name and number a line."""
-    return {name: int(value) for name, value in (line.split() for line in text.splitlines() if line)}
-
-
 def pids_below(directory: Path) -> list[int]:
     """The processes in a cgroup directory and below it."""
     found: set[int] = set()
     for below in _walk(directory):
-        with contextlib.suppress(FileNotFoundError):
+        try:
             found.update(int(pid) for pid in (below / "cgroup.procs").read_text().split())
+        except OSError as error:
+            # Removed meanwhile, or a threaded cgroup, whose processes are listed above it (cgroups(7)).
+            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
+                raise
     return sorted(found)
 
 

@@ -13,6 +13,9 @@ REQUIRED_CONTROLLERS: Mapping[int, tuple[str, ...]] = {
 }
 """The controllers that runs need, by the version of control groups."""
 
+OPTIONAL_CONTROLLERS: Mapping[int, tuple[str, ...]] = {1: ("pids", "blkio"), 2: ("pids", "io")}
+"""Those used where they can be had, for figures, and needed only where a limit asks for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hierarchies:

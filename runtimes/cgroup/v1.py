@@ -1,4 +1,7 @@
-"""Cgroups of version 1: one hierarchy a controller (kernel documentation, admin-guide/cgroup-v1)."""
+"""Cgroups of version 1: one hierarchy a controller (kernel documentation, admin-guide/cgroup-v1).
+
+Nothing here needs root: where the directories of our own cgroups belong to the user, so do those made in them.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
-from runtimes.base import HostError, Limits
+from runtimes.base import HostError, IoLimits, IoUsage, Limits
 from runtimes.cgroup.base import (
     QUOTA_PERIOD,
     Cgroup,
@@ -16,25 +20,45 @@ from runtimes.cgroup.base import (
     format_cpus,
     make_directory,
     parse_cpus,
-    parse_flat,
     quota,
     remove_directories,
     write,
 )
-from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
+from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
+from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 
 
-class CgroupV1(Cgroup):
-    """One instance's directories, by controller."""
+_SHARES_PER_WEIGHT = 1024 / 100
+"""``cpu.shares`` for ``cpu.weight`` 1: the defaults, 1024 and 100, mean the same (``sched_weight_from_cgroup`` in
+kernel/sched/sched.h converts so)."""
 
-    def __init__(self, name: str, by_controller: Mapping[str, Path]) -> None:
+_IO_FILES = {
+    "read_bytes": "blkio.throttle.read_bps_device",
+    "write_bytes": "blkio.throttle.write_bps_device",
+    "read_ops": "blkio.throttle.read_iops_device",
+    "write_ops": "blkio.throttle.write_iops_device",
+}
+
+
+class CgroupV1(Cgroup):
+    """One instance's directories, by controller.
+
+    ``io_directory`` is the one with the figures of I/O, or None where the kernel does not keep them.
+    """
+
+    def __init__(self, name: str, by_controller: Mapping[str, Path], io_directory: Path | None = None) -> None:
         # cpu and cpuacct are often one hierarchy: a process joins each directory once.
-        super().__init__(name, list(dict.fromkeys(by_controller.values())), clone_into=None)
+        directories = list(dict.fromkeys(by_controller.values()))
+        super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
         self.thread_files = [file.with_name("tasks") for file in self.procs_files]
         self._memory = by_controller["memory"]
+        self._cpu = by_controller["cpu"]
         self._cpuacct = by_controller["cpuacct"]
+        self._blkio = by_controller.get("blkio")
+        self._io_directory = io_directory
         self._freezer = by_controller["freezer"]
 
     def current(self) -> int:
@@ -56,11 +80,34 @@ class CgroupV1(Cgroup):
             parts["kernel"] = int(kernel.read_text())
         return parts
 
-    def cpu_seconds(self) -> float:
-        return int((self._cpuacct / "cpuacct.usage").read_text()) / 1e9
+    def cpu(self) -> CpuTime:
+        total, user, system = (
+            int((self._cpuacct / name).read_text()) / 1e9
+            for name in ("cpuacct.usage", "cpuacct.usage_user", "cpuacct.usage_sys")
+        )
+        throttled = parse_flat((self._cpu / "cpu.stat").read_text()).get("throttled_time", 0) / 1e9
+        return CpuTime.divided(total, user, system, throttled)
 
     def oom_kills(self) -> int:
         return parse_flat((self._memory / "memory.oom_control").read_text()).get("oom_kill", 0)
+
+    def io(self) -> IoUsage | None:
+        if self._io_directory is None:
+            return None
+        service_bytes = (self._io_directory / "blkio.throttle.io_service_bytes_recursive").read_text()
+        serviced = (self._io_directory / "blkio.throttle.io_serviced_recursive").read_text()
+        return parse_blkio(service_bytes, serviced, is_at_the_bottom)
+
+    def pressure(self) -> dict[str, float]:
+        return {}
+
+    def _limit_io(self, number: str, limits: IoLimits) -> None:
+        if self._blkio is None:
+            raise HostError("no cgroup controller blkio to limit I/O")
+        for limit, file in _IO_FILES.items():
+            asked = getattr(limits, limit)
+            if asked is not None:
+                write(self._blkio / file, f"{number} {asked}")
 
     def _signal_all(self) -> None:
         # A frozen process cannot fork while the list is read; it dies of the signal as it is thawed.
@@ -77,9 +124,40 @@ class CgroupV1(Cgroup):
 class RunCgroupsV1(RunCgroups):
     """A run's directory in each hierarchy."""
 
+    _CONTROL_FILES: ClassVar = {
+        "cpus": ("cpu", "cpu.cfs_quota_us"),
+        "cpu_weight": ("cpu", "cpu.shares"),
+        "memory_swap": ("memory", "memory.memsw.limit_in_bytes"),
+        "pids": ("pids", "pids.max"),
+        "io": ("blkio", "blkio.throttle.read_bps_device"),
+    }
+
     def __init__(self, by_controller: Mapping[str, Path]) -> None:
         super().__init__(list(dict.fromkeys(by_controller.values())))
         self._by_controller = by_controller
+        self._io_accounted = False
+
+    def account_io(self, *paths: Path) -> None:
+        blkio = self._by_controller.get("blkio")
+        disks = [disks_that_hold(path) for path in paths]
+        if blkio is None or not all(disks):
+            return
+        # From Linux 6.10 on, the kernel counts nothing on a disk before somebody has written a limit for it; 0 is none.
+        for number in sorted(set().union(*disks)):
+            try:
+                write(blkio / _IO_FILES["read_bytes"], f"{number} 0")
+            except HostError:
+                return
+        self._io_accounted = True
+
+    def _controller(self, name: str) -> Path | None:
+        return self._by_controller.get(name)
+
+    def _how_to_get(self, controller: str) -> str:
+        return (
+            f"mount it below /sys/fs/cgroup (mount -t cgroup -o {controller}), or have our cgroup in it made over to "
+            "this user; see cgroup_disable= and cgroup_no_v1= on the kernel command line"
+        )
 
     def cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._by_controller["cpuset"] / "cpuset.cpus").read_text())
@@ -89,7 +167,7 @@ class RunCgroupsV1(RunCgroups):
             self.check_limits(limits)
         directories = {controller: parent / name for controller, parent in self._by_controller.items()}
         _make_directories(directories)
-        cgroup = CgroupV1(name, directories)
+        cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
         try:
             self._limit(directories, limits, memory_limit=memory_limit)
         except HostError:
@@ -104,12 +182,16 @@ class RunCgroupsV1(RunCgroups):
         if quota(limits.cpus) is not None:
             write(directories["cpu"] / "cpu.cfs_period_us", str(QUOTA_PERIOD))
             write(directories["cpu"] / "cpu.cfs_quota_us", str(quota(limits.cpus)))
+        if limits.cpu_weight is not None:
+            write(directories["cpu"] / "cpu.shares", str(round(limits.cpu_weight * _SHARES_PER_WEIGHT)))
+        if limits.pids is not None:
+            write(directories["pids"] / "pids.max", str(limits.pids))
         if memory_limit:
             write(directories["memory"] / "memory.limit_in_bytes", str(limits.memory))
-            # Memory and swap together at the same figure: no swap. The file is missing where swap is not accounted.
+            # One counter for memory and swap together. The file is missing where swap is not accounted for.
             both = directories["memory"] / "memory.memsw.limit_in_bytes"
             if both.exists():
-                write(both, str(limits.memory))
+                write(both, str(limits.memory + limits.memory_swap))
 
 
 def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
@@ -131,6 +213,13 @@ def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
     except HostError:
         remove_directories(directories.values())
         raise
+    for controller in OPTIONAL_CONTROLLERS[1]:
+        # Not mounted, or not made over to this user: only a limit that needs it makes that an error.
+        with contextlib.suppress(KeyError, HostError):
+            directory = found.v1[controller] / run
+            if directory not in directories.values():
+                make_directory(directory)
+            directories[controller] = directory
     return RunCgroupsV1(directories)
 
 

@@ -13,12 +13,14 @@ import contextlib
 import errno
 import os
 import signal
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 
-from runtimes.base import HostError, Limits
+from runtimes.base import HostError, IoLimits, IoUsage, Limits
 from runtimes.cgroup.base import (
     QUOTA_PERIOD,
     Cgroup,
@@ -27,15 +29,16 @@ from runtimes.cgroup.base import (
     harness_leaf,
     make_directory,
     parse_cpus,
-    parse_flat,
     pids_below,
     quota,
     remove_directories,
     write,
 )
-from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.disks import is_at_the_bottom
+from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
+from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
 
-_CONTROLLERS = REQUIRED_CONTROLLERS[2]
+_REQUIRED = REQUIRED_CONTROLLERS[2]
 
 _PARTS = {
     "anon": "anon",
@@ -51,12 +54,19 @@ _PARTS = {
 }
 
 
-class CgroupV2(Cgroup):
-    """One instance's directory."""
+_IO_KEYS = {"read_bytes": "rbps", "write_bytes": "wbps", "read_ops": "riops", "write_ops": "wiops"}
+"""The keys of ``io.max``."""
 
-    def __init__(self, name: str, directory: Path) -> None:
-        super().__init__(name, [directory], clone_into=directory)
+
+class CgroupV2(Cgroup):
+    """One instance's directory, and which controllers are at work in it."""
+
+    def __init__(self, name: str, directory: Path, controllers: Collection[str] = _REQUIRED) -> None:
+        super().__init__(
+            name, [directory], clone_into=directory, pids_directory=directory if "pids" in controllers else None
+        )
         self._directory = directory
+        self._controllers = controllers
         self._highest_seen = 0
 
     def current(self) -> int:
@@ -79,11 +89,36 @@ class CgroupV2(Cgroup):
         figures = parse_flat((self._directory / "memory.stat").read_text())
         return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
 
-    def cpu_seconds(self) -> float:
-        return parse_flat((self._directory / "cpu.stat").read_text())["usage_usec"] / 1e6
+    def cpu(self) -> CpuTime:
+        figures = parse_flat((self._directory / "cpu.stat").read_text())
+        names = ("usage_usec", "user_usec", "system_usec", "throttled_usec")
+        return CpuTime(*(figures.get(name, 0) / 1e6 for name in names))
 
     def oom_kills(self) -> int:
         return parse_flat((self._directory / "memory.events").read_text())["oom_kill"]
+
+    def io(self) -> IoUsage | None:
+        if "io" not in self._controllers:
+            return None
+        return parse_io_stat((self._directory / "io.stat").read_text(), is_at_the_bottom)
+
+    def pressure(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for resource in ("cpu", "memory", "io"):
+            try:
+                waited = parse_pressure((self._directory / f"{resource}.pressure").read_text())
+            except OSError as error:
+                # Built without, or switched off on the kernel's command line or by cgroup.pressure.
+                if error.errno not in (errno.ENOENT, errno.EOPNOTSUPP):
+                    raise
+            else:
+                found |= {} if waited is None else {resource: waited}
+        return found
+
+    def _limit_io(self, number: str, limits: IoLimits) -> None:
+        asked = {key: getattr(limits, limit) for limit, key in _IO_KEYS.items()}
+        given = " ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
+        write(self._directory / "io.max", f"{number} {given}")
 
     def _signal_all(self) -> None:
         kill = self._directory / "cgroup.kill"
@@ -102,12 +137,30 @@ class CgroupV2(Cgroup):
 
 
 class RunCgroupsV2(RunCgroups):
-    """A run's directory, and what had to be changed above it."""
+    """A run's directory, the controllers at work below it, and what had to be changed above it."""
 
-    def __init__(self, directory: Path, handed_down: _HandedDown) -> None:
+    _CONTROL_FILES: ClassVar = {
+        "cpus": ("cpu", "cpu.max"),
+        "cpu_weight": ("cpu", "cpu.weight"),
+        "memory_swap": ("memory", "memory.swap.max"),
+        "pids": ("pids", "pids.max"),
+        "io": ("io", "io.max"),
+    }
+
+    def __init__(self, directory: Path, controllers: Collection[str], handed_down: _HandedDown) -> None:
         super().__init__([directory])
         self._directory = directory
+        self._controllers = controllers
         self._handed_down = handed_down
+
+    def _controller(self, name: str) -> Path | None:
+        return self._directory if name in self._controllers else None
+
+    def _how_to_get(self, controller: str) -> str:
+        return (
+            f"be root, or have it handed down: name {controller} in Delegate= of the unit that we run in "
+            "(systemd.resource-control(5)), or switch it on in cgroup.subtree_control above"
+        )
 
     def cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._directory / "cpuset.cpus.effective").read_text())
@@ -117,7 +170,7 @@ class RunCgroupsV2(RunCgroups):
             self.check_limits(limits)
         directory = self._directory / name
         make_directory(directory)
-        cgroup = CgroupV2(name, directory)
+        cgroup = CgroupV2(name, directory, self._controllers)
         try:
             if limits is not None:
                 self._limit(directory, limits, memory_limit=memory_limit)
@@ -130,12 +183,16 @@ class RunCgroupsV2(RunCgroups):
         write(directory / "cpuset.cpus", format_cpus(self.instance_cpus(limits)))
         if quota(limits.cpus) is not None:
             write(directory / "cpu.max", f"{quota(limits.cpus)} {QUOTA_PERIOD}")
+        if limits.cpu_weight is not None:
+            write(directory / "cpu.weight", str(limits.cpu_weight))
+        if limits.pids is not None:
+            write(directory / "pids.max", str(limits.pids))
         if memory_limit:
             write(directory / "memory.max", str(limits.memory))
-            # No swap; the file is missing where swap is not accounted.
+            # The file is missing where swap is not accounted for.
             swap = directory / "memory.swap.max"
             if swap.exists():
-                write(swap, "0")
+                write(swap, str(limits.memory_swap))
 
     def remove(self) -> None:
         try:
@@ -157,25 +214,27 @@ def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
         except HostError as error:
             refusals.append(str(error))
     raise HostError(
-        f"no cgroup can hand down {', '.join(_CONTROLLERS)} ({'; '.join(refusals)}); be root, or start with "
+        f"no cgroup can hand down {', '.join(_REQUIRED)} ({'; '.join(refusals)}); be root, or start with "
         "`systemd-run --user --scope -p Delegate=yes bench …`"
     )
 
 
 def _make_below(parent: Path, run: str) -> RunCgroups:
-    missing = set(_CONTROLLERS) - set((parent / "cgroup.controllers").read_text().split())
+    available = set((parent / "cgroup.controllers").read_text().split())
+    missing = set(_REQUIRED) - available
     if missing:
         raise HostError(f"{parent}: has no controller {', '.join(sorted(missing))}")
-    handed_down = _hand_down(parent, run)
+    controllers = (*_REQUIRED, *(controller for controller in OPTIONAL_CONTROLLERS[2] if controller in available))
+    handed_down = _hand_down(parent, run, controllers)
     directory = parent / run
     try:
         make_directory(directory)
-        write(directory / "cgroup.subtree_control", _change("+", _CONTROLLERS))
+        write(directory / "cgroup.subtree_control", _change("+", controllers))
     except HostError:
         remove_directories([directory])
         handed_down.undo()
         raise
-    return RunCgroupsV2(directory, handed_down)
+    return RunCgroupsV2(directory, controllers, handed_down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +265,7 @@ def _change(sign: str, controllers: tuple[str, ...]) -> str:
     return " ".join(f"{sign}{controller}" for controller in controllers)
 
 
-def _hand_down(parent: Path, run: str) -> _HandedDown:
+def _hand_down(parent: Path, run: str, controllers: tuple[str, ...]) -> _HandedDown:
     """Switch the controllers on for the cgroups below ``parent``.
 
     Raises:
@@ -214,7 +273,7 @@ def _hand_down(parent: Path, run: str) -> _HandedDown:
     """
     control = parent / "cgroup.subtree_control"
     handed = control.read_text().split()
-    missing = tuple(controller for controller in _CONTROLLERS if controller not in handed)
+    missing = tuple(controller for controller in controllers if controller not in handed)
     if not missing:
         return _HandedDown(parent, (), None)
     try:

@@ -55,6 +55,8 @@ class ContainerRuntime:
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
             timeline.stamp("requested")
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
+            if scratch is not None:
+                cgroup.limit_io(scratch, spec.limits.io)
             timeline.stamp("cgroup")
             namespace = None
             if self._options.network == "bridge":

@@ -49,7 +49,9 @@ class FakeInstance:
         times = self._psutil.cpu_times()
         own = int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
         spent = own + times.children_user + times.children_system
-        return Usage(cpu_time=spent, memory_peak=self._psutil.memory_info().rss, oom_kills=0)
+        return Usage(
+            cpu_time=spent, cpu_user=spent, cpu_system=0.0, memory_peak=self._psutil.memory_info().rss, oom_kills=0
+        )
 
     def stop(self):
         self.timeline.stamp("stop_requested")
