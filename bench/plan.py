@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.suite import Arm, Suite
@@ -153,7 +153,7 @@ def _arm_data(arm: Arm) -> dict[str, Any]:
     return {
         "name": arm.name,
         "runtime": arm.runtime,
-        "limits": {"cpus": arm.limits.cpus, "cpuset": list(arm.limits.cpuset), "memory": arm.limits.memory},
+        "limits": asdict(arm.limits) | {"cpuset": list(arm.limits.cpuset)},
         "options": arm.options.model_dump(mode="json"),
     }
 

@@ -13,18 +13,18 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, UseFile
-from runtimes.base import Limits, Options
+from runtimes.base import IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, dump_document, invalid, read_document
 from workloads.errors import InvalidInput, expected
 from workloads.fields import Scalar
 from workloads.loader import is_path, load_workload
 from workloads.model import Workload
-from workloads.units import format_duration, format_size
+from workloads.units import format_bandwidth, format_duration, format_size
 
 SUITES = Path(__file__).parent / "suites"
 """The shipped suites, one YAML file each, named like the suite."""
@@ -128,16 +128,7 @@ class Suite:
             for use in self.uses
             for params in use.combinations()
         ]
-        arms = {
-            arm.name: [
-                arm.runtime,
-                arm.limits.cpus,
-                arm.limits.cpuset,
-                arm.limits.memory,
-                arm.options.model_dump(mode="json"),
-            ]
-            for arm in self.arms
-        }
+        arms = {arm.name: [arm.runtime, asdict(arm.limits), arm.options.model_dump(mode="json")] for arm in self.arms}
         content = [self.baseline, arms, sorted(json.dumps(case, sort_keys=True) for case in cases)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -161,7 +152,7 @@ class Suite:
             "name": self.name,
             "description": self.description,
             "baseline": self.baseline,
-            "limits": _limits_data(self.limits),
+            "limits": limits_data(self.limits),
             "arms": arms,
             "workloads": [_use_data(use) for use in self.uses],
             "sampling": sampling,
@@ -172,16 +163,28 @@ class Suite:
         return dump_document(self.as_data())
 
 
-def _limits_data(limits: Limits) -> dict[str, Any]:
+def limits_data(limits: Limits) -> dict[str, Any]:
+    """Limits as plain data in the form of a suite file, without those that are not set."""
     cpus = int(limits.cpus) if limits.cpus.is_integer() else limits.cpus
     data: dict[str, Any] = {"cpus": cpus, "memory": format_size(limits.memory)}
-    return data | ({"cpuset": list(limits.cpuset)} if limits.cpuset else {})
+    if limits.cpuset:
+        data["cpuset"] = list(limits.cpuset)
+    if limits.memory_swap:
+        data["memory_swap"] = format_size(limits.memory_swap)
+    data |= {key: value for key in ("cpu_weight", "pids") if (value := getattr(limits, key)) is not None}
+    io = {key: value for key, value in asdict(limits.io).items() if value is not None}
+    if io:
+        data["io"] = {key: format_size(value) if key.endswith("_bytes") else value for key, value in io.items()}
+    net = {key: format_bandwidth(value) for key, value in asdict(limits.net).items() if value is not None}
+    return data | ({"net": net} if net else {})
 
 
 def _arm_data(arm: Arm, common: Limits) -> dict[str, Any]:
     data: dict[str, Any] = {"runtime": arm.runtime}
     if arm.limits != common:
-        data["limits"] = _limits_data(arm.limits)
+        # An arm without a limit that the suite has must say so.
+        lifted = dict.fromkeys(limits_data(common))
+        data["limits"] = lifted | limits_data(arm.limits)
     return data | arm.options.model_dump(mode="json", exclude_unset=True)
 
 
@@ -320,13 +323,13 @@ class _Resolver:
         self._problems.append(self._document.problem(location, message, at_key=at_key))
 
     def _limits(self, common: LimitsFile, override: LimitsOverride, location: Location) -> Limits:
-        cpus = common.cpus if override.cpus is None else override.cpus
-        cpuset = common.cpuset if override.cpuset is None else override.cpuset
-        memory = common.memory if override.memory is None else override.memory
-        own = location == ("limits",) or {"cpus", "cpuset"} & override.model_fields_set
-        if own and cpuset and len(cpuset) < math.ceil(cpus):
-            self._problem(location, f"{cpus:g} CPUs do not fit into a cpuset of {len(cpuset)}")
-        return Limits(cpus, cpuset, memory)
+        given = override.given()
+        limits = common.model_copy(update=given)
+        own = location == ("limits",) or {"cpus", "cpuset"} & given.keys()
+        if own and limits.cpuset and len(limits.cpuset) < math.ceil(limits.cpus):
+            self._problem(location, f"{limits.cpus:g} CPUs do not fit into a cpuset of {len(limits.cpuset)}")
+        values = limits.model_dump()
+        return Limits(**values | {"io": IoLimits(**values["io"]), "net": NetLimits(**values["net"])})
 
     def _arm(self, name: str, arm: ArmFile, common: LimitsFile) -> Arm | None:
         location: Location = ("arms", name)

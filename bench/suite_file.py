@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
 
 from workloads.fields import Duration, Name, Part, Scalar, check_scalar
-from workloads.units import parse_size
+from workloads.units import parse_bandwidth, parse_size
 
 MAX_CPUS = 8192
 """The most CPUs that Linux supports on any architecture (NR_CPUS on x86)."""
 
 MIN_MEMORY = 4 * 2**20
 MAX_MEMORY = 64 * 2**40
+
+MAX_PIDS = 2**22
+"""The most processes and threads that Linux can have (PID_MAX_LIMIT in linux/threads.h)."""
+
+MIN_IO_BYTES = 4096
+"""Bytes a second: one block of the scratch disk."""
+
+MAX_IO_BYTES = 2**40
+MAX_IO_OPS = 10**9
+
+MIN_BANDWIDTH = 8_000
+"""Bits a second, at which a full Ethernet frame takes a second and a half."""
+
+MAX_BANDWIDTH = 10**12
 
 _RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", re.ASCII)
 
@@ -39,6 +53,32 @@ def _memory(value: object) -> int:
     return size
 
 
+def _swap(value: object) -> int:
+    size = parse_size(value)
+    if size > MAX_MEMORY:
+        raise ValueError("expected at most 64T of swap")
+    return size
+
+
+def _io_bytes(value: object) -> int:
+    size = parse_size(value)
+    if not MIN_IO_BYTES <= size <= MAX_IO_BYTES:
+        raise ValueError("expected between 4k and 1T, in bytes a second")
+    return size
+
+
+def _bandwidth(value: object) -> int:
+    bandwidth = parse_bandwidth(value)
+    if not MIN_BANDWIDTH <= bandwidth <= MAX_BANDWIDTH:
+        raise ValueError("expected between 8kbit and 1Tbit a second")
+    return bandwidth
+
+
+def _both_directions(value: object) -> object:
+    """What stands in place of a mapping is for both directions."""
+    return value if value is None or isinstance(value, dict | NetFile) else {"ingress": value, "egress": value}
+
+
 def _values(value: object) -> tuple[Scalar, ...]:
     """The values of one parameter: one, or a list of them."""
     if not isinstance(value, list):
@@ -60,7 +100,32 @@ def _positive(seconds: float) -> float:
 
 Cpus = Annotated[float, Strict(), Field(gt=0, le=MAX_CPUS)]
 CpuSet = Annotated[tuple[int, ...], PlainValidator(_cpus)]
+CpuWeight = Annotated[int, Strict(), Field(ge=1, le=10_000)]
 Memory = Annotated[int, PlainValidator(_memory)]
+Swap = Annotated[int, PlainValidator(_swap)]
+Pids = Annotated[int, Strict(), Field(ge=1, le=MAX_PIDS)]
+IoBytes = Annotated[int, PlainValidator(_io_bytes)]
+IoOps = Annotated[int, Strict(), Field(ge=1, le=MAX_IO_OPS)]
+Bandwidth = Annotated[int, PlainValidator(_bandwidth)]
+
+
+class IoFile(Part):
+    """What may be read from and written to the scratch disk in a second."""
+
+    read_bytes: IoBytes | None = None
+    write_bytes: IoBytes | None = None
+    read_ops: IoOps | None = None
+    write_ops: IoOps | None = None
+
+
+class NetFile(Part):
+    """Bandwidth towards an instance and away from it."""
+
+    ingress: Bandwidth | None = None
+    egress: Bandwidth | None = None
+
+
+Net = Annotated[NetFile, BeforeValidator(_both_directions)]
 
 
 class LimitsFile(Part):
@@ -68,15 +133,38 @@ class LimitsFile(Part):
 
     cpus: Cpus
     cpuset: CpuSet = ()
+    cpu_weight: CpuWeight | None = None
     memory: Memory
+    memory_swap: Swap = 0
+    pids: Pids | None = None
+    io: IoFile = IoFile()
+    net: Net = NetFile()
 
 
 class LimitsOverride(Part):
-    """What the instances of one arm may use, where it differs."""
+    """What the instances of one arm may use, where it differs.
+
+    A key takes the place of the suite's, as a whole; an empty value lifts a limit that need not be there.
+    """
 
     cpus: Cpus | None = None
     cpuset: CpuSet | None = None
+    cpu_weight: CpuWeight | None = None
     memory: Memory | None = None
+    memory_swap: Swap | None = None
+    pids: Pids | None = None
+    io: IoFile | None = None
+    net: Net | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What is to be put in the place of the suite's."""
+        defaults = {key: each.default for key, each in LimitsFile.model_fields.items() if not each.is_required()}
+        given = {key: getattr(self, key) for key in self.model_fields_set}
+        return {
+            key: defaults[key] if value is None else value
+            for key, value in given.items()
+            if value is not None or key in defaults
+        }
 
 
 class ArmFile(Part):

@@ -45,7 +45,7 @@ class NativeRuntime:
         if limits.net != NetLimits():
             raise HostError(
                 "limits: net cannot be enforced by the runtime native, whose instances share the run's network; "
-                "leave it out, or give this arm `limits: {net: {}}`"
+                "leave it out, or give this arm `limits: {net: ~}`"
             )
 
     @classmethod

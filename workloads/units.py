@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them: ``512M``, ``30s``."""
+"""Sizes, durations and bandwidths as people write them: ``512M``, ``30s``, ``100Mbit``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ DURATIONS: dict[str, Fraction] = {
     "h": Fraction(3600),
 }
 """Seconds in one unit."""
+
+BANDWIDTHS: dict[str, int] = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
+"""Bits a second in one unit; letters of either case, powers of 1000, as tc(8) has them."""
 
 _QUANTITY = re.compile(r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,9})?)\s?(?P<unit>[A-Za-z]*)", re.ASCII)
 
@@ -54,6 +57,34 @@ def parse_duration(value: object) -> float:
         missing = f"no unit in '{value}'" if not unit else f"unknown unit '{unit}' in '{value}'"
         raise ValueError(f"{missing}; the units of duration are {known}")
     return float(number * DURATIONS[unit])
+
+
+def parse_bandwidth(value: object) -> int:
+    """Bits a second from ``100Mbit``, ``64kbit`` or ``1Gbit``.
+
+    Raises:
+        ValueError: it is no bandwidth, its unit is missing or unknown, or it is no whole number of bits a second.
+    """
+    known = "bit, kbit, Mbit, Gbit, Tbit (a second, powers of 1000)"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        message = f"expected a bandwidth with its unit, such as {value}Mbit, got {value}; the units are {known}"
+        raise ValueError(message)  # noqa: TRY004 - pydantic wants a ValueError
+    number, unit = _quantity(value, "a bandwidth such as 100Mbit")
+    if unit.lower() not in BANDWIDTHS:
+        missing = f"no unit in '{value}'" if not unit else f"unknown unit '{unit}' in '{value}'"
+        raise ValueError(f"{missing}; the units of bandwidth are {known}")
+    bandwidth = number * BANDWIDTHS[unit.lower()]
+    if bandwidth.denominator != 1:
+        raise ValueError(f"'{value}' is no bandwidth of a whole number of bits a second")
+    return int(bandwidth)
+
+
+def format_bandwidth(bandwidth: int) -> str:
+    """``bandwidth`` in the largest unit that gives a whole number, so that :func:`parse_bandwidth` gives the same."""
+    for unit, factor in reversed(BANDWIDTHS.items()):
+        if bandwidth and bandwidth % factor == 0:
+            return f"{bandwidth // factor}{unit if unit in ('bit', 'kbit') else unit.capitalize()}"
+    return f"{bandwidth}bit"
 
 
 def format_size(size: int) -> str:
