@@ -10,12 +10,14 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
 
 import psutil
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
+from runtimes.cgroup.devices import DeviceFilter
 from runtimes.cgroup.disks import number_of
 from runtimes.cgroup.figures import CpuTime, parse_flat
 
@@ -206,6 +208,14 @@ class RunCgroups(ABC):
         To be called before instances are made whose I/O is to be known.
         """
 
+    @abstractmethod
+    def device_filter(self) -> AbstractContextManager[DeviceFilter]:
+        """What keeps instances to the usual devices, as long as the context is open.
+
+        Raises:
+            HostError: this host, or this process, cannot filter devices.
+        """
+
     def check_limits(self, limits: Limits) -> None:
         """Find out whether the host can give these limits, the network's aside.
 
@@ -369,6 +379,20 @@ def parse_cpus(text: str) -> tuple[int, ...]:
         if first:
             found.extend(range(int(first), int(last or first) + 1))
     return tuple(found)
+
+
+def settled_memory_statistics(directory: Path) -> dict[str, int]:
+    """The figures of a cgroup's ``memory.stat``, with all that has happened in them.
+
+    The kernel adds up what each CPU has counted only once that is more than 64 pages a CPU, or every two seconds
+    (``memcg_vmstats_needs_flush`` in mm/memcontrol.c), so a small instance would show nothing just after its start. It
+    does so for a cgroup together with all below it, and at the top there is always more than that to add up.
+    """
+    top = directory
+    while (top.parent / "memory.stat").exists():
+        top = top.parent
+    (top / "memory.stat").read_bytes()
+    return parse_flat((directory / "memory.stat").read_text())
 
 
 def pids_below(directory: Path) -> list[int]:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from runtimes.base import HostError
 
@@ -61,18 +62,75 @@ USUAL_DEVICES = (
 """What every container may use (kernel documentation, devices.txt)."""
 
 
-def restrict_directory(directory: Path, allowed: Iterable[Device]) -> None:
-    """Have a directory of the controller ``devices`` (version 1) allow these devices only.
+class DeviceFilter(Protocol):
+    """Keeps instances to ``USUAL_DEVICES``."""
 
-    Raises:
-        HostError: the kernel refused, as it does without CAP_SYS_ADMIN.
-    """
-    try:
-        (directory / "devices.deny").write_text("a")
-        for device in allowed:
-            (directory / "devices.allow").write_text(device.as_rule())
-    except OSError as error:
-        raise HostError(f"cannot restrict the devices of cgroup {directory}: {error.strerror}") from error
+    def apply(self, cgroup: Path | None, scratch: Path | None) -> Path | None:
+        """Have it hold for one instance.
+
+        Args:
+            cgroup: the instance's directory on version 2.
+            scratch: the block device of its scratch disk, which it has yet to mount, or None.
+
+        Returns:
+            The file that the instance's first process has to write ``0`` to, once it has mounted its disks; None if
+            there is nothing to be done.
+
+        Raises:
+            HostError: the kernel refused.
+        """
+
+
+class DirectoryFilter:
+    """On version 1: one directory for all instances, which each joins for itself."""
+
+    def __init__(self, directory: Path) -> None:
+        """``directory`` is a fresh one of the controller ``devices``.
+
+        Raises:
+            HostError: the kernel refused, as it does without CAP_SYS_ADMIN.
+        """
+        self._tasks = directory / "tasks"
+        try:
+            (directory / "devices.deny").write_text("a")
+            for device in USUAL_DEVICES:
+                (directory / "devices.allow").write_text(device.as_rule())
+        except OSError as error:
+            raise HostError(f"cannot filter devices in cgroup {directory}: {error.strerror}") from error
+
+    def apply(self, cgroup: Path | None, scratch: Path | None) -> Path | None:
+        """See :class:`DeviceFilter`."""
+        return self._tasks
+
+
+class ProgramFilter:
+    """On version 2: a program, put on each instance's cgroup, with which it goes."""
+
+    def __init__(self) -> None:
+        """Load the program.
+
+        Raises:
+            HostError: the kernel refused, as it does without CAP_BPF or without CONFIG_CGROUP_BPF.
+        """
+        self._program = load_program(USUAL_DEVICES)
+
+    def apply(self, cgroup: Path | None, scratch: Path | None) -> Path | None:
+        """See :class:`DeviceFilter`. The program holds at once, so that it has to let the scratch disk be mounted."""
+        assert cgroup is not None
+        if scratch is None:
+            attach_program(self._program, cgroup)
+            return None
+        number = scratch.stat().st_rdev
+        program = load_program((*USUAL_DEVICES, Device("b", os.major(number), os.minor(number), "rw")))
+        try:
+            attach_program(program, cgroup)
+        finally:
+            os.close(program)
+        return None
+
+    def close(self) -> None:
+        """Let the program go; it stays where it has been put."""
+        os.close(self._program)
 
 
 def load_program(allowed: Iterable[Device]) -> int:

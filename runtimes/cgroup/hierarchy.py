@@ -16,6 +16,9 @@ REQUIRED_CONTROLLERS: Mapping[int, tuple[str, ...]] = {
 OPTIONAL_CONTROLLERS: Mapping[int, tuple[str, ...]] = {1: ("pids", "blkio"), 2: ("pids", "io")}
 """Those used where they can be had, for figures, and needed only where a limit asks for one."""
 
+DEVICES = "devices"
+"""The controller of version 1 that says which devices may be used; version 2 has programs for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hierarchies:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,11 +24,13 @@ from runtimes.cgroup.base import (
     parse_cpus,
     quota,
     remove_directories,
+    settled_memory_statistics,
     write,
 )
+from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
-from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 
@@ -68,7 +72,7 @@ class CgroupV1(Cgroup):
         return int((self._memory / "memory.max_usage_in_bytes").read_text())
 
     def split(self) -> dict[str, int]:
-        figures = parse_flat((self._memory / "memory.stat").read_text())
+        figures = settled_memory_statistics(self._memory)
         parts = {
             "anon": figures["total_rss"],
             "file": figures["total_cache"],
@@ -132,9 +136,13 @@ class RunCgroupsV1(RunCgroups):
         "io": ("blkio", "blkio.throttle.read_bps_device"),
     }
 
-    def __init__(self, by_controller: Mapping[str, Path]) -> None:
-        super().__init__(list(dict.fromkeys(by_controller.values())))
+    def __init__(self, by_controller: Mapping[str, Path], devices: Path | None = None) -> None:
+        """``devices`` is the run's directory in the hierarchy of that controller, if it is ours to use: not every
+        instance has one there.
+        """
+        super().__init__(list(dict.fromkeys([*by_controller.values(), *([devices] if devices else [])])))
         self._by_controller = by_controller
+        self._devices = devices
         self._io_accounted = False
 
     def account_io(self, *paths: Path) -> None:
@@ -175,6 +183,17 @@ class RunCgroupsV1(RunCgroups):
             raise
         return cgroup
 
+    @contextmanager
+    def device_filter(self) -> Iterator[DeviceFilter]:
+        if self._devices is None:
+            raise HostError(f"no cgroup controller devices to filter devices with: {self._how_to_get('devices')}")
+        directory = self._devices / f"filter-{secrets.token_hex(4)}"
+        make_directory(directory)
+        try:
+            yield DirectoryFilter(directory)
+        finally:
+            remove_directories([directory])
+
     def _limit(self, directories: Mapping[str, Path], limits: Limits | None, *, memory_limit: bool) -> None:
         copy_cpuset(directories["cpuset"], self.instance_cpus(limits) if limits else ())
         if limits is None:
@@ -213,14 +232,14 @@ def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
     except HostError:
         remove_directories(directories.values())
         raise
-    for controller in OPTIONAL_CONTROLLERS[1]:
-        # Not mounted, or not made over to this user: only a limit that needs it makes that an error.
+    for controller in (*OPTIONAL_CONTROLLERS[1], DEVICES):
+        # Not mounted, or not made over to this user: only who needs it makes that an error.
         with contextlib.suppress(KeyError, HostError):
             directory = found.v1[controller] / run
             if directory not in directories.values():
                 make_directory(directory)
             directories[controller] = directory
-    return RunCgroupsV1(directories)
+    return RunCgroupsV1(directories, directories.pop(DEVICES, None))
 
 
 def copy_cpuset(directory: Path, cpus: tuple[int, ...]) -> None:

@@ -13,7 +13,8 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -32,8 +33,10 @@ from runtimes.cgroup.base import (
     pids_below,
     quota,
     remove_directories,
+    settled_memory_statistics,
     write,
 )
+from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
@@ -86,7 +89,7 @@ class CgroupV2(Cgroup):
         return self._highest_seen
 
     def split(self) -> dict[str, int]:
-        figures = parse_flat((self._directory / "memory.stat").read_text())
+        figures = settled_memory_statistics(self._directory)
         return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
 
     def cpu(self) -> CpuTime:
@@ -193,6 +196,11 @@ class RunCgroupsV2(RunCgroups):
             swap = directory / "memory.swap.max"
             if swap.exists():
                 write(swap, str(limits.memory_swap))
+
+    @contextmanager
+    def device_filter(self) -> Iterator[DeviceFilter]:
+        with closing(ProgramFilter()) as filters:
+            yield filters
 
     def remove(self) -> None:
         try:

@@ -64,7 +64,14 @@ class Container:
         self._run = entry.run(AGENT_ARGV)
 
     def request(
-        self, *, name: str, cgroup: Cgroup, cpus: Sequence[int], network: int | None, scratch: Path | None
+        self,
+        *,
+        name: str,
+        cgroup: Cgroup,
+        cpus: Sequence[int],
+        network: int | None = None,
+        scratch: Path | None = None,
+        device_file: Path | None = None,
     ) -> LaunchRequest:
         """What the launcher is asked for, for one container.
 
@@ -75,6 +82,7 @@ class Container:
             network: descriptor of the network namespace to join, or None for one of its own with nothing but the
                 loopback.
             scratch: block device for ``/scratch``, or None.
+            device_file: what :meth:`runtimes.cgroup.devices.DeviceFilter.apply` gave for it.
         """
         steps = [entry.enter(cgroup, cpus), entry.join_network() if network is not None else _set_up_loopback()]
         steps += [self._detach, _name_host(name), self._root]
@@ -82,6 +90,8 @@ class Container:
             steps.append(mount_scratch(str(scratch), self._staging, self._owners))
         if self._mask is not None:
             steps.append(self._mask)
+        if device_file is not None:
+            steps.append(_join_device_filter(device_file))
         steps.append(self._enter_root)
         if self._owners is not None:
             steps.append(entry.become_root_of(self._owners.namespace))
@@ -115,11 +125,7 @@ def _set_clocks() -> Steps:
 
 
 def _detach_mounts() -> Steps:
-    """A cgroup namespace, and mounts of its own."""
-    steps = Steps("make the cgroup namespace")
-    # Only once the cgroup has been joined: the namespace shows the cgroup in which its maker is as its root.
-    steps.call("unshare", syscalls.CLONE_NEWCGROUP)
-    steps.purpose("have mounts of its own")
+    steps = Steps("have mounts of its own")
     steps.mount("", "/", "", MS_REC | MS_PRIVATE)
     return steps
 
@@ -130,9 +136,18 @@ def _name_host(name: str) -> Steps:
     return steps
 
 
+def _join_device_filter(file: Path) -> Steps:
+    steps = Steps("have its devices filtered")
+    steps.write_file(str(file), "0")
+    return steps
+
+
 def _enter_root(root: str) -> Steps:
-    steps = Steps("enter the root")
+    steps = Steps("make the cgroup namespace")
+    # Only once all cgroups have been joined: the namespace shows the cgroup in which its maker is as its root.
+    steps.call("unshare", syscalls.CLONE_NEWCGROUP)
     steps.stamp("mounts")
+    steps.purpose("enter the root")
     # With the old root put on the new one there is no directory to make for it (pivot_root(2), NOTES).
     steps.call("chdir", root, about=root)
     steps.call("pivot_root", ".", ".", about=root)

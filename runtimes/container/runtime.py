@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import ClassVar
 
 from runtimes import storage
 from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
+from runtimes.cgroup.devices import DeviceFilter
 from runtimes.container.container import Container
 from runtimes.container.options import ContainerOptions
 from runtimes.facilities import Facilities
@@ -27,10 +28,13 @@ class ContainerRuntime:
     name: ClassVar[str] = "container"
     options_model: ClassVar[type[Options]] = ContainerOptions
 
-    def __init__(self, facilities: Facilities, options: ContainerOptions, container: Container) -> None:
+    def __init__(
+        self, facilities: Facilities, options: ContainerOptions, container: Container, devices: DeviceFilter | None
+    ) -> None:
         self._facilities = facilities
         self._options = options
         self._container = container
+        self._devices = devices
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -44,7 +48,9 @@ class ContainerRuntime:
         # Each container mounts on it in a mount namespace of its own, so one serves all.
         staging = facilities.directory / "staging"
         staging.mkdir(exist_ok=True)
-        yield cls(facilities, options, Container(options, facilities.root, staging))
+        container = Container(options, facilities.root, staging)
+        with facilities.cgroups.device_filter() if options.device_filter else nullcontext() as devices:
+            yield cls(facilities, options, container, devices)
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
@@ -57,6 +63,7 @@ class ContainerRuntime:
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
             if scratch is not None:
                 cgroup.limit_io(scratch, spec.limits.io)
+            device_file = self._devices.apply(cgroup.clone_into, scratch) if self._devices else None
             timeline.stamp("cgroup")
             namespace = None
             if self._options.network == "bridge":
@@ -68,6 +75,7 @@ class ContainerRuntime:
                 cpus=facilities.instance_cpus(spec.limits),
                 network=namespace.fd if namespace else None,
                 scratch=scratch,
+                device_file=device_file,
             )
             agent, pidfd = stack.enter_context(
                 launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)

@@ -35,11 +35,13 @@ def output(instance, script):
 
 def agent_on_host(facilities, spec):
     """The host's pid of the first process of an instance: the agent, or the VMM."""
-    return min(pid for path in facilities.cgroups.directories for pid in _pids(path / spec.name))
+    return min(processes_of(facilities, spec))
 
 
-def _pids(directory: Path):
-    return [int(pid) for pid in (directory / "cgroup.procs").read_text().split()]
+def processes_of(facilities, spec):
+    """The host's pids of an instance's processes."""
+    files = [path / spec.name / "cgroup.procs" for path in facilities.cgroups.directories]
+    return [int(pid) for file in files if file.exists() for pid in file.read_text().split()]
 
 
 _NONE = ("unlimited", "unlimited")
@@ -221,7 +223,7 @@ class RuntimeConformance(SeamConformance):
         spec = new_spec()
         with runtime.start(spec) as instance:
             shell(instance, "sleep 1000 >/dev/null 2>&1 &")
-            processes = [pid for path in facilities.cgroups.directories for pid in _pids(path / spec.name)]
+            processes = processes_of(facilities, spec)
             assert processes
             assert os.getsid(0) not in {os.getsid(pid) for pid in processes}
 

@@ -161,11 +161,15 @@ def _uptime():
     return float(Path("/proc/uptime").read_text().split()[0])
 
 
+_NODES = "mknod /root/loop c 10 237 2>/dev/null && head -c 0 /root/loop 2>/dev/null && echo open || echo closed"
+"""Make a node of the host's loop-control, and open it."""
+
 HARDENED = {
     "no_new_privileges": ("grep NoNewPrivs /proc/self/status; grep ' / ' /proc/mounts", r"1\n.*nosuid", r"0\n"),
     "capabilities": ("grep CapBnd /proc/self/status", "00000000a80425fb", "^CapBnd:\\s(?!00000000a80425fb)"),
     "seccomp": ("grep Seccomp: /proc/self/status", "2$", "0$"),
     "masked_paths": ("cat /proc/timer_list | wc -l; echo h 2>&1 > /proc/sys/kernel/core_pattern", "^0", "^[1-9]"),
+    "device_filter": (f"{_NODES}; mknod /tmp/full c 1 7 && echo made", "^closed\nmade$", "^open\nmade$"),
 }
 """By switch, what to run in an instance, what it says, and what it says if the switch is off."""
 
