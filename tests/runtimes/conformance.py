@@ -16,6 +16,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from limits_conformance import LimitsConformance
 from traces import host_traces
 
 from runtimes.agent.client import AgentGone, Command
@@ -115,7 +116,7 @@ class SeamConformance:
 
 
 @pytest.mark.host
-class RuntimeConformance(SeamConformance):
+class RuntimeConformance(LimitsConformance, SeamConformance):
     """Tests that all runtimes inherit."""
 
     shares_kernel = True

@@ -18,7 +18,7 @@ from runtimes.base import AGENT_PATH, Image, InstanceSpec, Limits
 from runtimes.facilities import Facilities, open_facilities
 from runtimes.storage import make_scratch
 
-pytest.register_assert_rewrite("conformance")
+pytest.register_assert_rewrite("conformance", "limits_conformance")
 
 LIMITS = Limits(cpus=1, cpuset=(), memory=128 << 20)
 SCRATCH = 16 << 20

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtimes.base import HostError, Limits
 from runtimes.cgroup import base, describe_version, missing_controllers, open_cgroups, possible_directories
-from runtimes.cgroup.base import format_cpus, parse_cpus, parse_flat, quota
+from runtimes.cgroup.base import format_cpus, parse_cpus, quota
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.cgroup.v1 import make_run_cgroups_v1
 from runtimes.cgroup.v2 import CgroupV2, make_run_cgroups_v2
@@ -35,10 +35,6 @@ def test_cpu_lists_are_read_as_they_are_written(cpus):
 def test_cpu_lists_with_ranges():
     assert parse_cpus("0-2,5,7-8\n") == (0, 1, 2, 5, 7, 8)
     assert parse_cpus("\n") == ()
-
-
-def test_flat_files():
-    assert parse_flat("anon 4096\nfile 0\n") == {"anon": 4096, "file": 0}
 
 
 def test_only_a_fraction_needs_a_quota():
@@ -173,7 +169,7 @@ def test_processes_are_counted_and_killed(cgroups):
     assert process.pid in cgroup.pids()
     assert cgroup.current() > 0
     assert cgroup.peak() >= cgroup.split()["anon"] > 0
-    assert cgroup.cpu_seconds() > 0
+    assert cgroup.cpu().total > 0
     assert cgroup.oom_kills() == 0
     cgroup.kill()
     assert cgroup.pids() == []
@@ -224,9 +220,9 @@ def test_the_memory_limit_can_be_left_out(cgroups):
 def test_a_fraction_of_a_cpu_is_a_quota(cgroups):
     cgroup = cgroups.new("x", Limits(cpus=0.2, cpuset=(), memory=64 << 20))
     process = join(cgroup, "sh", "-c", "while :; do :; done")
-    began, spent = time.monotonic(), cgroup.cpu_seconds()
+    began, spent = time.monotonic(), cgroup.cpu().total
     time.sleep(1)
-    share = (cgroup.cpu_seconds() - spent) / (time.monotonic() - began)
+    share = (cgroup.cpu().total - spent) / (time.monotonic() - began)
     cgroup.kill()
     process.wait()
     assert share < 0.6
@@ -289,7 +285,7 @@ def test_v2_hands_controllers_down_from_our_own_cgroup(tree):
     cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
     assert cgroups.directories == [own / "bench-1"]
     for directory in (own, own / "bench-1"):
-        assert (directory / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory"
+        assert (directory / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +io"
 
 
 def test_v2_goes_above_a_cgroup_without_the_controllers(tree):
@@ -333,7 +329,7 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
     refuse_while_occupied(monkeypatch, own)
     monkeypatch.setattr("runtimes.cgroup.v2.pids_below", lambda leaf: (leaf / "cgroup.procs").read_text().split())
     cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
-    assert (own / "cgroup.subtree_control").read_text() == "+cpu +cpuset"
+    assert (own / "cgroup.subtree_control").read_text() == "+cpu +cpuset +pids +io"
     # The kernel's files do not keep a directory from being removed; these do.
     monkeypatch.setattr("runtimes.cgroup.base._remove_tree", shutil.rmtree)
     leaf = own / "bench-1-harness"
@@ -345,7 +341,7 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
 
     monkeypatch.setattr("runtimes.cgroup.v2._move_processes", move)
     cgroups.remove()
-    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset"
+    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset -pids -io"
     assert not (own / "bench-1").exists()
     assert not leaf.exists()
 
@@ -393,7 +389,7 @@ def test_v2_figures(tmp_path):
         cgroup__procs="12\n7\n",
     )
     cgroup = CgroupV2("x", directory)
-    assert (cgroup.current(), cgroup.peak(), cgroup.oom_kills(), cgroup.cpu_seconds()) == (8192, 16384, 1, 1.5)
+    assert (cgroup.current(), cgroup.peak(), cgroup.oom_kills(), cgroup.cpu().total) == (8192, 16384, 1, 1.5)
     assert cgroup.split() == {
         "anon": 4096, "file": 2048, "shmem": 1024, "file_mapped": 0,
         "slab": 512, "page_tables": 256, "sec_page_tables": 128,
