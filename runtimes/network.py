@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtimes import syscalls
-from runtimes.base import HostError
+from runtimes.bandwidth import limited_link
+from runtimes.base import HostError, NetLimits
+from runtimes.netlink import add_veth, open_route_socket
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
@@ -24,6 +27,7 @@ _BRIDGE = "bench-bridge"
 _NETWORK = (10, 213)
 _PREFIX = 16
 _LAST = 0xFFFE
+_UNLIMITED = NetLimits()
 
 INTERFACE = "eth0"
 """Name of the one interface in a namespace that joined the bridge."""
@@ -51,11 +55,12 @@ class RunNetwork:
         prefix: length of the network part of all addresses, bits.
     """
 
-    def __init__(self, route: IPRoute) -> None:
+    def __init__(self, route: IPRoute, quick_route: socket.socket) -> None:
         self.bridge = _BRIDGE
         self.gateway = _address(1)
         self.prefix = _PREFIX
         self._route = route
+        self._quick_route = quick_route
         self._hosts = iter(range(2, _LAST + 1))
         self._names = (f"bench-v{number}" for number in itertools.count())
         self._make_bridge()
@@ -68,7 +73,7 @@ class RunNetwork:
         )
         # An address of its own: the bridge would else take, and change to, the lowest of its ports'.
         syscalls.configure_interface(self.bridge, self.gateway, self.prefix, self.mac(self.gateway))
-        self._index = self._route.link_lookup(ifname=self.bridge)[0]
+        self._index = socket.if_nametoindex(self.bridge)
 
     def allocate(self) -> str:
         """The next free IPv4 address; none is given out twice in a run, so that no neighbour entry is ever stale.
@@ -87,18 +92,22 @@ class RunNetwork:
         return ":".join(("02", "00", *(f"{int(part):02x}" for part in address.split("."))))
 
     @contextmanager
-    def make_namespace(self) -> Iterator[NetworkNamespace]:
+    def make_namespace(self, limits: NetLimits = _UNLIMITED) -> Iterator[NetworkNamespace]:
         """Make a network namespace that is joined to the bridge by a veth pair and has an address.
 
+        Args:
+            limits: bandwidth of the pair, as seen from the namespace.
+
         Raises:
-            HostError: the kernel refused.
+            HostError: the kernel refused, or cannot give these limits.
         """
         name, address = next(self._names), self.allocate()
         fd = _new_namespace()
         try:
             self._join(name, fd, address)
             try:
-                yield NetworkNamespace(fd, address)
+                with self.limited(name, limits):
+                    yield NetworkNamespace(fd, address)
             finally:
                 # The pair goes with the namespace, but later; the end of the instance should be its end too.
                 with contextlib.suppress(_netlink_error()):
@@ -106,15 +115,26 @@ class RunNetwork:
         finally:
             os.close(fd)
 
+    def limited(self, name: str, limits: NetLimits) -> AbstractContextManager[None]:
+        """Limit the bandwidth of a link on the bridge; see :func:`runtimes.bandwidth.limited_link`.
+
+        Args:
+            name: of the host's end.
+            limits: as seen from the instance at the other end.
+
+        Raises:
+            HostError: the kernel cannot give them.
+        """
+        return limited_link(self._route, name, limits)
+
     def _join(self, name: str, fd: int, address: str) -> None:
         """Make the veth pair, one end a port of the bridge and the other in the namespace with an address."""
-        far_end = {"ifname": INTERFACE, "net_ns_fd": fd, "address": self.mac(address)}
         try:
-            self._route.link("add", ifname=name, kind="veth", master=self._index, state="up", peer=far_end)
+            add_veth(self._quick_route, name, self._index, INTERFACE, fd, self.mac(address))
             with inside_network(fd):
                 syscalls.configure_interface("lo")
                 syscalls.configure_interface(INTERFACE, address, self.prefix)
-        except (_netlink_error(), OSError) as error:
+        except OSError as error:
             raise HostError(f"cannot join a network namespace to the bridge {self.bridge}: {error}") from error
 
 
@@ -127,12 +147,33 @@ def open_network() -> Iterator[RunNetwork]:
     """
     from pyroute2 import IPRoute
 
-    with IPRoute() as route:
+    with IPRoute() as route, open_route_socket() as quick_route:
         try:
-            network = RunNetwork(route)
+            network = RunNetwork(route, quick_route)
         except (_netlink_error(), OSError) as error:
             raise HostError(f"cannot make the bridge {_BRIDGE}: {error}; is the module `bridge` there?") from error
         yield network
+
+
+def check_bandwidth(limits: NetLimits) -> None:
+    """Find out, in a network namespace that is thrown away, whether this kernel can limit the bandwidth of a link.
+
+    Raises:
+        HostError: it cannot, or a limit is out of range.
+    """
+    if limits == _UNLIMITED:
+        return
+    from pyroute2 import IPRoute
+
+    try:
+        fd = _new_namespace()
+    except OSError as error:
+        raise HostError(f"limits.net: cannot make a network namespace: {error}") from error
+    try:
+        with inside_network(fd), IPRoute() as route, limited_link(route, "lo", limits):
+            pass
+    finally:
+        os.close(fd)
 
 
 @contextmanager

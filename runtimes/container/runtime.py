@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import ClassVar
 
 from runtimes import storage
-from runtimes.base import Image, Instance, InstanceSpec, Limits, Options, Runtime, Timeline
+from runtimes.base import HostError, Image, Instance, InstanceSpec, Limits, NetLimits, Options, Runtime, Timeline
 from runtimes.cgroup.devices import DeviceFilter
 from runtimes.container.container import Container
 from runtimes.container.options import ContainerOptions
@@ -20,6 +20,7 @@ from runtimes.launcher.instance import (
     launched_agent,
     userland_size,
 )
+from runtimes.network import check_bandwidth
 
 
 class ContainerRuntime:
@@ -38,7 +39,10 @@ class ContainerRuntime:
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
-        pass
+        assert isinstance(options, ContainerOptions)
+        if options.network == "none" and limits.net != NetLimits():
+            raise HostError("limits.net: a container with network: none has no link to limit; say network: bridge")
+        check_bandwidth(limits.net)
 
     @classmethod
     @contextmanager
@@ -67,7 +71,7 @@ class ContainerRuntime:
             timeline.stamp("cgroup")
             namespace = None
             if self._options.network == "bridge":
-                namespace = stack.enter_context(facilities.network.make_namespace())
+                namespace = stack.enter_context(facilities.network.make_namespace(spec.limits.net))
                 timeline.stamp("network")
             request = self._container.request(
                 name=spec.name,
