@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from runtimes.base import Image
+from runtimes.base import Image, IoLimits
 
 _QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 
@@ -85,6 +85,7 @@ class DomainSpec:
         memory: bytes.
         image: kernel, initramfs, and root file system.
         scratch: an ext4 file for the scratch disk, or None.
+        io: what the guest may read from it and write to it.
         network: the interface.
         channel: path of the Unix socket that QEMU connects the agent's channel to.
         console: the file that gets what the guest prints on its serial port.
@@ -101,6 +102,7 @@ class DomainSpec:
     channel: Path
     console: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    io: IoLimits = field(default_factory=IoLimits)
 
 
 def domain_xml(spec: DomainSpec) -> str:
@@ -190,7 +192,7 @@ def _devices(spec: DomainSpec) -> ElementTree.Element:
         _root_disk(spec.image.rootfs),
     )
     if spec.scratch is not None:
-        devices.append(_scratch_disk(spec.scratch))
+        devices.append(_scratch_disk(spec.scratch, spec.io))
     devices.append(_interface(spec.network))
     devices.append(_channel(spec.channel))
     devices.append(_console(spec.console))
@@ -204,9 +206,26 @@ def _root_disk(path: Path) -> ElementTree.Element:
     return _disk(path, driver, "root", "vda", 2, _element("readonly"))
 
 
-def _scratch_disk(path: Path) -> ElementTree.Element:
+def _scratch_disk(path: Path, limits: IoLimits) -> ElementTree.Element:
     """As in production: direct I/O, which a file system in memory may refuse."""
-    return _disk(path, _element("driver", name="qemu", type="raw", cache="none", io="native"), "scratch", "vdb", 3)
+    driver = _element("driver", name="qemu", type="raw", cache="none", io="native")
+    return _disk(path, driver, "scratch", "vdb", 3, *_throttle(limits))
+
+
+def _throttle(limits: IoLimits) -> list[ElementTree.Element]:
+    """The limits as libvirt has them, none for none.
+
+    QEMU lets pass 100 ms of a limit at once (``throttle_compute_wait`` in util/throttle.c), so a measurement of
+    T seconds may be too high by 100 ms / T.
+    """
+    given = {
+        "read_bytes_sec": limits.read_bytes,
+        "write_bytes_sec": limits.write_bytes,
+        "read_iops_sec": limits.read_ops,
+        "write_iops_sec": limits.write_ops,
+    }
+    texts = [_text(name, str(limit)) for name, limit in given.items() if limit is not None]
+    return [_element("iotune", *texts)] if texts else []
 
 
 def _disk(

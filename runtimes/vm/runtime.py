@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import math
@@ -25,6 +26,7 @@ from runtimes.base import (
     Instance,
     InstanceError,
     InstanceSpec,
+    IoLimits,
     Limits,
     MemoryReading,
     Options,
@@ -183,12 +185,15 @@ class VmRuntime:
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
-            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, spec.limits, memory_limit=False))
+            # The guest's memory and its disk are limited by what it is made of.
+            outside = dataclasses.replace(spec.limits, io=IoLimits())
+            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, outside, memory_limit=False))
             sockets = stack.enter_context(_short_directory(self._facilities.directory))
             process = stack.enter_context(watched_emulator(sockets))
             domain_spec = self._domain_spec(spec, process, cgroup)
             timeline.stamp("define")
             domain = stack.enter_context(self._started(domain_spec, spec, process))
+            stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
             agent = stack.enter_context(self._connected(spec, process, deadline, timeline))
             _check_placement(spec.name, process, cgroup)
@@ -225,6 +230,7 @@ class VmRuntime:
             memory=spec.limits.memory,
             image=spec.image,
             scratch=spec.scratch,
+            io=spec.limits.io,
             network=GuestNetwork(
                 bridge=network.bridge,
                 tap="bench-t" + "-".join(address.split(".")[2:]),
