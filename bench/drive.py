@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,8 @@ class Driven:
 
     Attributes:
         samples: its declared metrics.
+        cpus_used: host CPU time of the instance while the run command ran, divided by how long that was by the host's
+            clock; None where nothing was run.
         first_output_at: host CLOCK_MONOTONIC ns of the first byte from inside the instance; None if there was none.
         clock_ratio: how long the command took by the instance's clock, divided by how long it took by the host's; None
             where nothing ran in the instance, or not long enough to tell. Rates that a tool measures are by the
@@ -40,6 +43,7 @@ class Driven:
     """
 
     samples: tuple[Sample, ...]
+    cpus_used: float | None
     first_output_at: int | None
     clock_ratio: float | None
 
@@ -136,12 +140,15 @@ def _read_figures(case: Case, completed: Completed) -> tuple[Sample, ...]:
     return tuple(Sample(item.name, item.value, item.unit, item.better, primary=item.primary) for item in parsed)
 
 
-def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None, log: TrialLog) -> Driven:
+def drive(
+    case: Case, cpus: float, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+) -> Driven:
     """Run one workload in a fresh instance.
 
     Args:
         case: the workload and its parameters.
         cpus: the instance's CPU limit, for workloads that size themselves by it.
+        host: what a workload may be told of the host (:func:`bench.host.host_values`).
         instance: where it runs.
         peer: the load generator's agent, for workloads whose client stands outside.
         log: where everything is written.
@@ -152,7 +159,7 @@ def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None,
     """
     workload = case.workload
     try:
-        commands = workload.commands(case.params, server_address=instance.address, cpus=cpus)
+        commands = workload.commands(case.params, server_address=instance.address, cpus=cpus, host=host)
     except ValueError as error:
         raise WorkloadError(str(error)) from None
     for argv in commands.prepare:
@@ -161,14 +168,16 @@ def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None,
         _require_success(completed)
     server = _start_server(workload, commands.server, instance.agent, log) if commands.server else None
     if commands.run is None:
-        return Driven((), None, None)
+        return Driven((), None, None, None)
     where, agent = ("peer", peer) if peer is not None else ("instance", instance.agent)
     try:
+        spent = instance.usage().cpu_time
         began = time.monotonic()
         process = _spawn(agent, commands.run, commands.timeout)
         # The agent keeps the time-out; should it hang with the instance, this ends the trial.
         completed = process.wait(commands.timeout + EXIT_GRACE)
         elapsed = time.monotonic() - began
+        cpus_used = (instance.usage().cpu_time - spent) / elapsed
     finally:
         if server is not None:
             _stop_server(server, log)
@@ -176,6 +185,6 @@ def drive(case: Case, cpus: float, instance: Instance, peer: AgentClient | None,
     _require_success(completed)
     figures = _read_figures(case, completed)
     if peer is not None:
-        return Driven(figures, None, None)
+        return Driven(figures, cpus_used, None, None)
     ratio = completed.duration / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(figures, process.first_output_at, ratio)
+    return Driven(figures, cpus_used, process.first_output_at, ratio)

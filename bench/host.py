@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus", "memory", "kernel", "architecture")
@@ -122,6 +122,30 @@ def collect_facts() -> dict[str, str]:
         "cgroup_mounts": _cgroup_mounts(),
         "python_version": platform.python_version(),
         **_package_versions(),
+    }
+
+
+def namespaces() -> frozenset[str]:
+    """The namespaces that the calling thread is in, as ``net:4026531840`` (namespaces(7))."""
+    directory = Path("/proc/thread-self/ns")
+    links = {str(path.readlink()) for path in directory.iterdir() if not path.name.endswith("_for_children")}
+    return frozenset(link.replace("[", "").replace("]", "") for link in links)
+
+
+def host_values(*in_use: Iterable[str]) -> dict[str, str]:
+    """What a workload may be told of the host, to find out whether it can reach it, by placeholder.
+
+    Args:
+        in_use: namespaces in which an instance of its own should not be: the host's, and the run's.
+
+    Returns:
+        ``host_boot_id``, which tells kernels apart (random(4)); ``host_namespaces``, those of ``in_use`` with commas
+        between; ``host_pid``, the process id of the harness as the host has it.
+    """
+    return {
+        "host_boot_id": read_text("/proc/sys/kernel/random/boot_id"),
+        "host_namespaces": ",".join(sorted(set().union(*in_use))),
+        "host_pid": str(os.getpid()),
     }
 
 

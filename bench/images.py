@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runtimes.base import Image
+    from workloads.files import CarriedFile
     from workloads.image import BuiltImage
 
 
@@ -38,8 +39,10 @@ def _compiled_agent(digest: str) -> Path:
     return build_agent(directory)
 
 
-def prepare_image(packages: Iterable[str], progress: Callable[[str], None]) -> BuiltImage:
-    """The image with these Debian packages: from the cache at once, else built now.
+def prepare_image(
+    packages: Iterable[str], files: Mapping[str, CarriedFile], progress: Callable[[str], None]
+) -> BuiltImage:
+    """The image with these Debian packages and files (by ``WORKLOAD/NAME``): from the cache at once, else built now.
 
     Raises:
         InvalidInput: a package does not exist.
@@ -49,7 +52,7 @@ def prepare_image(packages: Iterable[str], progress: Callable[[str], None]) -> B
     from workloads.image import ensure_image
 
     digest = source_digest()
-    return ensure_image(sorted(set(packages)), _compiled_agent(digest), digest, progress)
+    return ensure_image(sorted(set(packages)), _compiled_agent(digest), digest, progress, files)
 
 
 def newest_image() -> Image | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from bench.asked_limits import CPUS_USED
 from results.records import FOOTPRINT_PARTS, Accel, Sample
 from runtimes.base import MemoryReading, Timeline, Usage
 
@@ -79,6 +80,12 @@ def usage_samples(usage: Usage) -> Iterator[Sample]:
             yield Sample(f"io.{direction}_ops", number, "requests", "neutral")
     for resource, seconds in usage.pressure.items():
         yield Sample(f"pressure.{resource}", seconds, "s", "neutral")
+
+
+def run_samples(cpus_used: float | None) -> Iterator[Sample]:
+    """What the instance took while the workload's run command ran, if it has one; CPUs."""
+    if cpus_used is not None:
+        yield Sample(CPUS_USED, cpus_used, "CPUs", "neutral")
 
 
 def image_samples(parts: Mapping[str, int]) -> Iterator[Sample]:

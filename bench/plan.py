@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.suite import Arm, Suite
+from bench.suite import Arm, Suite, Use
 from workloads.fields import Scalar
+from workloads.files import CarriedFile
 from workloads.model import Workload
 
 
@@ -26,11 +27,13 @@ class Case:
         workload: the workload.
         params: every parameter, defaults included.
         label: the workload's name and the parameters that the suite gives, for reading.
+        limit: names of limits, and for each the metric that shows how much of it an instance was given.
     """
 
     workload: Workload = field(hash=False)
     params: Mapping[str, Scalar] = field(hash=False)
     label: str
+    limit: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def scratch(self) -> int | None:
@@ -87,6 +90,10 @@ class Plan:
         """The Debian packages that the image needs for all cases, each once, in alphabetical order."""
         return tuple(sorted({package for case in self.cases for package in case.workload.packages}))
 
+    def files(self) -> dict[str, CarriedFile]:
+        """The files that the image carries for all cases, by ``WORKLOAD/NAME``."""
+        return {f"{case.workload.name}/{file.name}": file for case in self.cases for file in case.workload.files}
+
     def measured_seconds(self) -> float:
         """Seconds that the workloads limited by time measure over all trials: the run takes longer than that."""
         per_block = sum(case.workload.measured_seconds(case.params) or 0.0 for case in self.cases)
@@ -103,6 +110,7 @@ class Plan:
             "time_budget": self.time_budget,
             "measured_seconds": self.measured_seconds(),
             "packages": list(self.packages()),
+            "files": sorted(self.files()),
             "arms": [_arm_data(arm) for arm in self.arms],
             "cases": [_case_data(case) | {"scratch": case.scratch} for case in self.cases],
             "trials": [
@@ -119,7 +127,7 @@ def make_plan(suite: Suite) -> Plan:
     The same suite and seed give the same plan.
     """
     seed = secrets.randbelow(2**31) if suite.sampling.seed is None else suite.sampling.seed
-    cases = tuple(_case(use.workload, given) for use in suite.uses for given in use.combinations())
+    cases = tuple(_case(use, given) for use in suite.uses for given in use.combinations())
     return Plan(
         suite=suite.name,
         suite_hash=suite.hash,
@@ -133,9 +141,9 @@ def make_plan(suite: Suite) -> Plan:
     )
 
 
-def _case(workload: Workload, given: Mapping[str, Scalar]) -> Case:
-    label = " ".join([workload.name, *(f"{name}={value}" for name, value in given.items())])
-    return Case(workload, workload.resolve(given), label)
+def _case(use: Use, given: Mapping[str, Scalar]) -> Case:
+    label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in given.items())])
+    return Case(use.workload, use.workload.resolve(given), label, use.limit)
 
 
 def _trials(cases: tuple[Case, ...], arms: tuple[Arm, ...], blocks: int, order: random.Random) -> tuple[Trial, ...]:

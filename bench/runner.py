@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench import __version__
 from bench.errors import RunError
+from bench.host import host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
 from bench.trial import OpenArm, TrialContext, carry_out
@@ -102,6 +103,7 @@ def execute(
     from workloads.image import hold_image
 
     result = RunResult(new_run_id())
+    outside = namespaces()
     began = False
     try:
         reclaim()
@@ -115,7 +117,8 @@ def execute(
             store.add_run(_record(result.run, suite, plan, image, manifest.fingerprint))
             began = True
             directory = store.run_directory(result.run)
-            context = TrialContext(result.run, directory, facilities, facilities.image)
+            host = host_values(outside, namespaces())
+            context = TrialContext(result.run, directory, facilities, facilities.image, host)
             with _ended(store, result):
                 manifest.open(directory, suite, image)
                 observer.planned(result.run, plan)

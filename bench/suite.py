@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bench.asked_limits import check_limit
 from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, UseFile
 from runtimes.base import IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, dump_document, invalid, read_document
@@ -61,11 +62,13 @@ class Use:
         reference: how the suite refers to it: a name in the catalogue, or an absolute path.
         workload: the workload.
         params: the values of each parameter that the suite gives, in the order of the suite.
+        limit: names of limits, and for each the metric that shows how much of it an instance was given.
     """
 
     reference: str
     workload: Workload
     params: Mapping[str, tuple[Scalar, ...]]
+    limit: Mapping[str, str] = field(default_factory=dict)
 
     def combinations(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the values that the suite gives, the last parameter varying fastest."""
@@ -124,7 +127,11 @@ class Suite:
         """
         reading = {"description", "source", "tags"}
         cases = [
-            [use.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True), use.workload.resolve(params)]
+            [
+                use.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True),
+                use.workload.resolve(params),
+                *([dict(use.limit)] if use.limit else []),
+            ]
             for use in self.uses
             for params in use.combinations()
         ]
@@ -189,10 +196,11 @@ def _arm_data(arm: Arm, common: Limits) -> dict[str, Any]:
 
 
 def _use_data(use: Use) -> str | dict[str, Any]:
-    if not use.params:
+    if not use.params and not use.limit:
         return use.reference
     params = {name: values[0] if len(values) == 1 else list(values) for name, values in use.params.items()}
-    return {"workload": use.reference, "params": params}
+    data: dict[str, Any] = {"workload": use.reference}
+    return data | ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
 
 
 def shipped_suites() -> tuple[str, ...]:
@@ -305,6 +313,8 @@ class _Resolver:
         kept = [use for use in uses if use is not None]
         for arm in arms:
             self._check_network(arm, kept)
+        if None not in arms:
+            self._check_limits(uses, [arm.limits for arm in arms if arm is not None])
         if not self._problems:
             self._check_cases(kept)
         if self._problems:
@@ -373,7 +383,18 @@ class _Resolver:
                     inside = (position,) if isinstance(self._document.at((*location, "params", name)), list) else ()
                     self._problem((*location, "params", name, *inside), str(error), at_key=error.at_key)
         reference = str((self._directory / use.workload).resolve()) if is_path(use.workload) else use.workload
-        return Use(reference, workload, use.params)
+        return Use(reference, workload, use.params, use.limit)
+
+    def _check_limits(self, uses: Sequence[Use | None], arms: Sequence[Limits]) -> None:
+        """What is to be measured of the limits can be."""
+        for index, use in enumerate(uses):
+            if use is None:
+                continue
+            for name, metric in use.limit.items():
+                try:
+                    check_limit(name, metric, use.workload, arms)
+                except InvalidValue as error:
+                    self._problem(("workloads", index, "limit", name), str(error), at_key=error.at_key)
 
     def _check_cases(self, uses: list[Use]) -> None:
         """Every case stands in the suite once, and one name means one workload."""

@@ -177,10 +177,11 @@ class ArmFile(Part):
 
 
 class UseFile(Part):
-    """One workload and the values of its parameters."""
+    """One workload, the values of its parameters, and which of its metrics show how much of a limit was given."""
 
     workload: str
     params: dict[str, Annotated[tuple[Scalar, ...], PlainValidator(_values)]] = Field(default_factory=dict)
+    limit: dict[str, str] = Field(default_factory=dict)
 
 
 class SamplingFile(Part):

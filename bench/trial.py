@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import fairness, metrics
+from bench.asked_limits import limit_samples
 from bench.drive import Driven, TrialLog, WorkloadError, drive
 from results.records import Sample, TrialRecord
 from runtimes.accounting import host_available
@@ -43,12 +44,14 @@ class TrialContext:
         directory: the run's directory in the store.
         facilities: what the run holds of the host.
         image: what every arm runs.
+        host: what workloads may be told of the host (:func:`bench.host.host_values`).
     """
 
     run: str
     directory: Path
     facilities: Facilities
     image: Image
+    host: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,12 @@ def _specification(trial: Trial, context: TrialContext, scratch: Path | None) ->
     )
 
 
-def _drive(trial: Trial, instance: Instance, peer: AgentClient | None, log: TrialLog) -> Driven:
+def _drive(
+    trial: Trial, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+) -> Driven:
     """Run the workload, and name the limits that the instance had hit if it fails."""
     try:
-        return drive(trial.case, trial.arm.limits.cpus, instance, peer, log)
+        return drive(trial.case, trial.arm.limits.cpus, host, instance, peer, log)
     except (WorkloadError, AgentError) as failure:
         hit = _limits_hit(instance.usage(), trial.arm.limits)
         if not hit:
@@ -148,7 +153,7 @@ def _measure(
         instance = stack.enter_context(opened.runtime.start(_specification(trial, context, scratch)))
         idle: MemoryReading = instance.memory()
         drop = available - host_available()
-        driven = _drive(trial, instance, peer, log)
+        driven = _drive(trial, context.host, instance, peer, log)
         usage = instance.usage()
         measured.facts = {**instance.facts, **_clock_facts(instance, driven)}
         if observe:
@@ -158,9 +163,11 @@ def _measure(
             *metrics.startup_samples(instance.timeline, driven.first_output_at),
             *metrics.memory_samples(idle, drop),
             *metrics.usage_samples(usage),
+            *metrics.run_samples(driven.cpus_used),
             *metrics.image_samples(opened.runtime.image_parts(context.image)),
             *driven.samples,
         ]
+        measured.samples += list(limit_samples(trial.case.limit, trial.arm.limits, measured.samples))
         if not driven.samples:
             measured.samples = [replace(sample, primary=sample.metric in metrics.ALONE) for sample in measured.samples]
 

@@ -26,7 +26,7 @@ ParamValue = str | int | float | bool
 INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size")
 """What the harness takes of every trial and that the workload hardly touches."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time", "pids_peak")
+HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")

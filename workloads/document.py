@@ -157,6 +157,8 @@ def check(
 ) -> tuple[ModelT | None, list[Problem]]:
     """Validate what stands at ``at``; return the model, or None and what is wrong with it.
 
+    Checks of the model find, as ``directory`` in their context, the one that relative paths in the document start from.
+
     Args:
         document: the document.
         model: what it should be.
@@ -167,7 +169,7 @@ def check(
     if also:
         data = {key: value for key, value in data.items() if key not in also}
     try:
-        return model.model_validate(data), []
+        return model.model_validate(data, context={"directory": Path(document.source).parent}), []
     except ValidationError as error:
         from workloads.explain import explain
 

@@ -13,6 +13,7 @@ from workloads.commands import MAX_BYTES, PLACEHOLDER, Command, CommandLine, Com
 from workloads.document import InvalidValue
 from workloads.errors import expected
 from workloads.fields import MAX_SECONDS, BytesRegex, Identifier, Name, Parameter, Part, Regex, Scalar, Timeout
+from workloads.files import FILES_PATH, MAX_FILES, CarriedFileField
 from workloads.units import parse_size
 
 SCRATCH_PATH = "/scratch"
@@ -30,12 +31,16 @@ HARNESS_METRICS = frozenset(
         "memory_peak",
         "cpu_time",
         "pids_peak",
+        "cpus_used",
         "image_size",
     }
 )
 """Metrics that every trial has, so that no workload can have one of these names."""
 
-_RESERVED = ("server", "scratch", "cpus")
+HOST_VALUES = ("host_boot_id", "host_namespaces", "host_pid")
+"""What a workload may be told of the host, to find out whether it can reach it: see :func:`bench.host.host_values`."""
+
+_RESERVED = ("server", "scratch", "files", "cpus", *HOST_VALUES)
 
 
 def _scratch(value: object) -> int | str:
@@ -122,13 +127,14 @@ class Workload(Part):
         source: where the tool comes from.
         tags: for finding it.
         packages: Debian packages that the image needs for it.
+        files: what it brings along: paths from the directory of its YAML.
         parameters: by name.
         scratch: bytes that its files need on the scratch disk, a parameter in braces that says so, or None for no disk.
         server: what serves, if anything.
         client: where ``run`` is executed.
         prepare: commands before the measured one.
-        run: the measured command; arguments may have ``{parameter}``, ``{server}`` (address), ``{scratch}`` (path) and
-            ``{cpus}`` (whole CPUs that the limits give) in them.
+        run: the measured command; arguments may have ``{parameter}``, ``{server}`` (address), ``{scratch}`` and
+            ``{files}`` (paths), ``{cpus}`` (whole CPUs that the limits give) and ``HOST_VALUES`` in them.
         timeout: seconds that a command may take, beyond what ``duration`` says.
         duration: the parameter that says how many seconds are measured, where the workload is limited by time.
         parser: how figures are found in what ``run`` writes to its standard output.
@@ -140,6 +146,7 @@ class Workload(Part):
     source: str = ""
     tags: tuple[str, ...] = ()
     packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
+    files: Annotated[tuple[CarriedFileField, ...], Field(max_length=MAX_FILES)] = ()
     parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
     scratch: Annotated[int | str, PlainValidator(_scratch)] | None = None
     server: Server | None = None
@@ -153,10 +160,17 @@ class Workload(Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> Workload:
+        self._check_files()
         self._check_parameters()
         self._check_commands()
         self._check_metrics()
         return self
+
+    def _check_files(self) -> None:
+        names = [file.name for file in self.files]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise InvalidValue(f"'{name}' stands in the list already", "files", index)
 
     def _check_parameters(self) -> None:
         for name in self.parameters:
@@ -193,7 +207,8 @@ class Workload(Part):
             yield ("run",), self.run
 
     def _check_commands(self) -> None:
-        known = {*self.parameters, "server", "cpus"} | ({"scratch"} if self.scratch is not None else set())
+        known = {*self.parameters, "server", "cpus", *HOST_VALUES}
+        known |= ({"scratch"} if self.scratch is not None else set()) | ({"files"} if self.files else set())
         used = set()
         for place, command in self._command_lines():
             for index, name in command.placeholders():
@@ -248,13 +263,16 @@ class Workload(Part):
                 raise InvalidValue(str(error), name) from None
         return resolved
 
-    def commands(self, params: Mapping[str, Scalar], *, server_address: str | None, cpus: float) -> Commands:
+    def commands(
+        self, params: Mapping[str, Scalar], *, server_address: str | None, cpus: float, host: Mapping[str, str]
+    ) -> Commands:
         """What a trial with ``params`` (resolved) runs.
 
         Args:
             params: a value for every parameter.
             server_address: the instance's address; a client in the instance itself uses the loopback instead.
             cpus: the instance's CPU limit.
+            host: a value for each of ``HOST_VALUES``.
 
         Raises:
             ValueError: the workload needs the instance's address and there is none.
@@ -263,7 +281,8 @@ class Workload(Part):
         if address is None:
             raise ValueError(f"{self.name} has its client outside the instance, and this instance has no network")
         values = {name: _text(value) for name, value in params.items()}
-        values |= {"server": address, "scratch": SCRATCH_PATH, "cpus": str(max(1, math.ceil(cpus)))}
+        values |= {"server": address, "scratch": SCRATCH_PATH, "files": f"{FILES_PATH}/{self.name}"}
+        values |= {"cpus": str(max(1, math.ceil(cpus))), **{name: host[name] for name in HOST_VALUES}}
         return Commands(
             prepare=tuple(command.render(values) for command in self.prepare),
             server=self.server.command.render(values) if self.server else None,

@@ -22,7 +22,8 @@ def build(suite: str) -> None:
     from bench.plan import make_plan
     from bench.suite import load_suite
 
-    built = prepare_image(make_plan(load_suite(suite)).packages(), lambda text: click.echo(text, err=True))
+    plan = make_plan(load_suite(suite))
+    built = prepare_image(plan.packages(), plan.files(), lambda text: click.echo(text, err=True))
     click.echo(f"{built.id}  {built.rootfs}")
 
 

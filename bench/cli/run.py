@@ -77,7 +77,7 @@ def _run_and_report(
             open_progress(quiet=quiet or output_format == "json", verbose=verbose) as observer,
         ):
             check_arms(suite)
-            image = prepare_image(plan.packages(), observer.preparing)
+            image = prepare_image(plan.packages(), plan.files(), observer.preparing)
             result = execute(suite, plan, image, store, observer, interruption)
         _report(store, result, output_format, quiet=quiet)
     if result.interrupted:

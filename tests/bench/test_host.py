@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from bench.host import STABLE_FACTS, collect_facts, fingerprint, mitigations
+from bench.host import STABLE_FACTS, collect_facts, fingerprint, host_values, mitigations, namespaces
+from workloads.model import HOST_VALUES
 
 
 def test_facts_of_this_host_agree_with_the_kernel():
@@ -37,3 +39,16 @@ def test_mitigations_leave_out_what_does_not_concern_this_cpu(tmp_path):
     (tmp_path / "spectre_v1").write_text("Mitigation: usercopy barriers\n")
     assert mitigations(tmp_path) == {"spectre_v1": "Mitigation: usercopy barriers"}
     assert mitigations(tmp_path / "absent") == {}
+
+
+def test_what_a_workload_is_told_of_the_host():
+    here = namespaces()
+    assert {each.split(":")[0] for each in here} >= {"mnt", "pid", "net", "ipc", "uts", "user"}
+    assert all(re.fullmatch(r"[a-z]+:[0-9]+", each) for each in here)
+    told = host_values(here, {"net:1"})
+    assert told == {
+        "host_boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "host_namespaces": ",".join(sorted({*here, "net:1"})),
+        "host_pid": str(os.getpid()),
+    }
+    assert tuple(told) == HOST_VALUES

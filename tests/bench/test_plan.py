@@ -120,6 +120,16 @@ def test_packages_and_time() -> None:
     assert planned(build(uses=("null",)), 1).packages() == ()
 
 
+def test_files_and_limits_of_a_use_are_those_of_its_cases() -> None:
+    suite = build(uses=("isolation", "memory-fill"))
+    plan = planned(replace(suite, uses=(suite.uses[0], replace(suite.uses[1], limit={"memory": "filled"}))), 1)
+    assert [dict(case.limit) for case in plan.cases] == [{}, {"memory": "filled"}]
+    files = plan.files()
+    assert {"isolation/isolation/__main__.py", "memory-fill/memory_fill/fill.py"} <= set(files)
+    assert plan.describe()["files"] == sorted(files)
+    assert files["memory-fill/memory_fill/fill.py"].source.is_file()
+
+
 def test_the_description_is_plain_data() -> None:
     plan = planned(build(blocks=1), 1)
     description = json.loads(json.dumps(plan.describe()))

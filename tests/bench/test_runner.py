@@ -67,6 +67,27 @@ sampling: {blocks: 1}
 """
 
 
+BUSY = """
+name: echo
+description: Is busy for as long as asked, or sleeps.
+run: {shell: "timeout 0.6 %s || echo score: 42"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+TOLD = """
+name: echo
+description: Looks whether what it is told of the host is so.
+run:
+  shell: |
+    read -r mine </proc/sys/kernel/random/boot_id
+    test "$mine" = "$host_boot_id"
+    test -d "/proc/$host_pid"
+    case ",$host_namespaces," in *",$(readlink /proc/self/ns/uts | tr -d '[]'),"*) echo score: 42 ;; esac
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
 INTERRUPTING = """
 name: echo
 description: Interrupts the harness, whose child the agent is.
@@ -243,6 +264,29 @@ def test_a_workload_without_metrics_is_run_for_startup_and_footprint(suite_run):
     suite_run.with_suite(NOTHING).execute()
     frame = suite_run.frame()
     assert set(frame[frame.primary].metric) == {"startup_time", "memory_footprint", "shutdown_time"}
+
+
+@pytest.mark.parametrize(("what", "least", "most"), [("sh -c 'while :; do :; done'", 0.2, 1.2), ("sleep 9", 0, 0.15)])
+def test_the_cpus_used_are_those_of_the_run_command(suite_run, what, least, most):
+    limited = suite_run.suite_text.replace("[./echo.yaml]", "[{workload: ./echo.yaml, limit: {cpus: cpus_used}}]")
+    suite_run.with_suite(limited).with_workload(BUSY % what).execute()
+    frame = suite_run.frame()
+    used = frame[frame.metric == "cpus_used"]
+    assert set(used.unit) == {"CPUs"}
+    assert used.value.between(least, most).all(), list(used.value)
+    values = frame[frame.trial == 1].set_index("metric").value
+    assert values["limit.cpus.asked"] == 1
+    assert values["limit.cpus.given"] == values["cpus_used"]
+    assert values["limit.cpus.error"] == pytest.approx((values["cpus_used"] - 1) * 100)
+
+
+def test_without_a_run_command_no_cpus_are_used_by_one(suite_run):
+    suite_run.with_suite(NOTHING).execute()
+    assert "cpus_used" not in set(suite_run.frame().metric)
+
+
+def test_a_workload_is_told_of_its_host(suite_run):
+    assert suite_run.with_workload(TOLD).execute().failed == 0
 
 
 def test_host_facts_and_fairness_are_written(suite_run):

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import ConfigDict
 
+from bench.asked_limits import MEASURABLE
 from bench.suite import Suite, load_suite, registered_runtimes, shipped_suites
 from runtimes.base import Options
 from runtimes.registry import load_runtime
@@ -44,6 +45,9 @@ workloads:
     params: {rw: [randread, write], bs: 4k, iodepth: [1, 16]}
 sampling: {blocks: 7, seed: 5, time_budget: 10m}
 """
+
+MEASURED = BASE.replace("bs: 4k, iodepth: [1, 16]}", "bs: 4k}\n    limit: {memory: mb_per_second}")
+"""The fio of this one shows in its metric, wrongly, how much memory there is."""
 
 WORKLOAD = """\
 name: mine
@@ -141,9 +145,9 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         (
             "workload: fio",
             "workload: foi",
-            "s.yaml:9:15: workloads[1].workload: unknown workload 'foi'; expected one of fio",
+            "s.yaml:9:15: workloads[1].workload: unknown workload 'foi'; expected one of cpu-",
         ),
-        ("params:", "parms:", "s.yaml:10:5: workloads[1].parms: unknown key; expected one of workload, params"),
+        ("params:", "parms:", "s.yaml:10:5: workloads[1].parms: unknown key; expected one of workload, params, lim"),
         ("bs: 4k", "sb: 4k", "s.yaml:10:37: workloads[1].params.sb: unknown parameter of fio; expected one of rw, bs"),
         ("bs: 4k", "bs: [4k, 4z]", "s.yaml:10:46: workloads[1].params.bs[1]: unknown unit 'z'"),
         ("bs: 4k", "bs: []", "s.yaml:10:41: workloads[1].params.bs: expected a value, or a list of at least one"),
@@ -174,6 +178,62 @@ def test_a_wrong_suite(directory: Path, old: str, new: str, said: str) -> None:
     message = refusal(directory, changed(old, new))
     assert message.startswith(said)
     assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (
+            "memroy: iops",
+            "s.yaml:11:13: workloads[1].limit.memroy: unknown limit; expected one of cpus, memory, io.read_bytes, "
+            "io.write_bytes, io.read_ops, io.write_ops, net.ingress, net.egress; did you mean 'memory'?",
+        ),
+        (
+            "cpus: cpu_used",
+            "s.yaml:11:19: workloads[1].limit.cpus: no metric 'cpu_used' of fio; expected one of iops, mb_per_second, "
+            "latency_p50, latency_p99, cpus_used; did you mean 'cpus_used'?",
+        ),
+        (
+            "memory: mb_per_second",
+            "s.yaml:11:21: workloads[1].limit.memory: 'mb_per_second' is in MB/s, and a limit on memory shows in a "
+            "metric in one of bytes, kB, MB, GB, KiB, MiB, GiB",
+        ),
+        (
+            "io.read_ops: iops",
+            "s.yaml:11:13: workloads[1].limit.io.read_ops: no arm of the suite has a limit on io.read_ops, so there is "
+            "nothing to measure",
+        ),
+        ("[cpus]", "s.yaml:11:12: workloads[1].limit: expected a mapping, got a list"),
+        ("cpus: 1", "s.yaml:11:19: workloads[1].limit.cpus: expected text, got 1"),
+    ],
+)
+def test_a_limit_that_cannot_be_measured(directory: Path, limit: str, said: str) -> None:
+    text = MEASURED.replace("{memory: mb_per_second}", limit if limit.startswith("[") else f"{{{limit}}}")
+    assert refusal(directory, text) == said
+
+
+def test_a_limit_that_can_be_measured_is_kept(directory: Path) -> None:
+    text = MEASURED.replace("memory: mb_per_second", "cpus: cpus_used")
+    suite = load(directory, text)
+    assert [use.limit for use in suite.uses] == [{}, {"cpus": "cpus_used"}]
+    assert suite.hash != load(directory, text.replace("    limit: {cpus: cpus_used}\n", "")).hash
+    (directory / "run.yaml").write_text(suite.as_yaml())
+    again = load_suite("run.yaml", options_model_for=MODELS.__getitem__, runtime_names=tuple(MODELS))
+    assert again == suite
+
+
+def test_nothing_can_be_measured_of_a_workload_that_runs_nothing(directory: Path) -> None:
+    message = refusal(directory, changed("- null", "- {workload: null, limit: {cpus: cpus_used}}"))
+    assert "workloads[0].limit.cpus: no metric 'cpus_used' of null; nothing is expected here" in message
+
+
+def test_the_files_of_a_workload_count_in_the_hash(directory: Path) -> None:
+    (directory / "mine.yaml").write_text(WORKLOAD.replace("run:", "files: [tool.sh]\nrun:"))
+    hashes = set()
+    for content in ("echo 1", "echo 2"):
+        (directory / "tool.sh").write_text(content)
+        hashes.add(load(directory, changed("- null", "- mine.yaml")).hash)
+    assert len(hashes) == 2
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(directory: Path) -> None:
@@ -300,12 +360,13 @@ def test_the_hash_is_that_of_what_is_measured(directory: Path, monkeypatch: pyte
 
 
 def test_shipped_suites_are_found_by_name() -> None:
-    assert {"quick", "startup", "noise"} <= set(shipped_suites())
+    assert {"quick", "startup", "noise", "isolation", "limits"} <= set(shipped_suites())
     for name in shipped_suites():
         suite = load_suite(name, options_model_for=lambda _: Anything, runtime_names=registered_runtimes())
         assert suite.name == name
         assert suite.description.endswith(".")
-        assert suite.sampling.blocks >= 6
+        # With fewer no difference can be significant; the other two look at what is, not at what differs.
+        assert suite.sampling.blocks >= 6 or name in {"isolation", "limits"}
 
 
 class Anything(Options):
@@ -335,13 +396,15 @@ def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
     for example in re.findall(r"^```yaml\n(.*?)^```$", guide(), re.MULTILINE | re.DOTALL):
         name = example.splitlines()[0].removeprefix("name: ")
         (directory / f"{name}.yaml").write_text(example)
+        for file in re.findall(r"^files: \[(.*)\]$", example, re.MULTILINE):
+            (directory / file).touch()
         (suites if "\narms:\n" in example else workloads).append(name)
     return suites, workloads
 
 
 def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
     suites, workloads = guide_examples(directory)
-    assert (len(suites), len(workloads)) == (4, 2)
+    assert (len(suites), len(workloads)) == (5, 3)
     for name in suites:
         assert load_suite(f"{name}.yaml").arms
     for name in workloads:
@@ -359,6 +422,7 @@ def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> 
             "Time per request:       0.831 [ms] (mean, across all concurrent requests)\n",
             [1203.65, 3.323],
         ),
+        ("spin", '{"rounds": 1500000.5}', [1500000.5]),
     ],
 )
 def test_the_workloads_of_the_guide_find_their_figures(
@@ -383,6 +447,10 @@ def test_the_guide_explains_every_key() -> None:
     }
     documented = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `", guide(), re.MULTILINE)
     assert set(documented) == options
+
+
+def test_the_guide_explains_every_limit_that_can_be_measured() -> None:
+    assert table_keys("## Limits asked for, and given") == set(MEASURABLE)
 
 
 def test_the_mistake_of_the_guide_is_told_as_it_says(directory: Path) -> None:

@@ -9,7 +9,10 @@ import pytest
 
 from workloads.fields import Scalar
 from workloads.loader import load_workload
+from workloads.model import HOST_VALUES
 from workloads.parsers import parse
+
+HOST = dict.fromkeys(HOST_VALUES, "of the host")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +31,8 @@ def test_the_tool_takes_the_command_and_the_parser_its_output(
 ) -> None:
     monkeypatch.setattr("workloads.model.SCRATCH_PATH", str(tmp_path))
     workload = load_workload(name)
-    commands = workload.commands(workload.resolve({**params, "runtime": 1}), server_address=None, cpus=1)
+    resolved = workload.resolve({**params, "runtime": 1})
+    commands = workload.commands(resolved, server_address=None, cpus=1, host=HOST)
     assert commands.run is not None
     completed = subprocess.run(commands.run, capture_output=True, text=True, check=True, timeout=60)
     parsed = parse(workload, completed.stdout)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from workloads.document import InvalidValue, dump_document, parse_document, vali
 from workloads.errors import InvalidInput
 from workloads.fields import Scalar
 from workloads.loader import load_catalogue, load_workload, workload_names
-from workloads.model import Workload
+from workloads.model import HOST_VALUES, Workload
 
 BASE = """\
 name: mine
@@ -34,6 +35,9 @@ metrics:
 """
 
 
+HOST = dict.fromkeys(HOST_VALUES, "of the host")
+
+
 def workload(text: str = BASE) -> Workload:
     return validate(parse_document(text, "w.yaml"), Workload)
 
@@ -44,7 +48,7 @@ def changed(old: str, new: str) -> str:
 
 
 def argv(mine: Workload, params: dict[str, Scalar], cpus: float = 1) -> tuple[str, ...]:
-    run = mine.commands(mine.resolve(params), server_address="10.0.0.2", cpus=cpus).run
+    run = mine.commands(mine.resolve(params), server_address="10.0.0.2", cpus=cpus, host=HOST).run
     assert run is not None
     return run
 
@@ -96,7 +100,7 @@ def test_a_value_that_a_parameter_cannot_have(params: dict[str, Scalar], said: s
         (
             "{depth}",
             "{dpeth}",
-            "w.yaml:11:13: run[1]: {dpeth}: expected one of cpus, depth, mode, scratch, seconds, ser",
+            "w.yaml:11:13: run[1]: {dpeth}: expected one of cpus, depth, host_boot_id, host_n",
         ),
         ("{scratch}/file", "x", None),
         ("--depth={depth}", "x", "w.yaml:5:3: parameters.depth: no command has {depth} in it"),
@@ -244,7 +248,7 @@ def test_whatever_is_accepted_can_be_sent_to_an_agent(
     text = dump_document(data | {"timeout": timeout, "parser": "regex", "metrics": metrics})
     try:
         mine = workload(text)
-        commands = mine.commands(mine.resolve({"text": value}), server_address="10.0.0.2", cpus=1)
+        commands = mine.commands(mine.resolve({"text": value}), server_address="10.0.0.2", cpus=1, host=HOST)
     except (InvalidInput, InvalidValue):
         return
     assert commands.run is not None
@@ -272,29 +276,42 @@ def test_a_shell_gets_values_as_variables_and_no_text_is_put_into_it() -> None:
 
 def test_a_null_workload_has_no_commands_and_nothing_that_needs_one() -> None:
     null = workload("name: null\ndescription: d")
-    commands = null.commands({}, server_address=None, cpus=1)
+    commands = null.commands({}, server_address=None, cpus=1, host=HOST)
     assert (commands.prepare, commands.server, commands.run) == ((), None, None)
     with pytest.raises(InvalidInput, match=r"w\.yaml:3:1: parser: this key needs a command to 'run'"):
         workload("name: null\ndescription: d\nparser: csv")
 
 
 def test_the_client_finds_the_server() -> None:
-    outside = load_workload("iperf3")
+    outside = load_workload("redis")
     params = outside.resolve({})
-    commands = outside.commands(params, server_address="10.1.2.3", cpus=1)
+    commands = outside.commands(params, server_address="10.1.2.3", cpus=1, host=HOST)
     assert commands.run is not None
     assert "10.1.2.3" in commands.run
-    with pytest.raises(ValueError, match="iperf3 has its client outside the instance"):
-        outside.commands(params, server_address=None, cpus=1)
+    with pytest.raises(ValueError, match="redis has its client outside the instance"):
+        outside.commands(params, server_address=None, cpus=1, host=HOST)
     inside = outside.model_copy(update={"client": "instance"})
-    inner = inside.commands(params, server_address="10.1.2.3", cpus=1).run
+    inner = inside.commands(params, server_address="10.1.2.3", cpus=1, host=HOST).run
     assert inner is not None
     assert "127.0.0.1" in inner
 
 
+@pytest.mark.parametrize(("direction", "reverse"), [("in", []), ("out", ["--reverse"])])
+def test_iperf3_measures_either_direction(direction: str, reverse: list[str], tmp_path: Path) -> None:
+    (tmp_path / "iperf3").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "iperf3").chmod(0o755)
+    iperf3 = load_workload("iperf3")
+    params = iperf3.resolve({"direction": direction, "runtime": 3})
+    run = iperf3.commands(params, server_address="10.1.2.3", cpus=1, host=HOST).run
+    assert run is not None
+    path = f"{tmp_path}:/usr/bin:/bin"
+    said = subprocess.run(run, capture_output=True, text=True, check=True, timeout=10, env={"PATH": path}).stdout
+    assert said.split() == [*["-c", "10.1.2.3", "-p", "5201", "-P", "1", "-t", "3", "-J"], *reverse]
+
+
 def test_the_time_allowed_grows_with_the_time_measured() -> None:
     mine = workload()
-    assert mine.commands(mine.resolve({"seconds": 3600}), server_address=None, cpus=1).timeout == 600 + 3600
+    assert mine.commands(mine.resolve({"seconds": 3600}), server_address=None, cpus=1, host=HOST).timeout == 600 + 3600
     assert mine.measured_seconds(mine.resolve({})) == 10
     assert load_workload("redis").measured_seconds(load_workload("redis").resolve({})) is None
 
@@ -321,7 +338,8 @@ def test_the_catalogue() -> None:
         assert each.description.endswith(".")
         if name != "null":
             assert each.packages
-            assert sum(metric.primary for metric in each.metrics.values()) == 1
+            checks = {metric.unit for metric in each.metrics.values()} == {"check"}
+            assert sum(metric.primary for metric in each.metrics.values()) == (len(each.metrics) if checks else 1)
 
 
 def test_workloads_are_found_by_name_and_by_path(tmp_path: Path) -> None:

@@ -4,16 +4,17 @@
     with hold_image(image.id):
         ...  # nobody prunes it
 
-A *recipe* (packages, Debian release, agent, scripts) is hashed to the id under which the image is kept in the cache,
-``$BENCH_CACHE`` or ``~/.cache/bench``. What was built once is found again at once, without network.
+A *recipe* (packages, Debian release, agent, scripts, files of workloads) is hashed to the id under which the image is
+kept in the cache, ``$BENCH_CACHE`` or ``~/.cache/bench``. What was built once is found again at once, without network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from workloads.files import CarriedFile
 from workloads.image.build import build_image
 from workloads.image.cache import ImageCache, cache_directory
 from workloads.image.errors import ImageError
@@ -34,26 +35,33 @@ __all__ = [
 
 
 def ensure_image(
-    packages: Iterable[str], agent: Path, agent_digest: str, progress: Callable[[str], None]
+    packages: Iterable[str],
+    agent: Path,
+    agent_digest: str,
+    progress: Callable[[str], None],
+    files: Mapping[str, CarriedFile] | None = None,
 ) -> BuiltImage:
-    """The image with these packages and this agent, built if the cache has none.
+    """The image with these packages, files and this agent, built if the cache has none.
 
     Args:
         packages: names of Debian packages that the suite's workloads need.
         agent: the agent binary; read only if something must be built.
         agent_digest: stands for the agent in the image's identity.
         progress: called with what a build does now.
+        files: what the suite's workloads bring along, by ``WORKLOAD/NAME``: their paths below
+            :data:`workloads.files.FILES_PATH`.
 
     Raises:
         InvalidInput: a package does not exist.
         ImageError: the image could not be built; nothing of it is left.
     """
     cache = ImageCache(cache_directory())
+    carried = files or {}
 
     def build(recipe: Recipe, directory: Path) -> Manifest:
-        return build_image(recipe, agent, directory, cache.packages, progress)
+        return build_image(recipe, agent, carried, directory, cache.packages, progress)
 
-    return cache.ensure(make_recipe(packages, agent_digest), build, progress)
+    return cache.ensure(make_recipe(packages, agent_digest, carried), build, progress)
 
 
 def list_images() -> list[BuiltImage]:

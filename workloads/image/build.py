@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
 from workloads.image.initramfs import build_initramfs
 from workloads.image.kernel import unpack_kernel
@@ -19,13 +20,19 @@ _BUSYBOX_PACKAGE = "busybox-static"
 
 
 def build_image(
-    recipe: Recipe, agent: Path, directory: Path, package_cache: Path, progress: Callable[[str], None]
+    recipe: Recipe,
+    agent: Path,
+    files: Mapping[str, CarriedFile],
+    directory: Path,
+    package_cache: Path,
+    progress: Callable[[str], None],
 ) -> Manifest:
     """Build an image's files in ``directory``.
 
     Args:
         recipe: what to build.
         agent: the agent binary.
+        files: what workloads bring along, by path.
         directory: empty, and private to this build.
         package_cache: where fetched packages are kept from one build to the next.
         progress: called with what is being done now.
@@ -48,7 +55,7 @@ def build_image(
         progress("unpacking the guest kernel")
         kernel = _build_guest(recipe, packages, directory, work)
         progress("installing packages")
-        installed = build_rootfs(recipe, packages, agent, directory / PARTS["userland"], work)
+        installed = build_rootfs(recipe, packages, agent, files, directory / PARTS["userland"], work)
     remove_tree(work)
     return Manifest(
         id=recipe.id,

@@ -6,13 +6,14 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from workloads.errors import InvalidInput
+from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
 from workloads.image.initramfs import MODULES
 
@@ -46,6 +47,7 @@ class Recipe:
         kernel: name of the package that depends on the guest kernel.
         modules: kernel modules that the guest loads.
         builder: version of this builder.
+        files: of workloads: path, SHA-256 and whether it is executable, sorted.
     """
 
     release: str
@@ -55,10 +57,12 @@ class Recipe:
     kernel: str = KERNEL_PACKAGE
     modules: tuple[str, ...] = MODULES
     builder: int = BUILDER_VERSION
+    files: tuple[tuple[str, str, bool], ...] = ()
 
     def fields(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
-        return asdict(self)
+        """All of it, as JSON has it; of an image without files of workloads, nothing of them."""
+        fields = asdict(self)
+        return fields if self.files else {name: value for name, value in fields.items() if name != "files"}
 
     def canonical(self) -> bytes:
         """The one JSON text of this recipe: keys sorted, no spaces."""
@@ -70,8 +74,8 @@ class Recipe:
         return hashlib.sha256(self.canonical()).hexdigest()[:16]
 
 
-def make_recipe(packages: Iterable[str], agent_digest: str) -> Recipe:
-    """The recipe of an image with these packages, for this host's Debian release.
+def make_recipe(packages: Iterable[str], agent_digest: str, files: Mapping[str, CarriedFile]) -> Recipe:
+    """The recipe of an image with these packages and files by path, for this host's Debian release.
 
     Raises:
         InvalidInput: something is not a package name.
@@ -85,7 +89,8 @@ def make_recipe(packages: Iterable[str], agent_digest: str) -> Recipe:
             )
     if platform.machine() != "x86_64":
         raise ImageError(f"images are made for x86-64 hosts, and this one is {platform.machine()}")
-    return Recipe(debian_release(), tuple(sorted(wanted)), agent_digest, _scripts_digest())
+    carried = tuple(sorted((path, file.sha256, file.executable) for path, file in files.items()))
+    return Recipe(debian_release(), tuple(sorted(wanted)), agent_digest, _scripts_digest(), files=carried)
 
 
 def debian_release(os_release: Path = Path("/etc/os-release")) -> str:

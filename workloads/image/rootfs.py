@@ -5,15 +5,19 @@ Root gets the same bytes from the same packages whenever it is built.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
 import tarfile
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from workloads.files import CarriedFile
+from workloads.image.errors import ImageError
 from workloads.image.packages import Packages
 from workloads.image.recipe import EPOCH, Recipe
 from workloads.image.tools import as_root, remove_tree, run
@@ -59,30 +63,60 @@ class _Contents:
     packages: dict[str, str]
 
 
-def build_rootfs(recipe: Recipe, packages: Packages, agent: Path, target: Path, work: Path) -> dict[str, str]:
+def build_rootfs(
+    recipe: Recipe, packages: Packages, agent: Path, files: Mapping[str, CarriedFile], target: Path, work: Path
+) -> dict[str, str]:
     """Build the ext4 file ``target``; return the installed packages and their versions.
 
     Args:
         recipe: what goes in.
         packages: where it is taken from; the recipe's packages have been fetched.
         agent: the agent binary.
+        files: what workloads bring along, by path.
         target: the file to make.
         work: an existing directory for intermediate files, about three times the size of the result.
 
     Raises:
         ImageError: a package could not be installed, or the disk is full.
     """
+    carried = work / "files"
+    copy_files(files, carried)
     archive = work / "rootfs.tar"
     tree = work / "tree"
     _debootstrap(recipe, packages, archive, work)
     contents = _read_archive(archive)
     with resources.as_file(resources.files("workloads.image").joinpath("rootfs.sh")) as script:
-        run(as_root(["sh", script, archive, tree, agent, str(EPOCH)]), doing="unpacking the root file system")
+        run(as_root(["sh", script, archive, tree, agent, carried, str(EPOCH)]), doing="unpacking the root file system")
     archive.unlink()
-    agent_blocks = _blocks(agent.stat().st_size) + 2
-    make_ext4(tree, target, recipe.id, inodes=contents.inodes + 3, blocks=contents.blocks + agent_blocks)
+    inodes, blocks = _space([agent, *carried.rglob("*")])
+    make_ext4(tree, target, recipe.id, inodes=contents.inodes + inodes + 3, blocks=contents.blocks + blocks + 3)
     remove_tree(tree)
     return contents.packages
+
+
+def copy_files(files: Mapping[str, CarriedFile], directory: Path) -> None:
+    """Put the files of workloads into a new directory, for everyone to read and for nobody to write.
+
+    Raises:
+        ImageError: a file is no longer what it was when the workload was read.
+    """
+    directory.mkdir()
+    for path, file in files.items():
+        content = file.source.read_bytes()
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise ImageError(f"{file.source} has changed since the workload was read: run it again")
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        target.chmod(0o555 if file.executable else 0o444)
+        for parent in Path(path).parents:
+            (directory / parent).chmod(0o755)
+
+
+def _space(paths: Iterable[Path]) -> tuple[int, int]:
+    """Inodes, and blocks of content, that files and directories take."""
+    sizes = [_blocks(path.stat().st_size) for path in paths]
+    return len(sizes), sum(sizes)
 
 
 def _debootstrap(recipe: Recipe, packages: Packages, archive: Path, work: Path) -> None:

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Turn the archive of a Debian root into the tree that becomes an image. Runs as root, or as root of a user namespace.
-# usage: rootfs.sh ARCHIVE TREE AGENT EPOCH
+# usage: rootfs.sh ARCHIVE TREE AGENT FILES EPOCH
 set -eu
-archive=$1 tree=$2 agent=$3 epoch=$4
+archive=$1 tree=$2 agent=$3 files=$4 epoch=$5
 
 mkdir "$tree"
 # Every arm mounts a /dev of its own, and a user namespace could not make the nodes.
@@ -17,6 +17,7 @@ printf '127.0.0.1 localhost bench\n::1 localhost\n' >"$tree/etc/hosts"
 
 mkdir -p "$tree/scratch" "$tree/usr/lib/bench"
 install -m 0755 "$agent" "$tree/usr/lib/bench/agent"
+cp -r --preserve=mode "$files" "$tree/usr/lib/bench/files"
 
 # Ownership and times must not depend on who builds, or when.
 chown -R 0:0 "$tree/scratch" "$tree/usr/lib/bench" "$tree/etc/hostname" "$tree/etc/resolv.conf" "$tree/etc/hosts"

@@ -9,9 +9,10 @@ import time
 import pytest
 
 from workloads.errors import InvalidInput
+from workloads.files import FILES_PATH, CarriedFile
 from workloads.image import BuiltImage, ImageError, ensure_image, list_images, show_image
 from workloads.image.kernel import pvh_entry
-from workloads.image.rootfs import make_ext4, parse_dpkg_status
+from workloads.image.rootfs import copy_files, make_ext4, parse_dpkg_status
 
 AGENT = r"""
 #include <fcntl.h>
@@ -68,9 +69,23 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def image(agent, cache) -> BuiltImage:
+def files(tmp_path_factory) -> dict[str, CarriedFile]:
+    """What two workloads bring along."""
+    directory = tmp_path_factory.mktemp("files")
+    (directory / "lib").mkdir(mode=0o700)
+    for name, mode in (("run.sh", 0o700), ("lib/data", 0o600)):
+        (directory / name).write_text(f"{name}\n" * 2000)
+        (directory / name).chmod(mode)
+    return {
+        "one/run.sh": CarriedFile.read("run.sh", directory),
+        "two/lib/data": CarriedFile.read("lib/data", directory),
+    }
+
+
+@pytest.fixture(scope="module")
+def image(agent, files, cache) -> BuiltImage:
     messages: list[str] = []
-    built = ensure_image([], agent, "test", messages.append)
+    built = ensure_image([], agent, "test", messages.append, files)
     assert messages[0] == "fetching package lists"
     assert "installing packages" in messages
     return built
@@ -86,9 +101,9 @@ def debugfs(image: BuiltImage, command: str) -> str:
 @pytest.mark.slow
 @pytest.mark.host
 class TestBuild:
-    def test_it_is_found_again_at_once_and_nothing_else_is_left(self, image, agent, cache):
+    def test_it_is_found_again_at_once_and_nothing_else_is_left(self, image, agent, files, cache):
         before = time.monotonic()
-        assert ensure_image([], agent, "test", pytest.fail) == image
+        assert ensure_image([], agent, "test", pytest.fail, files) == image
         assert time.monotonic() - before < 5.0
         assert [path.name for path in (cache / "images").iterdir()] == [image.id]
         assert list_images() == [image]
@@ -105,6 +120,15 @@ class TestBuild:
         assert done.stdout == agent.read_bytes()
         assert "Mode:  0755" in debugfs(image, "stat /usr/lib/bench/agent")
         assert "Type: directory" in debugfs(image, "stat /scratch")
+
+    @pytest.mark.parametrize(("path", "mode"), [("one/run.sh", "0555"), ("two/lib/data", "0444")])
+    def test_the_files_of_workloads_are_in_their_place_for_everyone_to_read(self, image, files, path, mode):
+        described = debugfs(image, f"stat {FILES_PATH}/{path}")
+        assert f"Mode:  {mode}" in described
+        assert "User:     0   Group:     0" in described
+        assert f"Size: {files[path].size}" in described
+        for directory in (FILES_PATH, f"{FILES_PATH}/one", f"{FILES_PATH}/two/lib"):
+            assert "Mode:  0755" in debugfs(image, f"stat {directory}")
 
     @pytest.mark.parametrize(
         "path", ["/etc/apt/sources.list", "/etc/apt/apt.conf.d/99mmdebstrap", "/usr/share/man/man1", "/boot/vmlinuz"]
@@ -245,6 +269,16 @@ def test_the_same_tree_gives_the_same_file_system_at_any_time(tmp_path):
         time.sleep(1.1)
     assert files[0] == files[1]
     subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", tmp_path / "1.ext4"], check=True, capture_output=True)
+
+
+def test_a_file_that_changed_since_its_workload_was_read_is_named(tmp_path):
+    (tmp_path / "run.sh").write_text("echo 1")
+    files = {"mine/run.sh": CarriedFile.read("run.sh", tmp_path)}
+    copy_files(files, tmp_path / "copied")
+    assert (tmp_path / "copied" / "mine" / "run.sh").read_text() == "echo 1"
+    (tmp_path / "run.sh").write_text("echo 2")
+    with pytest.raises(ImageError, match=r"run\.sh has changed since the workload was read"):
+        copy_files(files, tmp_path / "again")
 
 
 def test_the_status_file_of_dpkg_is_read():

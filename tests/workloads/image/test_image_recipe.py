@@ -31,7 +31,7 @@ def test_order_and_repetition_of_packages_do_not_matter(names, random):
         patch.setattr("workloads.image.recipe.debian_release", lambda: "bookworm")
         shuffled = names * 2
         random.shuffle(shuffled)
-        assert make_recipe(names, "digest").id == make_recipe(shuffled, "digest").id
+        assert make_recipe(names, "digest", {}).id == make_recipe(shuffled, "digest", {}).id
 
 
 @given(
@@ -52,6 +52,7 @@ def test_different_recipes_have_different_ids(contents):
         {"kernel": "linux-image-amd64"},
         {"modules": ("virtio_pci",)},
         {"builder": 99},
+        {"files": (("w/probe.py", "0" * 64, False),)},
     ],
 )
 def test_every_part_of_a_recipe_counts(change):
@@ -63,19 +64,19 @@ def test_an_id_does_not_change_between_versions_of_this_program():
 
 
 def test_base_packages_are_always_in():
-    assert set(BASE_PACKAGES) <= set(make_recipe([], "digest").packages)
+    assert set(BASE_PACKAGES) <= set(make_recipe([], "digest", {}).packages)
 
 
 @pytest.mark.parametrize("name", ["--purge", "Fio", "a", "fio=1.0", "fio/sid", "fio, sysbench", "?essential", ""])
 def test_what_is_not_a_package_name_is_refused(name):
     with pytest.raises(InvalidInput, match="not the name of a Debian package"):
-        make_recipe([name], "digest")
+        make_recipe([name], "digest", {})
 
 
 def test_other_architectures_are_refused_by_name(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(ImageError, match="aarch64"):
-        make_recipe([], "digest")
+        make_recipe([], "digest", {})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""The suites that look at what is rather than at how fast: isolation and limits, by the command that a user types."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from leftovers import leftovers
+
+from bench.suite import load_suite
+from workloads.loader import load_workload
+
+pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+BENCH = Path(sys.executable).with_name("bench")
+NOTHING = {key: [] for key in leftovers()}
+
+SHARED_KERNEL = {"has_its_own_kernel"}
+"""What no container can claim."""
+
+ALSO_ON_THE_BARE_HOST = {
+    # Of a process in a chroot the kernel takes no user namespace, and nobody has left it a directory.
+    "cannot_gain_capabilities_by_a_user_namespace",
+    "cannot_leave_its_root_by_a_kept_descriptor",
+    # What a kernel was built or booted without, and what is forbidden to the harness itself, cannot be reached.
+    "cannot_give_orders_by_sysrq",
+    "cannot_open_host_disks",
+    "cannot_read_the_memory_of_the_host",
+    "cannot_load_kernel_modules",
+    "cannot_load_another_kernel",
+    "cannot_use_io_ports",
+    "cannot_run_in_real_time",
+    "cannot_use_bpf",
+    "cannot_watch_the_whole_host_with_perf",
+    "cannot_reach_host_keyrings",
+    "cannot_hold_up_the_kernel_by_page_faults",
+    "cannot_have_a_program_run_by_the_cgroup_release_agent",
+}
+"""Claims that may hold on the bare host too, for reasons that are no isolation."""
+
+
+def rows_of(suite, store):
+    finished = subprocess.run(
+        [BENCH, "run", suite, "--store", store], capture_output=True, text=True, timeout=1400, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    exported = subprocess.run(
+        [BENCH, "export", "latest", "--format", "csv", "--store", store], capture_output=True, text=True, check=True
+    )
+    assert leftovers() == NOTHING
+    return list(csv.DictReader(io.StringIO(exported.stdout)))
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """The claims that are broken, by arm; every claim was checked in each."""
+    found = defaultdict(set)
+    checked = defaultdict(set)
+    for row in rows_of("isolation", tmp_path_factory.mktemp("isolation") / "store"):
+        if row["unit"] == "check":
+            checked[row["arm"]].add(row["metric"])
+            assert float(row["value"]) in {0, 1}
+            if float(row["value"]) == 0:
+                found[row["arm"]].add(row["metric"])
+    claims = set(load_workload("isolation").metrics)
+    assert dict(checked) == dict.fromkeys((arm.name for arm in load_suite("isolation").arms), claims)
+    return found
+
+
+def test_the_probes_reach_the_host_where_nothing_is_between(broken):
+    assert set(load_workload("isolation").metrics) - broken["native"] <= ALSO_ON_THE_BARE_HOST
+    assert len(broken["native"]) > 25
+
+
+def test_a_guest_reaches_nothing_of_the_host(broken):
+    assert broken["vm"] == set()
+
+
+def test_a_container_shares_the_kernel_and_the_numbers_of_users_and_nothing_else(broken):
+    assert broken["container"] == SHARED_KERNEL | {"root_inside_is_not_root_outside"}
+
+
+def test_with_a_user_namespace_a_container_shares_the_kernel_alone(broken):
+    assert broken["container-userns"] == SHARED_KERNEL
+
+
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory):
+    """Error in percent by arm and limit."""
+    rows = rows_of("limits", tmp_path_factory.mktemp("limits") / "store")
+    return {
+        (row["arm"], row["metric"].removeprefix("limit.").removesuffix(".error")): float(row["value"])
+        for row in rows
+        if row["metric"].startswith("limit.") and row["metric"].endswith(".error")
+    }
+
+
+def test_every_limit_is_measured_in_every_arm(errors):
+    suite = load_suite("limits")
+    wanted = {(arm.name, limit) for arm in suite.arms for use in suite.uses for limit in use.limit}
+    assert set(errors) == wanted
+    assert len(wanted) == 6 * 8
+
+
+def test_cpu_quotas_are_met_within_3_percent(errors):
+    found = {arm: error for (arm, limit), error in errors.items() if limit == "cpus"}
+    assert len(found) == 6
+    assert {arm: error for arm, error in found.items() if abs(error) > 3} == {}
+
+
+def test_io_and_bandwidth_are_met_within_10_percent(errors):
+    found = {key: error for key, error in errors.items() if key[1].startswith(("io.", "net."))}
+    assert {key: error for key, error in found.items() if abs(error) > 10} == {}
+
+
+def test_a_container_gets_its_memory_and_a_guest_what_its_kernel_leaves(errors):
+    for (arm, limit), error in errors.items():
+        if limit == "memory":
+            assert -5 < error <= 0 if arm.startswith("container") else -60 < error < -5, (arm, error)
