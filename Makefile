@@ -6,11 +6,12 @@ AS_ROOT := $(shell if [ "$$(id -u)" != 0 ] && command -v sudo >/dev/null; then \
 	echo sudo --preserve-env=BENCH_STORE,BENCH_CACHE,BENCH_SCRATCH; fi)
 SUITE ?= quick
 PYTEST_ARGUMENTS ?=
+ARGUMENTS ?=
 
-.PHONY: help setup setup-test bench test lint format clean
+.PHONY: help setup setup-test bench benchmark-start test lint format clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what running needs, if it is missing
 	@setup/install.sh bench
@@ -20,6 +21,10 @@ setup-test:
 
 bench: setup ## run the quick suite (SUITE=name for another) and report
 	@$(AS_ROOT) .venv/bin/bench run $(SUITE)
+
+benchmark-start: ## time a container's start beside other tools' (ARGUMENTS="--json --rounds 500")
+	@setup/install.sh benchmark
+	@$(AS_ROOT) .venv/bin/python tests/benchmarks/container_start.py $(ARGUMENTS)
 
 test: setup-test ## run every test
 	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)

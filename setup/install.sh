@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Installs what is missing, and only that: Debian packages, the virtual environment, the pinned Python packages, this project.
-# usage: setup/install.sh bench|test
+# usage: setup/install.sh bench|test|benchmark
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-group=${1:?usage: setup/install.sh bench|test}
+group=${1:?usage: setup/install.sh bench|test|benchmark}
 list=setup/debian-packages.txt
+# The benchmarks need no Python package that running does not.
+python_group=${group/#benchmark/bench}
 venv=.venv
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 wanted_packages() {
-    awk -v group="$group" '$1 == "bench" || ($1 == "test" && group == "test") { print $2 }' "$list"
+    awk -v group="$group" '$1 == "bench" || $1 == group { print $2 }' "$list"
 }
 
 missing_packages() {
@@ -63,11 +65,11 @@ find_python() {
 
 # What is installed is remembered by what it was installed from, so that a second call needs neither time nor network.
 python_state() {
-    { echo "$group"; pwd; pkg-config --modversion libvirt 2>&1 || true; cat pyproject.toml setup/requirements.txt; [ "$group" = bench ] || cat setup/requirements-dev.txt; } | sha256sum
+    { echo "$python_group"; pwd; pkg-config --modversion libvirt 2>&1 || true; cat pyproject.toml setup/requirements.txt; [ "$python_group" = bench ] || cat setup/requirements-dev.txt; } | sha256sum
 }
 
 install_python_packages() {
-    local stamp=$venv/.installed-$group state requirements
+    local stamp=$venv/.installed-$python_group state requirements
     state=$(python_state)
     if [ -x $venv/bin/bench ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then return; fi
     [ -x $venv/bin/python ] || "$(find_python)" -m venv $venv
@@ -80,7 +82,7 @@ install_python_packages() {
         say "libvirt's headers are missing: leaving libvirt-python out, the vm runtime will not work"
         sed -i '/^libvirt-python/d' "$requirements"
     fi
-    [ "$group" = bench ] || cat setup/requirements-dev.txt >>"$requirements"
+    [ "$python_group" = bench ] || cat setup/requirements-dev.txt >>"$requirements"
     $venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
     $venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
     echo "$state" >"$stamp"
