@@ -51,13 +51,14 @@ class Ground:
 def open_ground(facilities: Facilities, limits: Limits) -> Iterator[Ground]:
     """Mount the peers' root, in the run's mount namespace, and unmount it at the end."""
     directory = facilities.directory / "peers"
-    directory.mkdir()
-    with _no_new(_CRUN_STATE), _mounted("tmpfs", directory):
+    with _no_new(_CRUN_STATE, directory), ExitStack() as stack:
+        directory.mkdir()
+        stack.enter_context(_mounted("tmpfs", directory))
         upper, work, root = (directory / name for name in ("upper", "work", "root"))
         for path in (upper, work, root):
             path.mkdir()
-        with _mounted("overlay", root, f"lowerdir={facilities.root},upperdir={upper},workdir={work}"):
-            yield Ground(facilities, directory, root, limits)
+        stack.enter_context(_mounted("overlay", root, f"lowerdir={facilities.root},upperdir={upper},workdir={work}"))
+        yield Ground(facilities, directory, root, limits)
 
 
 @contextmanager

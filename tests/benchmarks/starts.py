@@ -12,13 +12,15 @@ namespaces.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import select
 import signal
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -91,40 +93,49 @@ class Theirs:
         self._environment = environment()
 
     def start_and_stop(self) -> Start:
-        """As promised.
+        with self.started() as (_, ready):
+            return Start(ready)
+
+    @contextmanager
+    def started(self) -> Iterator[tuple[AgentClient, float]]:
+        """An instance, with the milliseconds from the spawn to READY; it is gone at the end.
 
         Raises:
             StartError: it did not bring the agent up, or did not end.
         """
         self._number += 1
         with self._peer.surroundings(self._number), self._log.open("wb") as log:
-            return self._start_and_stop(log.fileno())
+            ours, theirs = socket.socketpair()
+            with contextlib.closing(AgentClient(ours)) as agent:
+                with theirs:
+                    requested = time.monotonic_ns()
+                    pid = self._spawn(log.fileno(), theirs.fileno())
+                try:
+                    ready = agent.wait_ready(_READY_TIMEOUT)
+                    yield agent, (ready - requested) / 1e6
+                    agent.shutdown()
+                except AgentError as error:
+                    os.kill(pid, signal.SIGTERM)  # it clears up, which SIGKILL would not let it
+                    raise StartError(f"{error}; its last words: {self._last_words()}") from error
+                finally:
+                    agent.close()  # which ends the agent if nothing else has
+                    ended = _wait(pid)
+            if not ended:
+                raise StartError(f"it did not end within {_END_TIMEOUT:g} s of the agent's end, and was killed")
 
-    def _start_and_stop(self, log: int) -> Start:
-        argv = (self._peer.path, *self._peer.arguments(self._number))
-        ours, theirs = socket.socketpair()
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, log, 1),
-            (os.POSIX_SPAWN_DUP2, log, 2),
-            (os.POSIX_SPAWN_DUP2, theirs.fileno(), self._peer.stream),
-        ]
-        agent = AgentClient(ours)
-        with theirs:
-            requested = time.monotonic_ns()
-            pid = os.posix_spawn(self._peer.path, argv, self._environment, file_actions=actions, setsid=True)
-        try:
-            ready = agent.wait_ready(_READY_TIMEOUT)
-            agent.shutdown()
-        except AgentError as error:
-            os.kill(pid, signal.SIGTERM)  # it clears up, which SIGKILL would not let it
-            raise StartError(f"{error}; its last words: {self._last_words()}") from error
-        finally:
-            agent.close()
-            ended = _wait(pid)
-        if not ended:
-            raise StartError(f"it did not end within {_END_TIMEOUT:g} s of the agent's end, and was killed")
-        return Start((ready - requested) / 1e6)
+    def _spawn(self, log: int, stream: int) -> int:
+        return os.posix_spawn(
+            self._peer.path,
+            (self._peer.path, *self._peer.arguments(self._number)),
+            self._environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+                (os.POSIX_SPAWN_DUP2, stream, self._peer.stream),
+            ],
+            setsid=True,
+        )
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
@@ -139,8 +150,7 @@ def _wait(pid: int) -> bool:
         poll.register(pidfd, select.POLLIN)
         ended = bool(poll.poll(_END_TIMEOUT * 1000))
         if not ended:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     finally:
         os.close(pidfd)
