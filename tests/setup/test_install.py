@@ -54,9 +54,9 @@ def mark_installed(project, path):
     (project / ".venv/.installed-bench").write_text(state.stdout)
 
 
-def install(project, path):
+def install(project, path, group="bench"):
     return subprocess.run(
-        ["bash", project / "setup/install.sh", "bench"],
+        ["bash", project / "setup/install.sh", group],
         env={"PATH": str(path), "HOME": os.environ.get("HOME", "/")},
         capture_output=True,
         text=True,
@@ -106,6 +106,21 @@ def test_with_sudo_it_installs_exactly_what_is_missing(project, path):
     called = [line for line in finished.stderr.splitlines() if line.startswith("called: apt-get") and "install" in line]
     assert len(called) == 1
     assert called[0].endswith("--no-install-recommends lz4")
+
+
+def test_the_tools_for_benchmarks_are_installed_for_benchmarks_alone(project, path):
+    mark_installed(project, path)
+    write_program(path / "dpkg-query", 'case "$*" in *runc|*crun) exit 1;; esac; echo installed')
+    write_program(path / "apt-get", 'echo "called: apt-get $*" >&2')
+    (path / "id").unlink()
+    write_program(path / "id", "echo 0")
+    assert install(project, path).stderr == ""
+    assert [
+        line for line in install(project, path, "benchmark").stderr.splitlines() if line.endswith(" runc crun")
+    ] == [
+        "setup: installing Debian packages: runc crun",
+        "called: apt-get -qq install --yes --no-install-recommends runc crun",
+    ]
 
 
 def test_where_all_is_there_it_installs_nothing(project, path):
