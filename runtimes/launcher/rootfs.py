@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from runtimes import syscalls
 from runtimes.launcher.steps import Descriptor, Steps
-from runtimes.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
+from runtimes.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 
@@ -50,7 +50,13 @@ class Owners:
 
 
 def mount_root(
-    image_root: str, staging: str, *, may_make_devices: bool, flags: int = 0, owners: Owners | None = None
+    image_root: str,
+    staging: str,
+    *,
+    rootless: bool,
+    own_processes: bool,
+    flags: int = 0,
+    owners: Owners | None = None,
 ) -> Steps:
     """The steps that mount a fresh root.
 
@@ -59,7 +65,8 @@ def mount_root(
     Args:
         image_root: where the image is mounted.
         staging: an empty directory; everything is mounted on or below it, so that a lazy unmount of it undoes all.
-        may_make_devices: whether device nodes can be made; in a user namespace they are bound from the host.
+        rootless: whether all is in a user namespace, which may not make device nodes.
+        own_processes: whether it is mounted in a pid namespace of its own.
         flags: of the overlay, MS_…
         owners: whom the files belong to; None for the host's own users, by the same numbers.
     """
@@ -76,12 +83,18 @@ def mount_root(
         steps.make_directory(lower)
         steps.map_mount(image_root, lower, owners.namespace)
         steps.change_owner(upper, owners.first, owners.first)
-    steps.mount("overlay", root, "overlay", flags, f"lowerdir={lower},upperdir={upper},workdir={work}")
-    steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    # A user namespace may not use the names that overlayfs gives its notes otherwise (kernel documentation, overlayfs).
+    notes = ",userxattr" if rootless else ""
+    steps.mount("overlay", root, "overlay", flags, f"lowerdir={lower},upperdir={upper},workdir={work}{notes}")
+    if rootless and not own_processes:
+        # Only who owns a pid namespace may mount its proc.
+        steps.mount("/proc", f"{root}/proc", "", MS_BIND | MS_REC)
+    else:
+        steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for name, mode in (("tmp", "1777"), ("run", "0755")):
         steps.mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}{owned}")
-    _mount_devices(steps, f"{root}/dev", owned, may_make_devices=may_make_devices)
+    _mount_devices(steps, f"{root}/dev", owned, rootless=rootless)
     return steps
 
 
@@ -100,15 +113,15 @@ def mount_scratch(device: str, staging: str, owners: Owners | None = None) -> St
     return steps
 
 
-def _mount_devices(steps: Steps, dev: str, owned: str, *, may_make_devices: bool) -> None:
+def _mount_devices(steps: Steps, dev: str, owned: str, *, rootless: bool) -> None:
     steps.mount("tmpfs", dev, "tmpfs", MS_NOSUID, f"mode=0755{owned}")
     steps.call("umask", 0)
     for name, (major, minor) in _DEVICES.items():
-        if may_make_devices:
-            steps.make_device(f"{dev}/{name}", 0o666, major, minor)
-        else:
+        if rootless:
             steps.make_file(f"{dev}/{name}", 0o666)
             steps.mount(f"/dev/{name}", f"{dev}/{name}", "", MS_BIND)
+        else:
+            steps.make_device(f"{dev}/{name}", 0o666, major, minor)
     steps.call("umask", 0o22)
     for name, target in _LINKS.items():
         steps.make_link(f"{dev}/{name}", target)
