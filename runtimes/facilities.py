@@ -16,22 +16,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtimes import storage, syscalls
+from runtimes import rootless, storage, syscalls
 from runtimes.base import HostError, Image, Limits
 from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
 from runtimes.launcher.client import Launcher, open_launcher
 from runtimes.leftovers import (
     PREFIX,
-    RUNS,
     SCRATCH_SUFFIX,
     held_directory,
     note_cgroups,
     note_scratch,
     reclaim,
-    require_root,
+    run_parents,
     scratch_parent,
 )
 from runtimes.network import RunNetwork, open_network
+from runtimes.unpacking import unpacked_root
 
 __all__ = ["Facilities", "check_host", "open_facilities", "reclaim", "scratch_parent"]
 
@@ -47,6 +47,8 @@ class Facilities:
         scratch_directory: a private directory on a disk, for scratch disks.
         image: what all instances run.
         root: where the image is mounted, read-only.
+        rootless: whether the run's user namespace is not the host's own: then there are no loop devices, no device
+            nodes can be made, and what containers and native instances mount must be theirs to mount.
         launcher: starts native instances, containers and peers.
         network: the bridge.
         harness_cpus: where load generators run: the lowest of the CPUs, those of instances being taken from the highest
@@ -59,6 +61,7 @@ class Facilities:
     scratch_directory: Path
     image: Image
     root: Path
+    rootless: bool
     launcher: Launcher
     network: RunNetwork
     harness_cpus: tuple[int, ...]
@@ -96,9 +99,9 @@ def check_host(limits: Iterable[Limits]) -> None:
     Raises:
         HostError: they cannot.
     """
-    require_root()
     run = f"{PREFIX}{secrets.token_hex(4)}"
-    with held_directory(RUNS / run), _noted_cgroups(run, RUNS / run) as cgroups:
+    directory = run_parents()[0] / run
+    with held_directory(directory), _noted_cgroups(run, directory) as cgroups:
         for each in limits:
             cgroups.check_limits(each)
 
@@ -117,15 +120,17 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     Raises:
         HostError: something could not be had.
     """
-    require_root()
-    directory, scratch_directory = RUNS / run, scratch_parent() / f"{run}{SCRATCH_SUFFIX}"
+    if os.geteuid() != 0:
+        raise HostError("a run needs root, or a user namespace of its own (runtimes.user_namespace.enter)")
+    directory, scratch_directory = run_parents()[0] / run, scratch_parent() / f"{run}{SCRATCH_SUFFIX}"
+    unprivileged = rootless.is_unprivileged()
     with ExitStack() as stack:
         stack.enter_context(held_directory(directory))
         note_scratch(directory, scratch_directory)
         stack.enter_context(held_directory(scratch_directory))
         cgroups = stack.enter_context(_noted_cgroups(run, directory))
         stack.enter_context(_own_namespaces())
-        root = stack.enter_context(_mounted_image(image, directory))
+        root = stack.enter_context((_unpacked_image if unprivileged else _mounted_image)(image, directory))
         network = stack.enter_context(open_network())
         launcher = stack.enter_context(open_launcher())
         cgroups.account_io(scratch_directory, image.rootfs)
@@ -135,6 +140,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
             scratch_directory=scratch_directory,
             image=image,
             root=root,
+            rootless=unprivileged,
             launcher=launcher,
             network=network,
             harness_cpus=cgroups.cpus()[:1],
@@ -144,6 +150,8 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
 
 @contextmanager
 def _noted_cgroups(run: str, directory: Path) -> Iterator[RunCgroups]:
+    if rootless.is_unprivileged():
+        rootless.require_cgroups()
     note_cgroups(directory, run)
     with open_cgroups(run) as cgroups:
         yield cgroups
@@ -195,13 +203,8 @@ def _refusals(what: str) -> Iterator[None]:
 @contextmanager
 def _mounted_image(image: Image, directory: Path) -> Iterator[Path]:
     """Mount the image and read all of it once; see :func:`runtimes.storage.read_whole`."""
-    if not image.rootfs.is_file():
-        raise HostError(f"no image at {image.rootfs}: build it with `bench image build`")
-    root = directory / "root"
-    root.mkdir()
-    # rmdir and not rmtree: should the mount still be there, this must fail and not empty anything.
     with (
-        _removed(root),
+        _mount_point(image, directory) as root,
         storage.attach_loop(image.rootfs, read_only=True) as device,
         storage.mounted(device, root, "ext4", syscalls.MS_RDONLY | syscalls.MS_NODEV),
     ):
@@ -211,8 +214,24 @@ def _mounted_image(image: Image, directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _removed(directory: Path) -> Iterator[None]:
+def _unpacked_image(image: Image, directory: Path) -> Iterator[Path]:
+    """The same where there are no loop devices: what is mounted is the image unpacked on the disk."""
+    with (
+        _mount_point(image, directory) as root,
+        storage.mounted_read_only(unpacked_root(image.rootfs), root),
+    ):
+        storage.read_whole(root)
+        yield root
+
+
+@contextmanager
+def _mount_point(image: Image, directory: Path) -> Iterator[Path]:
+    if not image.rootfs.is_file():
+        raise HostError(f"no image at {image.rootfs}: build it with `bench image build`")
+    root = directory / "root"
+    root.mkdir()
     try:
-        yield
+        yield root
     finally:
-        directory.rmdir()
+        # Not rmtree: should the mount still be there, this must fail and not empty anything.
+        root.rmdir()

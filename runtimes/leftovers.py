@@ -25,9 +25,6 @@ from runtimes.base import HostError
 from runtimes.cgroup import possible_directories
 from runtimes.cgroup.base import clear_directory
 
-RUNS = Path("/run")
-"""Where directories for sockets, mount points and small files go."""
-
 PREFIX = "bench-"
 SCRATCH_SUFFIX = ".scratch"
 _MARKER = "bench.lock"
@@ -40,14 +37,15 @@ def scratch_parent() -> Path:
     return Path(os.environ.get("BENCH_SCRATCH") or "/var/tmp").absolute()
 
 
-def require_root() -> None:
-    """Go no further as an ordinary user.
+def run_parents() -> list[Path]:
+    """Where directories for sockets, mount points and small files may be; new ones are made in the first.
 
-    Raises:
-        HostError: this process is one's.
+    That is ``/run``, and for ordinary users, who may not write there, ``$XDG_RUNTIME_DIR`` and ``/tmp``.
     """
-    if os.geteuid() != 0:
-        raise HostError("namespaces, mounts and cgroups need root: start the same command with sudo")
+    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+        return [Path("/run")]
+    own = Path(os.environ.get("XDG_RUNTIME_DIR", "/"))
+    return [*([own] if own.is_dir() and own.stat().st_uid == os.geteuid() else []), Path("/tmp")]
 
 
 @contextmanager
@@ -89,16 +87,19 @@ def note_cgroups(directory: Path, run: str) -> None:
 def reclaim() -> list[str]:
     """Remove what the dead left: processes in their cgroups, the cgroups, loop devices, directories.
 
+    Only what belongs to this user. To be called outside of user namespaces of one's own: a process of a dead run may be
+    in another one, and have an id of it, where only the user outside may kill it.
+
     Returns:
         What was removed, one description each.
 
     Raises:
         HostError: something cannot be removed; everything else has been.
     """
-    require_root()
     sweep = _Sweep()
-    for directory in sorted(RUNS.glob(f"{PREFIX}*")):
-        sweep.visit(directory, _reclaim_run)
+    for parent in run_parents():
+        for directory in sorted(parent.glob(f"{PREFIX}*")):
+            sweep.visit(directory, _reclaim_run)
     # After a reboot, disks are all that is left of a run.
     for directory in sorted(scratch_parent().glob(f"{PREFIX}*{SCRATCH_SUFFIX}")):
         sweep.visit(directory, _reclaim_loop_devices)

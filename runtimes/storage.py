@@ -182,6 +182,25 @@ def mounted(source: Path, target: Path, fstype: str, flags: int = 0) -> Iterator
         syscalls.umount(str(target), syscalls.MNT_DETACH)
 
 
+@contextmanager
+def mounted_read_only(source: Path, target: Path) -> Iterator[None]:
+    """Have a directory at ``target`` too, where nothing can be written, in this thread's mount namespace.
+
+    Raises:
+        HostError: the kernel refused.
+    """
+    with mounted(source, target, "", syscalls.MS_BIND):
+        # What the mount below does not allow, a user namespace may not allow anew (mount_namespaces(7)); the flags of
+        # statvfs(3) have the numbers of those of mount(2).
+        kept = os.statvfs(target).f_flag & (os.ST_NOSUID | os.ST_NOEXEC)
+        flags = syscalls.MS_BIND | syscalls.MS_REMOUNT | syscalls.MS_RDONLY | syscalls.MS_NODEV
+        try:
+            syscalls.mount("", str(target), "", flags | kept)
+        except OSError as error:
+            raise HostError(f"cannot make {target} read-only: {error.strerror}") from error
+        yield
+
+
 def read_whole(root: Path) -> None:
     """Read every file below ``root`` once, and the status of every name.
 

@@ -7,7 +7,10 @@ import click
 
 @click.command()
 def clean() -> None:
-    """Remove cgroups, processes, loop devices and directories of runs that died. Runs that are alive are left alone."""
+    """Remove cgroups, processes, loop devices and directories of runs that died.
+
+    Runs that are alive are left alone, and so are those of other users.
+    """
     from runtimes.facilities import reclaim
 
     removed = reclaim()

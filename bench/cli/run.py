@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +54,7 @@ def run(
     stored in any case, trial by trial.
     """
     from bench.plan import make_plan
+    from bench.privileges import check_privileges
     from bench.suite import load_suite
 
     loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads)
@@ -59,6 +62,7 @@ def run(
     if dry_run:
         _print_plan(plan, output_format)
         return 0
+    check_privileges(loaded, plan, suite)
     return _run_and_report(loaded, plan, store_directory, output_format, quiet=quiet, verbose=verbose)
 
 
@@ -71,18 +75,33 @@ def _run_and_report(
     from bench.runner import check_arms, execute
     from results.store import Store
 
+    progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
     with Store(store_directory).open(create=True) as store:
-        with (
-            one_interruption() as interruption,
-            open_progress(quiet=quiet or output_format == "json", verbose=verbose) as observer,
-        ):
-            check_arms(suite)
-            image = prepare_image(plan.packages(), plan.files(), observer.preparing)
-            result = execute(suite, plan, image, store, observer, interruption)
+        with one_interruption() as interruption:
+            with progress() as observer:
+                check_arms(suite)
+                image = prepare_image(plan.packages(), plan.files(), observer.preparing)
+            # Not in sight of the progress, which may have a thread.
+            _become_root()
+            with progress() as observer:
+                result = execute(suite, plan, image, store, observer, interruption)
         _report(store, result, output_format, quiet=quiet)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if result.failed else 0
+
+
+def _become_root() -> None:
+    """Have an ordinary user's process go on as root of a user namespace of its own.
+
+    Images are built before, and the dead's processes killed: both have ids that the new namespace does not.
+    """
+    from runtimes.facilities import reclaim
+    from runtimes.user_namespace import enter
+
+    if os.geteuid() != 0:
+        reclaim()
+        enter()
 
 
 def _print_plan(plan: Plan, output_format: str) -> None:

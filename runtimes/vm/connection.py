@@ -35,7 +35,7 @@ import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 
 from runtimes import syscalls
 from runtimes.base import HostError, InstanceError
-from runtimes.leftovers import PREFIX, RUNS, held_directory
+from runtimes.leftovers import PREFIX, held_directory, run_parents
 from runtimes.vm.domain import MACHINE
 from runtimes.vm.emulator import Emulator
 
@@ -232,7 +232,7 @@ class _Driver:
 
     @staticmethod
     def _root() -> Path:
-        return RUNS / f"{PREFIX}libvirt-{os.getpid()}" / "libvirt"
+        return run_parents()[0] / f"{PREFIX}libvirt-{os.getpid()}" / "libvirt"
 
     def _set_up(self, emulator: Emulator) -> None:
         with ExitStack() as stack:

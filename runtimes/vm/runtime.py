@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from runtimes import storage
+from runtimes import rootless, storage
 from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import (
@@ -160,6 +160,10 @@ class VmRuntime:
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, VmOptions)
+        if rootless.is_unprivileged():
+            raise HostError(
+                "guests need root: libvirt's QEMU driver that cares for cgroups is that of root, and so is the tap"
+            )
         _check_host(options)
 
     @classmethod

@@ -1,0 +1,164 @@
+"""The image's root file system as a directory, for where no loop device can be had.
+
+It lies beside the image's file, one for every way in which user ids are mapped, since the files in it belong to the ids
+that the image's have on the host; so it goes when the image does. It is unpacked in a directory of another name and
+renamed when it is whole and on the disk. ``debugfs`` unpacks, and what it does not keep (owners of links, set-user-id
+bits, hard links) is set afterwards from the file system's own list, against which everything is checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes.base import HostError
+
+_TREE = "root"
+_ROOT_INODE = 2
+_SKIPPED = {".", "..", "lost+found"}
+_LINE = re.compile(r"/(\d+)/(\d+)/(\d+)/(\d+)/([^/]+)/(\d*)/")
+"""Inode, mode, user, group, name and size of an entry, as ``ls -p`` of debugfs(8) prints them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One name in the image."""
+
+    path: str
+    inode: int
+    mode: int
+    user: int
+    group: int
+    size: int
+
+
+def unpacked_root(rootfs: Path) -> Path:
+    """The directory with the contents of an ext4 file, unpacked now if it is not there. To be called as user 0.
+
+    Ids that this user namespace does not have become 0.
+
+    Raises:
+        HostError: there is no debugfs, no room, or the directory of ``rootfs`` cannot be written.
+    """
+    maps = "".join(Path(f"/proc/self/{name}_map").read_text() for name in ("uid", "gid"))
+    place = rootfs.with_name(f"root-{hashlib.sha256(' '.join(maps.split()).encode()).hexdigest()[:8]}")
+    if place.is_dir():
+        return place / _TREE
+    try:
+        with _locked(rootfs.with_name("root.lock")):
+            for left in place.parent.glob(f".{place.name}-*"):
+                shutil.rmtree(left)
+            if not place.is_dir():
+                _unpack(rootfs, place)
+    except OSError as error:
+        raise HostError(
+            f"cannot unpack {rootfs} beside it: {error}; free some space, or set BENCH_CACHE to a directory of your own"
+        ) from error
+    return place / _TREE
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    with file.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _unpack(rootfs: Path, place: Path) -> None:
+    program = shutil.which("debugfs", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if program is None:
+        raise HostError("debugfs is neither in PATH nor in /usr/sbin or /sbin; apt-get install e2fsprogs")
+    unpacking = place.with_name(f".{place.name}-{secrets.token_hex(4)}")
+    unpacking.mkdir(mode=0o700)
+    tree = unpacking / _TREE
+    try:
+        tree.mkdir()
+        complaints = _debugfs(program, rootfs, [f'rdump / "{tree}"'])[1]
+        _complete(tree, list(_entries(program, rootfs)), complaints)
+        tree.chmod(0o755)
+        subprocess.run(["sync", "--file-system", unpacking], check=True)
+        unpacking.rename(place)
+    except BaseException:
+        shutil.rmtree(unpacking)
+        raise
+
+
+def _debugfs(program: str, rootfs: Path, commands: Iterable[str]) -> tuple[str, str]:
+    """Standard output and error of debugfs, which ends with 0 whatever it could not do."""
+    done = subprocess.run(
+        [program, "-f", "-", str(rootfs)],
+        input="".join(f"{command}\n" for command in commands),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise HostError(f"cannot read {rootfs}: debugfs said {done.stderr.strip()!r}")
+    return done.stdout, done.stderr
+
+
+def _entries(program: str, rootfs: Path) -> Iterator[_Entry]:
+    """Every name in the file system, directories before what is in them."""
+    level = {_ROOT_INODE: ""}
+    while level:
+        listing, _ = _debugfs(program, rootfs, (f"ls -p <{inode}>" for inode in level))
+        below: dict[int, str] = {}
+        for part in listing.split("debugfs: ls -p <")[1:]:
+            directory = level[int(part.partition(">")[0])]
+            for inode, mode, user, group, name, size in _LINE.findall(part):
+                if name in _SKIPPED or inode == "0":
+                    continue
+                path = f"{directory}/{name}"
+                yield _Entry(path, int(inode), int(mode, 8), int(user), int(group), int(size or 0))
+                if stat.S_ISDIR(int(mode, 8)):
+                    below[int(inode)] = path
+        level = below
+
+
+def _complete(tree: Path, entries: list[_Entry], complaints: str) -> None:
+    """Check that everything is in the tree, and give it what debugfs did not.
+
+    Raises:
+        HostError: something is missing.
+    """
+    first: dict[int, Path] = {}
+    for entry in entries:
+        path = tree / entry.path.lstrip("/")
+        if not (stat.S_ISREG(entry.mode) or stat.S_ISDIR(entry.mode) or stat.S_ISLNK(entry.mode)):
+            continue  # a device or a pipe: every root gets its own
+        if stat.S_ISREG(entry.mode) and entry.inode in first:
+            path.unlink(missing_ok=True)
+            path.hardlink_to(first[entry.inode])
+            continue
+        first[entry.inode] = path
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            raise HostError(_incomplete(entry.path, complaints)) from None
+        if stat.S_IFMT(status.st_mode) != stat.S_IFMT(entry.mode) or (
+            stat.S_ISREG(entry.mode) and status.st_size != entry.size
+        ):
+            raise HostError(_incomplete(entry.path, complaints))
+        if (status.st_uid, status.st_gid) != (entry.user, entry.group):
+            for user, group in ((entry.user, -1), (-1, entry.group)):
+                with contextlib.suppress(OSError):  # there is no such id here
+                    os.chown(path, user, group, follow_symlinks=False)
+        if not stat.S_ISLNK(entry.mode):
+            # After the owner: a change of it clears the set-user-id bit.
+            path.chmod(stat.S_IMODE(entry.mode))
+
+
+def _incomplete(path: str, complaints: str) -> str:
+    said = [line for line in complaints.splitlines() if not line.startswith("debugfs ")]
+    return f"the image cannot be unpacked: {path} is missing or incomplete" + (f"; {said[-1]}" if said else "")
