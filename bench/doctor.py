@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,9 +53,41 @@ def _find_program(name: str) -> str | None:
 
 
 def check_root() -> Check:
-    if os.geteuid() == 0:
+    from runtimes.rootless import is_unprivileged
+    from runtimes.user_namespace import host_id
+
+    if not is_unprivileged():
         return Check("root", "ok", "running as root")
-    return Check("root", "missing", f"running as user {os.geteuid()}", "run it as root, or with sudo")
+    detail = f"running as user {host_id()}: native and container arms only, and no workload with a scratch disk"
+    return Check("root", "warning", detail, "run it as root, or with sudo, for guests and scratch disks")
+
+
+def check_rootless() -> Iterator[Check]:
+    """What ordinary users need instead of root."""
+    from runtimes import rootless, user_namespace
+
+    if not rootless.is_unprivileged():
+        return
+    yield _granted("own cgroups", rootless.require_cgroups)
+    if os.geteuid() == 0:
+        return  # we are in a user namespace already
+    yield _granted("user namespaces", rootless.check_user_namespace)
+    ids = _granted("subordinate ids", user_namespace.subordinate_ids)
+    if ids.status == "missing":
+        ids = replace(
+            ids, status="warning", detail=f"{ids.detail}: no images can be built, and containers have one user"
+        )
+    yield ids
+
+
+def _granted(name: str, require: Callable[[], object]) -> Check:
+    from runtimes.user_namespace import NotGrantedError
+
+    try:
+        require()
+    except NotGrantedError as error:
+        return Check(name, "missing", error.what, error.grant)
+    return Check(name, "ok", "granted to this user")
 
 
 def check_cpus() -> Check:
@@ -105,7 +137,8 @@ def _check_device(name: str, path: str, use: str, fix: str) -> Check:
     try:
         os.close(os.open(path, os.O_RDWR))
     except PermissionError as error:
-        return Check(name, "missing", f"{path}: {error.strerror}; needed {use}", "run it as root, or with sudo")
+        status: Status = "missing" if os.geteuid() == 0 else "warning"
+        return Check(name, status, f"{path}: {error.strerror}; needed {use}", "run it as root, or with sudo")
     except OSError as error:
         return Check(name, "missing", f"{path}: {error.strerror}; needed {use}", fix)
     return Check(name, "ok", f"{path} opens")
@@ -187,8 +220,11 @@ def check_noise() -> Iterator[Check]:
 def check_kvm() -> Check:
     """Whether a kernel really boots under KVM, found out by booting one: that /dev/kvm opens proves nothing."""
     from bench.images import newest_image
+    from runtimes import rootless
     from runtimes.vm.probe import probe_accelerator
 
+    if rootless.is_unprivileged():
+        return Check("KVM", "warning", "not tried: guests need root", "run it as root, or with sudo")
     emulated = "guests run in software emulation: they work, but their speed says nothing about virtualisation"
     if not Path("/dev/kvm").exists():
         fix = "enable virtualisation in the firmware, or nested virtualisation for this machine, and modprobe kvm"
@@ -205,6 +241,7 @@ def check_kvm() -> Check:
 
 _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
     check_root,
+    check_rootless,
     check_cpus,
     check_cgroups,
     check_namespaces,

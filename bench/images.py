@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -49,10 +50,35 @@ def prepare_image(
         HostError: the host lacks what building needs.
     """
     from runtimes.agent.build import source_digest
-    from workloads.image import ensure_image
+    from workloads.image import ensure_image, image_id
 
     digest = source_digest()
-    return ensure_image(sorted(set(packages)), _compiled_agent(digest), digest, progress, files)
+    wanted = sorted(set(packages))
+    if os.geteuid() != 0:
+        _require_buildable(image_id(wanted, digest, files))
+    return ensure_image(wanted, _compiled_agent(digest), digest, progress, files)
+
+
+def _require_buildable(image: str) -> None:
+    """Find out whether an ordinary user has an image, or what building it needs.
+
+    Raises:
+        HostError: neither.
+    """
+    from runtimes.base import HostError
+    from runtimes.user_namespace import subordinate_ids
+    from workloads.image import list_images
+    from workloads.image.cache import cache_directory
+
+    if any(built.id == image for built in list_images()):
+        return
+    try:
+        subordinate_ids()
+    except HostError as error:
+        raise HostError(
+            f"image {image} is not in the cache, and this user cannot build it: {error}; or have root build it, and "
+            f"copy the directory {image} from images in root's cache to {cache_directory() / 'images'}"
+        ) from error
 
 
 def newest_image() -> Image | None:

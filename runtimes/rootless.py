@@ -7,6 +7,7 @@ systems on them, device nodes, guests with a tap.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,13 +17,21 @@ from pathlib import Path
 from runtimes import syscalls, user_namespace
 from runtimes.base import HostError
 from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.user_namespace import NotGrantedError
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[1]
 _PROBE = "import sys; sys.path.insert(0, sys.argv[1]); from runtimes.rootless import try_out; try_out()"
 _ALSO_GRANTED = ("blkio", "pids")
 """Controllers of version 1 that only some limits need; they are granted together with those that all runs need."""
 
-_DELEGATION = "/etc/systemd/system/user@.service.d/delegate.conf"
+_REFUSED = 3
+"""Exit status of ``try_out`` after a refusal; those of Python's own failures are others."""
+
+_IN_THIS_SHELL = "to have the shell you type it in, and what is started from it, in a cgroup of the user's own"
+_SYSTEMD = Path("/run/systemd/system")
+"""Is there where systemd is init (sd_booted(3))."""
+
+_DELEGATION = Path("/etc/systemd/system/user@.service.d/delegate.conf")
 _DELEGATED = "cpu cpuset io memory pids"
 
 
@@ -35,7 +44,7 @@ def require_cgroups() -> None:
     """Find out whether an unprivileged process may make cgroups with the controllers that runs need.
 
     Raises:
-        HostError: it may not; the message says what grants it.
+        NotGrantedError: it may not.
     """
     found = Hierarchies.of_this_thread()
     if "memory" in found.v1:
@@ -50,105 +59,109 @@ def check_user_namespace() -> None:
     A process of its own tries it.
 
     Raises:
-        HostError: the user may not; the message says what grants it.
+        NotGrantedError: the user may not.
     """
     done = subprocess.run(
         [sys.executable, "-c", _PROBE, str(_SOURCE_ROOT)], capture_output=True, text=True, check=False, cwd="/"
     )
+    if done.returncode == _REFUSED:
+        raise NotGrantedError(**json.loads(done.stdout))
     if done.returncode != 0:
-        raise HostError((done.stderr.strip().splitlines() or ["the trial of a user namespace was killed"])[-1])
+        raise HostError(f"a user namespace cannot be tried out: {done.stderr.strip() or 'the process was killed'}")
 
 
 def try_out() -> None:
-    """Enter a user namespace and mount what containers have, then end the process: 0, or 1 and the reason on standard
-    error.
+    """Enter a user namespace, mount there what containers have, and end the process; a refusal goes to standard output
+    as JSON, with the exit status ``_REFUSED``.
     """
     try:
         user_namespace.enter()
         _try_mounts()
-    except HostError as error:
-        print(error, file=sys.stderr)
-        sys.exit(1)
+    except NotGrantedError as error:
+        print(json.dumps({"what": error.what, "grant": error.grant}), flush=True)
+        os._exit(_REFUSED)
 
 
 def _try_mounts() -> None:
     place = Path("/tmp")
-    _try_mount("tmpfs", place, "", "the kernel refuses every mount in it: a security module may forbid them")
+    root = place / "root"
+    _try_mount("tmpfs", place, "", "have the security module that forbids mounts allow them")
     for name in ("lower", "upper", "work", "root"):
         (place / name).mkdir()
     layers = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work,userxattr"
-    _try_mount("overlay", place / "root", layers, "expected Linux 5.11 or later, with overlayfs (modprobe overlay)")
-    _try_mount("sysfs", place / "root", "", "parts of /sys are hidden here, as they are in containers")
-    try:
-        syscalls.unshare(syscalls.CLONE_NEWPID)
-    except OSError as error:
-        raise HostError(f"a user namespace of user {user_namespace.host_id()} has no pid namespace: {error}") from error
-    if (child := os.fork()) == 0:
-        try:
-            _try_mount("proc", place / "root", "", "parts of /proc are hidden here, as they are in containers")
-        except HostError as error:
-            os.write(2, f"{error}\n".encode())
-            os._exit(1)
+    _try_mount("overlay", root, layers, "sudo modprobe overlay, with Linux 5.11 or later")
+    visible = "start it where all of {} is visible, which in most containers it is not"
+    _try_mount("sysfs", root, "", visible.format("/sys"))
+    # A proc belongs to the pid namespace of who mounts it, and a process gets another one only at its start.
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    child = os.fork()
+    if child == 0:
+        _try_mount("proc", root, "", visible.format("/proc"))
         os._exit(0)
-    if os.waitpid(child, 0)[1] != 0:
-        sys.exit(1)
+    _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status))
 
 
-def _try_mount(fstype: str, target: Path, options: str, hint: str) -> None:
+def _try_mount(fstype: str, target: Path, options: str, grant: str) -> None:
     try:
         syscalls.mount(fstype, str(target), fstype, 0, options)
     except OSError as error:
-        raise HostError(
-            f"{fstype} cannot be mounted in a user namespace of user {user_namespace.host_id()} "
-            f"({error.strerror}); {hint}"
-        ) from error
+        what = f"{fstype} cannot be mounted in a user namespace of user {user_namespace.host_id()}: {error.strerror}"
+        raise NotGrantedError(what, grant) from error
 
 
 def _require_v1(found: Hierarchies) -> None:
     needed = {found.v1[name] for name in REQUIRED_CONTROLLERS[1] if name in found.v1}
     refused = sorted(str(path) for path in needed if not os.access(path, os.W_OK))
-    if not refused:
-        return
-    user = user_namespace.host_id()
+    if refused:
+        user = user_namespace.host_id()
+        what = f"user {user} may not make cgroups in {', '.join(refused)}"
+        raise NotGrantedError(what, f"{_IN_THIS_SHELL}: {grant_v1(found, user)}")
+
+
+def grant_v1(found: Hierarchies, user: int) -> str:
+    """The command, for a shell of the user, by which root gives the user cgroups and puts that shell into them."""
     wanted = dict.fromkeys(found.v1[name] for name in (*REQUIRED_CONTROLLERS[1], *_ALSO_GRANTED) if name in found.v1)
     own = f"bench-user-{user}"
     # A new cpuset takes no process until it has CPUs and memory nodes (kernel documentation, cgroup-v1/cpusets).
-    grant = (
-        f"for d in {_words(wanted)}; do mkdir -p \\$d/{own}; chown {user} \\$d/{own}; "
+    return (
+        f'sudo sh -c "for d in {_words(wanted)}; do mkdir -p \\$d/{own}; chown {user} \\$d/{own}; '
         f"for f in cpuset.cpus cpuset.mems; do [ ! -e \\$d/\\$f ] || cat \\$d/\\$f > \\$d/{own}/\\$f; done; "
-        f"echo $$ > \\$d/{own}/cgroup.procs; done"
-    )
-    raise HostError(
-        f"user {user} may not make cgroups in {', '.join(refused)}. To give this user cgroups of its own and put the "
-        f'shell you type this in into them: sudo sh -c "{grant}"'
+        f'echo $$ > \\$d/{own}/cgroup.procs; done"'
     )
 
 
 def _require_v2(found: Hierarchies) -> None:
     user = user_namespace.host_id()
-    delegated = [path for path in found.own_and_above() if _is_delegated(path)]
-    lacking = [_missing(path) for path in delegated]
+    lacking = [_missing(path) for path in found.own_and_above() if _is_delegated(path)]
     if not all(lacking):  # one of them lacks nothing
         return
-    if Path("/run/systemd/system").is_dir():
-        start = "systemd-run --user --scope -p Delegate=yes bench …"
-        manager = _user_manager(found, user)
-        missing = lacking[-1] if lacking else _missing(manager) if manager else ()
-        if not missing:
-            raise HostError(f"user {user} may not make cgroups in {found.v2}; start with `{start}`")
-        raise HostError(
-            f"systemd does not give user {user} the cgroup controllers {', '.join(missing)}: sudo sh -c "
-            f'\'mkdir -p {Path(_DELEGATION).parent} && printf "[Service]\\nDelegate={_DELEGATED}\\n" > {_DELEGATION} '
-            f"&& systemctl daemon-reload', then log out and in again, and start with `{start}`"
-        )
-    top = found.v2_top
-    assert top is not None
-    own, files = f"{top}/bench-user-{user}", ("cgroup.procs", "cgroup.subtree_control", "shell", "shell/cgroup.procs")
-    switch = " ".join(f"+{name}" for name in REQUIRED_CONTROLLERS[2])
-    raise HostError(
-        f"user {user} may not make cgroups in {found.v2}. To give this user a cgroup of its own and put the shell you "
-        f"type this in into it: sudo sh -c \"echo '{switch}' > {top}/cgroup.subtree_control; mkdir -p {own}/shell; "
-        f'cd {own}; chown {user} . {_words(files)}; echo $$ > shell/cgroup.procs"'
+    assert found.v2_top is not None
+    refused = f"user {user} may not make cgroups in {found.v2}"
+    if not _SYSTEMD.is_dir():
+        raise NotGrantedError(refused, f"{_IN_THIS_SHELL}: {grant_v2(found.v2_top, user)}")
+    start = "systemd-run --user --scope -p Delegate=yes bench …"
+    manager = found.v2_top / f"user.slice/user-{user}.slice/user@{user}.service"
+    missing = lacking[-1] if lacking else _missing(manager)
+    if not missing:
+        raise NotGrantedError(refused, f"start with: {start}")
+    raise NotGrantedError(
+        f"systemd gives user {user} no cgroup controller {', '.join(missing)}",
+        f'sudo sh -c \'mkdir -p {_DELEGATION.parent}; printf "[Service]\\nDelegate={_DELEGATED}\\n" > {_DELEGATION}; '
+        f"systemctl daemon-reload', log out and in again, and start with: {start}",
+    )
+
+
+def grant_v2(top: Path, user: int) -> str:
+    """The same for version 2, where no service manager is in charge of the hierarchy mounted at ``top``.
+
+    The shell gets a cgroup of its own below the user's: one with processes in it hands no controllers down.
+    """
+    own, switch = f"{top}/bench-user-{user}", " ".join(f"+{name}" for name in REQUIRED_CONTROLLERS[2])
+    files = ". cgroup.procs cgroup.subtree_control shell shell/cgroup.procs"
+    return (
+        f"sudo sh -c \"echo '{switch}' > {top}/cgroup.subtree_control; mkdir -p {own}/shell; "
+        f'cd {own}; chown {user} {files}; echo $$ > shell/cgroup.procs"'
     )
 
 
@@ -165,13 +178,6 @@ def _missing(path: Path) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(name for name in REQUIRED_CONTROLLERS[2] if name not in there)
-
-
-def _user_manager(found: Hierarchies, user: int) -> Path | None:
-    """The cgroup of the user's service manager, beneath which ``systemd-run --user`` makes others."""
-    assert found.v2_top is not None
-    place = found.v2_top / f"user.slice/user-{user}.slice/user@{user}.service"
-    return place if place.is_dir() else None
 
 
 def _words(paths: Iterable[Path | str]) -> str:

@@ -29,6 +29,21 @@ _PATIENCE = 2.0
 """Seconds to wait until threads that were told to end have ended."""
 
 _SYSCTL = Path("/proc/sys")
+_SUBUID, _SUBGID = Path("/etc/subuid"), Path("/etc/subgid")
+
+
+class NotGrantedError(HostError):
+    """The host does not let this user do something.
+
+    Attributes:
+        what: what it does not.
+        grant: how to have it do so; empty where nothing does.
+    """
+
+    def __init__(self, what: str, grant: str) -> None:
+        super().__init__(f"{what}; {grant}" if grant else what)
+        self.what = what
+        self.grant = grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +78,24 @@ def subordinate_ids() -> SubordinateIds:
     """The ids lent to this user.
 
     Raises:
-        HostError: there are none, or not the programs to use them with; the message says how to get them.
+        NotGrantedError: there are none, or not the programs to use them with; the message says how to get them.
     """
     lacking = [name for name in ("newuidmap", "newgidmap") if shutil.which(name) is None]
     if lacking:
-        raise HostError(f"{' and '.join(lacking)} not found in PATH; apt-get install uidmap")
+        raise NotGrantedError(f"{' and '.join(lacking)} not found in PATH", "sudo apt-get install uidmap")
     user = os.geteuid()
     try:
         name = pwd.getpwuid(user).pw_name
     except KeyError:
-        raise HostError(f"user {user} has no name in /etc/passwd, without which newuidmap maps nothing") from None
-    lent = SubordinateIds(_lent(Path("/etc/subuid"), user, name), _lent(Path("/etc/subgid"), user, name))
+        what = f"user {user} has no name, without which newuidmap maps nothing"
+        raise NotGrantedError(what, "give the user an entry in /etc/passwd, or use another one") from None
+    lent = SubordinateIds(_lent(_SUBUID, user, name), _lent(_SUBGID, user, name))
     if lent.users and lent.groups:
         return lent
-    without = [name for name, ids in (("/etc/subuid", lent.users), ("/etc/subgid", lent.groups)) if not ids]
-    first = _first_free()
-    raise HostError(
-        f"user {name} has no subordinate ids in {' and '.join(without)}; "
-        f"sudo sh -c 'echo {name}:{first}:65536 | tee -a {' '.join(without)}'"
+    without = [str(file) for file, ids in ((_SUBUID, lent.users), (_SUBGID, lent.groups)) if not ids]
+    raise NotGrantedError(
+        f"user {name} has no subordinate ids in {' and '.join(without)}",
+        f"echo {name}:{_first_free()}:65536 | sudo tee -a {' '.join(without)}",
     )
 
 
@@ -90,7 +105,8 @@ def enter() -> None:
     With subordinate ids, those are users and groups 1 and up; without them there is no other user than 0.
 
     Raises:
-        HostError: the kernel refused; the message says what grants it.
+        NotGrantedError: the kernel refused.
+        HostError: this process has several threads, or the ids cannot be mapped.
     """
     _await_single_thread()
     lent = None
@@ -100,14 +116,14 @@ def enter() -> None:
         try:
             syscalls.unshare(syscalls.CLONE_NEWUSER)
         except OSError as error:
-            raise HostError(_explain(error)) from error
+            raise _refusal(error) from error
         apply_mapping()
     try:
         # Owned by the new user namespace, so that a run can leave its own namespaces and come back into these.
         syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
         syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
     except OSError as error:
-        raise HostError(_explain(error)) from error
+        raise _refusal(error) from error
 
 
 class _Mapping:
@@ -133,7 +149,7 @@ class _Mapping:
             Path("/proc/self/uid_map").write_text(f"0 {self._user} 1")
             Path("/proc/self/gid_map").write_text(f"0 {self._group} 1")
         except OSError as error:
-            raise HostError(_explain(error)) from error
+            raise _refusal(error) from error
 
 
 @contextmanager
@@ -180,9 +196,9 @@ def _await_single_thread() -> None:
         time.sleep(0.001)
 
 
-def _explain(error: OSError) -> str:
+def _refusal(error: OSError) -> NotGrantedError:
     """Why the kernel does not let this user have a user namespace, and what would have it do so."""
-    said = f"the kernel does not give user {os.geteuid()} a user namespace ({error.strerror})"
+    what = f"the kernel gives user {os.geteuid()} no user namespace ({error.strerror})"
     for name, refused, granted in (
         ("kernel/unprivileged_userns_clone", "0", "1"),
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
@@ -190,18 +206,15 @@ def _explain(error: OSError) -> str:
     ):
         if _sysctl(name) == refused:
             key = name.replace("/", ".")
-            return f"{said}: {key} is {refused}; sudo sysctl -w {key}={granted}"
+            return NotGrantedError(f"{what}: {key} is {refused}", f"sudo sysctl -w {key}={granted}")
     if error.errno in {errno.ENOSPC, errno.EUSERS}:
-        return (
-            f"{said}: as many as user.max_user_namespaces = {_sysctl('user/max_user_namespaces')} allows are in use, "
-            "or 32 are inside one another; sudo sysctl -w user.max_user_namespaces with more"
-        )
+        key, allowed = "user.max_user_namespaces", _sysctl("user/max_user_namespaces")
+        what = f"{what}: the {allowed} that {key} allows are in use, or 32 are one inside the other"
+        return NotGrantedError(what, f"sudo sysctl -w {key}=NUMBER with more, or start it outside of them")
     if error.errno in {errno.EINVAL, errno.ENOSYS}:
-        return f"{said}: it has none; use a kernel built with CONFIG_USER_NS"
-    return (
-        f"{said}: a seccomp filter, a security module or a chroot around this process forbids it; "
-        "start it outside of that, or as root"
-    )
+        return NotGrantedError(f"{what}: it has none", "use a kernel built with CONFIG_USER_NS")
+    what = f"{what}: a seccomp filter, a security module or a chroot around this process forbids it"
+    return NotGrantedError(what, "start it outside of that, or as root")
 
 
 def _sysctl(name: str) -> str | None:
@@ -226,5 +239,4 @@ def _lent(file: Path, user: int, name: str) -> tuple[tuple[int, int], ...]:
 
 def _first_free() -> int:
     """The lowest id from 100000 up, as useradd(8) gives them, above all that are lent to anybody."""
-    files = (Path("/etc/subuid"), Path("/etc/subgid"))
-    return max([100_000, *(first + count for file in files for _, first, count in _entries(file))])
+    return max([100_000, *(first + count for file in (_SUBUID, _SUBGID) for _, first, count in _entries(file))])

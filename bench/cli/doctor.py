@@ -27,7 +27,7 @@ def doctor(output_format: str) -> int:
         table = Table(box=None, pad_edge=False, show_header=False)
         for check in checks:
             mark, colour = _MARKS[check.status]
-            detail = Text(check.detail)
+            detail = Text(check.detail, overflow="fold")  # a fix is to be copied whole
             if check.fix:
                 detail.append(f"\n→ {check.fix}", style="italic")
             table.add_row(Text(mark, style=colour), Text(check.name, style="bold"), detail)

@@ -14,7 +14,7 @@ from traces import count, new_run_name
 from runtimes import leftovers
 from runtimes.base import HostError
 from runtimes.cgroup import possible_directories
-from runtimes.leftovers import held_directory, reclaim
+from runtimes.leftovers import held_directory, reclaim, run_parents
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,8 +25,7 @@ def host(tmp_path, monkeypatch):
     runs, disks = tmp_path / "run", tmp_path / "disks"
     runs.mkdir()
     disks.mkdir()
-    monkeypatch.setattr(leftovers, "RUNS", runs)
-    monkeypatch.setattr(leftovers, "require_root", lambda: None)
+    monkeypatch.setattr(leftovers, "run_parents", lambda: [runs])
     monkeypatch.setenv("BENCH_SCRATCH", str(disks))
     return tmp_path
 
@@ -184,10 +183,21 @@ def test_two_at_once_do_not_meet(host):
     assert reclaim() == [f"directory {left}"]
 
 
-def test_an_ordinary_user_is_told(monkeypatch):
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    with pytest.raises(HostError, match="need root"):
-        reclaim()
+def test_an_ordinary_users_directories_are_where_the_user_may_write(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: tmp_path.stat().st_uid)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert run_parents() == [tmp_path, Path("/tmp")]
+    monkeypatch.setattr("os.geteuid", lambda: 1000)  # somebody else's, as sudo may leave it
+    assert run_parents() == [Path("/tmp")]
+
+
+def test_leftovers_are_looked_for_in_every_place(host, monkeypatch):
+    """A run may have been started with, and the clearing up without, the session's directory."""
+    (host / "other").mkdir()
+    left = leave(host / "other/bench-dead")
+    monkeypatch.setattr(leftovers, "run_parents", lambda: [host / "run", host / "other"])
+    assert reclaim() == [f"directory {left}"]
 
 
 @pytest.mark.host

@@ -28,6 +28,7 @@ __all__ = [
     "Part",
     "ensure_image",
     "hold_image",
+    "image_id",
     "list_images",
     "prune_images",
     "show_image",
@@ -62,6 +63,11 @@ def ensure_image(
         return build_image(recipe, agent, carried, directory, cache.packages, progress)
 
     return cache.ensure(make_recipe(packages, agent_digest, carried), build, progress)
+
+
+def image_id(packages: Iterable[str], agent_digest: str, files: Mapping[str, CarriedFile] | None = None) -> str:
+    """The id of the image with these packages, files and this agent, whether it is built or not."""
+    return make_recipe(packages, agent_digest, files or {}).id
 
 
 def list_images() -> list[BuiltImage]:

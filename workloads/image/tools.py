@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -107,10 +108,23 @@ def _finish(
 
 
 def as_root(argv: Sequence[str | os.PathLike[str]]) -> list[str | os.PathLike[str]]:
-    """The command line that runs ``argv`` as root: for others than root, in a user namespace of their own."""
+    """The command line that runs ``argv`` as root: for others than root, in a user namespace of their own.
+
+    With the ids that the host lends to the user, where it does; without them all files there are the user's own.
+    """
     if os.geteuid() == 0:
         return list(argv)
-    return ["unshare", "--user", "--map-auto", "--map-root-user", *argv]
+    return ["unshare", "--user", *(["--map-auto"] if _lends_ids() else []), "--map-root-user", *argv]
+
+
+def _lends_ids() -> bool:
+    """Whether this user has an entry in ``/etc/subuid`` (subuid(5)) and the program to use it."""
+    try:
+        owners = {str(os.geteuid()), pwd.getpwuid(os.geteuid()).pw_name}
+        entries = Path("/etc/subuid").read_text().splitlines()
+    except (KeyError, OSError):
+        return False
+    return shutil.which("newuidmap") is not None and any(line.partition(":")[0] in owners for line in entries)
 
 
 def require_space(directory: Path) -> None:
