@@ -35,7 +35,8 @@ def chroot(facilities: Facilities, name: str, scratch: Path | None) -> Iterator[
         stack.callback(staging.rmdir)
         # Once for the first mount; a failure after it leaves mounts that go with it.
         try:
-            facilities.launcher.take(mount_root(str(facilities.root), str(staging), may_make_devices=True))
+            mount = mount_root(str(facilities.root), str(staging), rootless=facilities.rootless, own_processes=False)
+            facilities.launcher.take(mount)
             if scratch is not None:
                 facilities.launcher.take(mount_scratch(str(scratch), str(staging)))
         except StepError as error:

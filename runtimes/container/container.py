@@ -30,13 +30,14 @@ _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWI
 class Container:
     """The containers of one arm; all that they have in common is worked out once."""
 
-    def __init__(self, options: ContainerOptions, image_root: Path, staging: Path) -> None:
+    def __init__(self, options: ContainerOptions, image_root: Path, staging: Path, *, rootless: bool) -> None:
         """Work out the steps.
 
         Args:
             options: of the arm.
             image_root: where the image is mounted.
             staging: an empty directory; each container mounts its root on it, in a mount namespace of its own.
+            rootless: whether the run is in a user namespace of its own.
 
         Raises:
             HostError: an option cannot be had on this host.
@@ -50,7 +51,8 @@ class Container:
         self._root = mount_root(
             str(image_root),
             self._staging,
-            may_make_devices=True,
+            rootless=rootless,
+            own_processes=True,
             flags=MS_NOSUID if options.no_new_privileges else 0,
             owners=self._owners,
         )

@@ -21,6 +21,7 @@ from runtimes.launcher.instance import (
     userland_size,
 )
 from runtimes.network import check_bandwidth
+from runtimes.rootless import is_unprivileged
 
 
 class ContainerRuntime:
@@ -42,6 +43,10 @@ class ContainerRuntime:
         assert isinstance(options, ContainerOptions)
         if options.network == "none" and limits.net != NetLimits():
             raise HostError("limits.net: a container with network: none has no link to limit; say network: bridge")
+        if options.user_namespace and is_unprivileged():
+            raise HostError(
+                "user_namespace: without root, all containers are in one user namespace of the run's; leave it out"
+            )
         check_bandwidth(limits.net)
 
     @classmethod
@@ -52,8 +57,10 @@ class ContainerRuntime:
         # Each container mounts on it in a mount namespace of its own, so one serves all.
         staging = facilities.directory / "staging"
         staging.mkdir(exist_ok=True)
-        container = Container(options, facilities.root, staging)
-        with facilities.cgroups.device_filter() if options.device_filter else nullcontext() as devices:
+        container = Container(options, facilities.root, staging, rootless=facilities.rootless)
+        # In a user namespace no device node can be made, and the kernel lets nobody filter.
+        filtered = options.device_filter and not facilities.rootless
+        with facilities.cgroups.device_filter() if filtered else nullcontext() as devices:
             yield cls(facilities, options, container, devices)
 
     @contextmanager

@@ -31,7 +31,6 @@ def enter(cgroup: Cgroup, cpus: Sequence[int]) -> Steps:
     steps.stamp("clone")
     steps.call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), about="PR_SET_PDEATHSIG")
     steps.call("setsid")
-    steps.call("setgroups", 0, 0)
     steps.purpose("join the cgroup")
     for path in () if cgroup.clone_into is not None else cgroup.thread_files:
         steps.write_file(str(path), "0")

@@ -48,6 +48,9 @@ _MOST_DESCRIPTORS = 8
 
 def main(fd: int, library: str) -> None:
     """Serve requests from the socket ``fd`` until its other end is closed; ``library`` is the executor's path."""
+    # The groups of whoever started the harness are no instance's; a user namespace may not allow to leave them.
+    with contextlib.suppress(PermissionError):
+        os.setgroups([])
     with socket.socket(fileno=fd) as runner:
         runner.set_inheritable(False)
         _Launcher(runner, Executor(library)).serve()

@@ -33,7 +33,6 @@ _CALLS = {
     "dup3": 292,
     "setsid": 112,
     "umask": 95,
-    "setgroups": 116,
     "setresgid": 119,
     "setresuid": 117,
     "capset": 126,

@@ -66,7 +66,7 @@ def test_a_program_that_is_not_there_is_named(facilities):
 
 
 def test_a_root_that_is_not_there_is_named(facilities, tmp_path):
-    container = Container(ContainerOptions(network="none"), Path("/no/such"), tmp_path)
+    container = Container(ContainerOptions(network="none"), Path("/no/such"), tmp_path, rootless=False)
     with facilities.new_cgroup("x", None) as cgroup:
         request = container.request(name="x", cgroup=cgroup, cpus=(0,))
         with pytest.raises(InstanceError, match=rf"could not mount the root: mount {tmp_path}/root: No such file"):

@@ -64,10 +64,10 @@ def test_the_package_of_a_missing_program_and_a_missing_name_are_told(lending, m
         raise KeyError(user)
 
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    with pytest.raises(NotGrantedError, match="user 1234 has no name.*entry in /etc/passwd"):
+    with pytest.raises(NotGrantedError, match=r"user 1234 has no name.*entry in /etc/passwd"):
         subordinate_ids()
     monkeypatch.setattr("shutil.which", lambda name: None if name == "newgidmap" else name)
-    with pytest.raises(NotGrantedError, match="^newgidmap not found.*apt-get install uidmap"):
+    with pytest.raises(NotGrantedError, match=r"^newgidmap not found.*apt-get install uidmap"):
         subordinate_ids()
 
 
