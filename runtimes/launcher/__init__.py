@@ -1,1 +1,1 @@
-"""The launcher: the small process that all of a run's native instances, containers and peers are forked from."""
+"""The launcher: the process that all of a run's native instances, containers and peers are started by."""

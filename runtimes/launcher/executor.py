@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtimes.launcher.steps import MAX_STAMPS, PHASES, Outcome
-
-CLONE_NEWUSER = 0x10000000
+from runtimes.syscalls import CLONE_NEWUSER
 
 
 class _Outcome(ctypes.Structure):

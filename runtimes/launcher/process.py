@@ -40,8 +40,8 @@ from pathlib import Path
 from typing import Any
 
 from runtimes.launcher.executor import Executor
+from runtimes.syscalls import CLONE_INTO_CGROUP
 
-CLONE_INTO_CGROUP = 0x200000000
 _LARGEST_REQUEST = 1 << 17
 _MOST_DESCRIPTORS = 8
 
