@@ -140,7 +140,7 @@ def run(rounds: int, seed: int, pause: float) -> Measurement:
     Raises:
         HostError: the host cannot give what is needed.
     """
-    image = prepare_image((), lambda text: print(text, file=sys.stderr))
+    image = prepare_image((), {}, lambda text: print(text, file=sys.stderr))
     reclaim()
     with (
         one_interruption(),
