@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import math
 import os
 import signal
@@ -174,6 +175,7 @@ class RunCgroups(ABC):
 
     def __init__(self, directories: list[Path]) -> None:
         self.directories = directories
+        self._known: set[Limits] = set()
 
     @abstractmethod
     def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
@@ -190,9 +192,17 @@ class RunCgroups(ABC):
             HostError: the host cannot give these limits.
         """
 
+    @functools.cached_property
+    def _cpus(self) -> tuple[int, ...]:
+        return self._read_cpus()
+
     @abstractmethod
+    def _read_cpus(self) -> tuple[int, ...]:
+        """The CPUs that the kernel allows the run's cgroup."""
+
     def cpus(self) -> tuple[int, ...]:
-        """The CPUs that processes of this run may be given."""
+        """The CPUs that processes of this run may be given, as they were when it was first asked."""
+        return self._cpus
 
     @abstractmethod
     def _controller(self, name: str) -> Path | None:
@@ -217,11 +227,16 @@ class RunCgroups(ABC):
         """
 
     def check_limits(self, limits: Limits) -> None:
-        """Find out whether the host can give these limits, the network's aside.
+        """Find out, once for equal ones, whether the host can give these limits, the network's aside.
 
         Raises:
             HostError: it cannot.
         """
+        if limits not in self._known:
+            self._check_limits(limits)
+            self._known.add(limits)
+
+    def _check_limits(self, limits: Limits) -> None:
         available = self.cpus()
         missing = sorted(set(limits.cpuset) - set(available))
         if missing:

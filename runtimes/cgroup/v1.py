@@ -167,7 +167,7 @@ class RunCgroupsV1(RunCgroups):
             "this user; see cgroup_disable= and cgroup_no_v1= on the kernel command line"
         )
 
-    def cpus(self) -> tuple[int, ...]:
+    def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._by_controller["cpuset"] / "cpuset.cpus").read_text())
 
     def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:

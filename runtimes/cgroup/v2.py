@@ -165,7 +165,7 @@ class RunCgroupsV2(RunCgroups):
             "(systemd.resource-control(5)), or switch it on in cgroup.subtree_control above"
         )
 
-    def cpus(self) -> tuple[int, ...]:
+    def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._directory / "cpuset.cpus.effective").read_text())
 
     def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
