@@ -101,7 +101,8 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         (
             "memory: 512M",
             "memry: 512M",
-            "s.yaml:3:19: limits.memry: unknown key; expected one of cpus, cpuset, memory; di",
+            "s.yaml:3:19: limits.memry: unknown key; expected one of cpus, cpuset, cpu_weight, memory, memory_swap, pids, "
+            "io, net; di",
         ),
         (
             "baseline: bare",
@@ -404,7 +405,7 @@ def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
 
 def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
     suites, workloads = guide_examples(directory)
-    assert (len(suites), len(workloads)) == (5, 3)
+    assert (len(suites), len(workloads)) == (6, 3)
     for name in suites:
         assert load_suite(f"{name}.yaml").arms
     for name in workloads:

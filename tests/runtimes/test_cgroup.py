@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimes.base import HostError, Limits
+from runtimes.base import HostError, IoLimits, Limits
 from runtimes.cgroup import base, describe_version, missing_controllers, open_cgroups, possible_directories
 from runtimes.cgroup.base import format_cpus, parse_cpus, quota
 from runtimes.cgroup.hierarchy import Hierarchies
@@ -266,6 +267,17 @@ def fill(directory, **files):
 ALL = "cpuset cpu io memory pids"
 
 
+DEFAULTS = {
+    "cpu__max": "max 100000",
+    "cpu__weight": "100",
+    "memory__max": "max",
+    "memory__swap__max": "max",
+    "pids__max": "max",
+    "io__max": "",
+}
+"""What the kernel has in a new cgroup, by file."""
+
+
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
     """A unified hierarchy in which directories get the files that the kernel would give them."""
@@ -274,7 +286,7 @@ def tree(tmp_path, monkeypatch):
 
     def make_with_files(directory):
         make(directory)
-        fill(directory, cpuset__cpus__effective="0-3", memory__swap__max="max", cgroup__procs="")
+        fill(directory, cpuset__cpus__effective="0-3", cgroup__procs="", **DEFAULTS)
 
     monkeypatch.setattr("runtimes.cgroup.v2.make_directory", make_with_files)
     return top
@@ -365,16 +377,60 @@ def test_v2_limits(tree):
     cgroups.new("whole", Limits(2, (), 1 << 20))
     whole = tree / "bench-1/whole"
     assert (whole / "cpuset.cpus").read_text() == "2,3"
-    assert not (whole / "cpu.max").exists()
+    assert (whole / "cpu.max").read_text() == DEFAULTS["cpu__max"]
     assert (whole / "memory.max").read_text() == str(1 << 20)
     assert (whole / "memory.swap.max").read_text() == "0"
     cgroups.new("part", Limits(1.5, (0, 1), 1 << 20), memory_limit=False)
     part = tree / "bench-1/part"
     assert (part / "cpuset.cpus").read_text() == "0,1"
     assert (part / "cpu.max").read_text() == "150000 100000"
-    assert not (part / "memory.max").exists()
+    assert (part / "memory.max").read_text() == DEFAULTS["memory__max"]
+    assert (part / "memory.swap.max").read_text() == DEFAULTS["memory__swap__max"]
     cgroups.new("free", None)
     assert not (tree / "bench-1/free/cpuset.cpus").exists()
+
+
+def test_v2_has_every_limit(tree, monkeypatch):
+    monkeypatch.setattr("psutil.swap_memory", lambda: SimpleNamespace(total=1 << 30))
+    io = IoLimits(read_bytes=5, write_bytes=6, read_ops=7, write_ops=8)
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+    cgroup = cgroups.new("all", Limits(0.25, (), 1 << 20, cpu_weight=300, memory_swap=1 << 19, pids=12, io=io))
+    directory = tree / "bench-1/all"
+    expected = {
+        "cpu.max": "25000 100000",
+        "cpu.weight": "300",
+        "memory.max": str(1 << 20),
+        "memory.swap.max": str(1 << 19),
+        "pids.max": "12",
+    }
+    assert {name: (directory / name).read_text() for name in expected} == expected
+    monkeypatch.setattr("runtimes.cgroup.base.number_of", lambda device: "7:3")
+    cgroup.limit_io(Path("/dev/loop3"), io)
+    words = (directory / "io.max").read_text().split()
+    assert words[0] == "7:3"
+    assert set(words[1:]) == {"rbps=5", "wbps=6", "riops=7", "wiops=8"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "controllers", "missing"),
+    [
+        ({"pids": 12}, "cpuset cpu memory io", "pids"),
+        ({"io": IoLimits(read_ops=1)}, "cpuset cpu memory pids", "io"),
+    ],
+)
+def test_v2_refuses_a_limit_whose_controller_it_does_not_get(tree, limits, controllers, missing):
+    (tree / "cgroup.controllers").write_text(controllers)
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+    cgroups.check_limits(Limits(1, (), 1 << 20))
+    with pytest.raises(HostError, match=rf"limits: \w+ needs the cgroup controller {missing}.*Delegate="):
+        cgroups.check_limits(Limits(1, (), 1 << 20, **limits))
+
+
+def test_v2_refuses_a_limit_that_its_kernel_has_no_file_for(tree):
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+    (tree / "bench-1/cpu.max").unlink()
+    with pytest.raises(HostError, match=r"cpus cannot be enforced: this kernel has no cpu.max.*CONFIG_CFS_BANDWIDTH"):
+        cgroups.check_limits(Limits(0.5, (), 1 << 20))
 
 
 def test_v2_figures(tmp_path):

@@ -124,6 +124,20 @@ def test_a_device_that_does_not_open_is_told_before_an_image_is_built(host):
     VmRuntime.check(VmOptions(accel="tcg"), LIMITS)
 
 
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"memory": 79 << 20}, "79 MiB cannot boot; its kernel needs 80 MiB"),
+        ({"memory_swap": 1 << 20}, r"memory_swap cannot be enforced by the runtime vm.*`limits: {memory_swap: ~}`"),
+        ({"pids": 100}, "pids cannot be enforced by the runtime vm"),
+    ],
+)
+def test_limits_that_no_guest_can_have_are_told_before_anything_starts(host, limits, told):
+    asked = {"cpus": 1, "cpuset": (), "memory": 512 << 20, **limits}
+    with pytest.raises(HostError, match=told):
+        VmRuntime.check(VmOptions(), Limits(**asked))
+
+
 def test_a_missing_qemu_is_told_before_an_image_is_built(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostError, match="apt-get install qemu-system-x86"):
