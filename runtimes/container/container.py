@@ -99,15 +99,13 @@ class Container:
             steps.append(entry.become_root_of(self._owners.namespace))
         steps += [self._harden, self._run]
         flags = _NAMESPACES | (syscalls.CLONE_NEWNET if network is None else 0)
-        if self._options.time_namespace:
-            flags |= syscalls.CLONE_NEWTIME
-            steps.insert(1, _set_clocks())
         return LaunchRequest(
             tuple(steps),
             cgroup,
             flags,
             descriptors=() if network is None else (network,),
             owners=self._owners.mapping if self._owners else None,
+            clocks=_clocks_from_now() if self._options.time_namespace else None,
         )
 
 
@@ -117,13 +115,10 @@ def _set_up_loopback() -> Steps:
     return steps
 
 
-def _set_clocks() -> Steps:
-    """Have the clocks that count from the start of the machine count from now (time_namespaces(7))."""
-    steps = Steps("set the clocks of the time namespace")
-    offsets = (("monotonic", time.CLOCK_MONOTONIC), ("boottime", time.CLOCK_BOOTTIME))
-    lines = (f"{name} -{int(time.clock_gettime(clock))} 0\n" for name, clock in offsets)
-    steps.write_file("/proc/self/timens_offsets", "".join(lines))
-    return steps
+def _clocks_from_now() -> dict[str, int]:
+    """The offsets with which clocks that count from the start of the machine count from now (time_namespaces(7))."""
+    clocks = {"monotonic": time.CLOCK_MONOTONIC, "boottime": time.CLOCK_BOOTTIME}
+    return {name: -int(time.clock_gettime(clock)) for name, clock in clocks.items()}
 
 
 def _detach_mounts() -> Steps:

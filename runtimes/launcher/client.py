@@ -46,6 +46,8 @@ class LaunchRequest:
         descriptors: further file descriptors that the steps refer to, from the place ``FURTHER`` on.
         owners: a mapping of users and groups (user_namespaces(7)): a user namespace with it is made for the steps, and
             its descriptor comes after those. None for none.
+        clocks: the offsets of a time namespace to start in, seconds by clock (time_namespaces(7)), or None for the
+            launcher's.
     """
 
     steps: tuple[Steps, ...]
@@ -53,6 +55,7 @@ class LaunchRequest:
     flags: int = 0
     descriptors: tuple[int, ...] = ()
     owners: str | None = None
+    clocks: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +239,7 @@ def _encode(request: LaunchRequest) -> bytes:
         "flags": request.flags,
         "into_cgroup": request.cgroup.clone_into is not None,
         "owners": request.owners,
+        "clocks": request.clocks,
         "procs_files": [str(path) for path in request.cgroup.procs_files],
     }
     return b"".join([json.dumps(header).encode(), b"\0", *(steps.encode() for steps in request.steps)])

@@ -3,8 +3,8 @@
  * encoded), either in the calling thread or in a new process that ends with an execve.
  *
  * The new process shares its parent's memory until it has executed its program (CLONE_VM and CLONE_VFORK of clone(2)),
- * so nothing is copied for it, however large the parent is: a start costs what the kernel needs for it. It also means
- * that the child must leave memory as it found it. So it does nothing but system calls, on the part of the stack below
+ * unless its caller will have it copied, so nothing is copied for it, however large the parent is: a start costs what
+ * the kernel needs for it. It also means that the child must leave memory as it found it. So it does nothing but system calls, on the part of the stack below
  * its parent's frame, and writes nowhere but into the outcome.
  */
 #define _GNU_SOURCE
@@ -272,15 +272,16 @@ __attribute__((noreturn, noinline)) static void become(const struct request *req
 /*
  * Take the steps in a new process and wait until it has executed its program, or failed.
  *
- * flags are those of clone3; with CLONE_INTO_CGROUP, cgroup is the descriptor of the directory. Returns its pid, with a
- * pidfd of it, also if a step failed: it is then dead and to be reaped. Returns -errno if there is no process.
+ * flags are those of clone3, CLONE_VM among them or not; with CLONE_INTO_CGROUP, cgroup is the descriptor of the
+ * directory. The outcome lies in memory that both share. Returns its pid, with a pidfd of it, also if a step failed: it
+ * is then dead and to be reaped. Returns -errno if there is no process.
  */
 __attribute__((noinline)) long spawn(uint64_t flags, int cgroup, const unsigned char *segments, size_t size,
                                      const int32_t *descriptors, struct outcome *outcome, int32_t *pidfd)
 {
     struct request request = {segments, size, descriptors, outcome};
     struct clone_args arguments = {
-        .flags = flags | CLONE_VM | CLONE_VFORK | CLONE_PIDFD,
+        .flags = flags | CLONE_VFORK | CLONE_PIDFD,
         .pidfd = (uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
         .cgroup = flags & CLONE_INTO_CGROUP ? (uint64_t)cgroup : 0,

@@ -6,13 +6,14 @@ It is loaded by path, so that the launcher needs nothing of what compiling takes
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from runtimes.launcher.steps import MAX_STAMPS, PHASES, Outcome
-from runtimes.syscalls import CLONE_NEWUSER
+from runtimes.syscalls import CLONE_NEWUSER, CLONE_VM
 
 
 class _Outcome(ctypes.Structure):
@@ -30,6 +31,8 @@ class Executor:
 
     def __init__(self, path: str) -> None:
         library = ctypes.CDLL(path)
+        # Shared with a process that has a copy of everything else.
+        self._shared = _Outcome.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Outcome)))
         self._take_steps = library.take_steps
         self._take_steps.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p)
         self._take_steps.restype = None
@@ -80,7 +83,7 @@ class Executor:
         return outcome.read()
 
     def spawn(
-        self, flags: int, cgroup: int | None, segments: bytes, descriptors: Sequence[int]
+        self, flags: int, cgroup: int | None, segments: bytes, descriptors: Sequence[int], *, copied: bool = False
     ) -> tuple[int, int, Outcome]:
         """Take steps, the last of which executes a program, in a new process; the calling thread waits for that.
 
@@ -89,6 +92,7 @@ class Executor:
             cgroup: descriptor of the cgroup v2 directory to start in, or None.
             segments: the steps.
             descriptors: what the steps' descriptors stand for.
+            copied: let the process have a copy of the caller's memory, as after fork, and not share it.
 
         Returns:
             The pid, a pidfd, and what came of the steps; if one of them failed the process is dead, and to be reaped.
@@ -96,10 +100,11 @@ class Executor:
         Raises:
             OSError: there is no process.
         """
-        outcome, pidfd = _Outcome(), ctypes.c_int32(-1)
+        outcome, pidfd = self._shared, ctypes.c_int32(-1)
+        ctypes.memset(ctypes.byref(outcome), 0, ctypes.sizeof(outcome))
         numbers = (ctypes.c_int32 * len(descriptors))(*descriptors)
         pid = self._spawn(
-            flags,
+            flags | (0 if copied else CLONE_VM),
             -1 if cgroup is None else cgroup,
             segments,
             len(segments),

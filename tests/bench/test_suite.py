@@ -101,8 +101,8 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         (
             "memory: 512M",
             "memry: 512M",
-            "s.yaml:3:19: limits.memry: unknown key; expected one of cpus, cpuset, cpu_weight, memory, memory_swap, pids, "
-            "io, net; di",
+            "s.yaml:3:19: limits.memry: unknown key; expected one of cpus, cpuset, cpu_weight, memory, memory_swap, "
+            "pids, io, net; di",
         ),
         (
             "baseline: bare",
