@@ -20,6 +20,7 @@ from runtimes.launcher.build import build_executor
 from runtimes.launcher.executor import Executor
 from runtimes.launcher.limits import set_limits
 from runtimes.launcher.steps import Outcome, Steps, failure
+from runtimes.rootless import is_unprivileged
 
 STREAM, LOG, FURTHER = range(3)
 """Places of the descriptors that go with every request, and of the first that goes with some."""
@@ -224,7 +225,7 @@ def _start_process(library: Path) -> tuple[subprocess.Popen[bytes], socket.socke
             ours.close()
             raise HostError(f"cannot start the launcher: {error}") from error
     try:
-        set_limits(process.pid)
+        set_limits(process.pid, rootless=is_unprivileged())
     except HostError:
         ours.close()
         process.kill()

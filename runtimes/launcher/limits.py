@@ -41,13 +41,16 @@ LIMITS = {
 """Soft and hard limit by resource, in the units of getrlimit(2)."""
 
 
-def set_limits(pid: int) -> None:
+def set_limits(pid: int, *, rootless: bool) -> None:
     """Give a process of ours the limits, and the score 0; what it starts inherits both.
+
+    Without root, a hard limit that is lower stays: there are no guests then, and all arms have it alike.
 
     Raises:
         HostError: the kernel refused, as it does where we may not raise a hard limit.
     """
-    for kind, limits in LIMITS.items():
+    for kind, wanted in LIMITS.items():
+        limits = _at_most(wanted, resource.prlimit(pid, kind)[1]) if rootless else wanted
         try:
             resource.prlimit(pid, kind, limits)
         except (OSError, ValueError) as error:  # ValueError is what Python makes of EPERM
@@ -60,3 +63,9 @@ def set_limits(pid: int) -> None:
         score.write_text("0")
     except OSError as error:
         raise HostError(f"cannot write 0 to {score}, as every arm has it: {error.strerror}") from error
+
+
+def _at_most(wanted: tuple[int, int], hard: int) -> tuple[int, int]:
+    """Soft and hard limit, none above ``hard``."""
+    soft, own_hard = (hard if hard != _UNLIMITED and (each == _UNLIMITED or each > hard) else each for each in wanted)
+    return soft, own_hard

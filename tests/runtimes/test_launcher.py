@@ -131,6 +131,18 @@ def test_limits_that_cannot_be_had_are_told_and_leave_no_launcher(monkeypatch):
     assert started[0].returncode == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(("hard", "expected"), [(100, (100, 100)), (2000, (1024, 2000)), (1 << 13, (1024, 4096))])
+def test_without_root_a_lower_hard_limit_stays(hard, expected):
+    # As in a user namespace: nobody may raise a hard limit, and one who could does not.
+    with subprocess.Popen(["/bin/sleep", "1000"]) as process:
+        try:
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (100, hard))
+            limits.set_limits(process.pid, rootless=True)
+            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == expected
+        finally:
+            process.kill()
+
+
 def test_children_die_with_a_killed_launcher(tiny_image):
     with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
         launched = launch(facilities, plain(cgroup))
