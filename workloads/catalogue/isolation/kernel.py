@@ -50,6 +50,15 @@ def _written_back(path: str) -> Callable[[], None]:
     return write
 
 
+def _read_some(path: str) -> Callable[[], None]:
+    def read() -> None:
+        with open(path, "rb", buffering=0) as file:
+            if not file.read(4):  # hidden beneath an empty file
+                raise FileNotFoundError(errno.ENOENT, "empty", path)
+
+    return read
+
+
 def _opened_to_write(path: str) -> Callable[[], None]:
     return opened(path, os.O_WRONLY)
 
@@ -99,7 +108,7 @@ def cannot_open_host_disks(host: Host) -> Finding:
 def cannot_read_the_memory_of_the_host(host: Host) -> Finding:
     return every(
         _device("/dev/mem", stat.S_IFCHR, 1, 1),
-        _set("proc", "/proc", "kcore", lambda path: opened(path, os.O_RDONLY)),
+        _set("proc", "/proc", "kcore", _read_some),
     )
 
 
