@@ -18,7 +18,6 @@ from workloads.loader import load_workload
 pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 BENCH = Path(sys.executable).with_name("bench")
-NOTHING = {key: [] for key in leftovers()}
 
 SHARED_KERNEL = {"has_its_own_kernel"}
 """What no container can claim."""
@@ -45,6 +44,7 @@ ALSO_ON_THE_BARE_HOST = {
 
 
 def rows_of(suite, store):
+    before = leftovers()
     finished = subprocess.run(
         [BENCH, "run", suite, "--store", store], capture_output=True, text=True, timeout=1400, check=False
     )
@@ -52,7 +52,7 @@ def rows_of(suite, store):
     exported = subprocess.run(
         [BENCH, "export", "latest", "--format", "csv", "--store", store], capture_output=True, text=True, check=True
     )
-    assert leftovers() == NOTHING
+    assert leftovers() == before
     return list(csv.DictReader(io.StringIO(exported.stdout)))
 
 
