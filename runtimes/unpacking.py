@@ -132,6 +132,8 @@ def _complete(tree: Path, entries: list[_Entry], complaints: str) -> None:
     Raises:
         HostError: something is missing.
     """
+    if not entries:
+        raise HostError(_incomplete("/", complaints))
     first: dict[int, Path] = {}
     for entry in entries:
         path = tree / entry.path.lstrip("/")

@@ -198,7 +198,7 @@ def _await_single_thread() -> None:
 
 def _refusal(error: OSError) -> NotGrantedError:
     """Why the kernel does not let this user have a user namespace, and what would have it do so."""
-    what = f"the kernel gives user {os.geteuid()} no user namespace ({error.strerror})"
+    what = f"the kernel gives user {os.geteuid()} no user namespace ({os.strerror(error.errno or 0)})"
     for name, refused, granted in (
         ("kernel/unprivileged_userns_clone", "0", "1"),
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
