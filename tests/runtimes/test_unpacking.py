@@ -115,5 +115,5 @@ def test_a_place_that_cannot_be_written_is_told(rootfs, monkeypatch):
         raise PermissionError(13, "Permission denied", str(rootfs.parent))
 
     monkeypatch.setattr(unpacking, "_unpack", refuse)
-    with pytest.raises(HostError, match="Permission denied.*set BENCH_CACHE"):
+    with pytest.raises(HostError, match=r"Permission denied.*set BENCH_CACHE"):
         unpacked_root(rootfs)
