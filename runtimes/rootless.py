@@ -16,14 +16,11 @@ from pathlib import Path
 
 from runtimes import syscalls, user_namespace
 from runtimes.base import HostError
-from runtimes.cgroup.hierarchy import REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
 from runtimes.user_namespace import NotGrantedError
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[1]
 _PROBE = "import sys; sys.path.insert(0, sys.argv[1]); from runtimes.rootless import try_out; try_out()"
-_ALSO_GRANTED = ("blkio", "pids")
-"""Controllers of version 1 that only some limits need; they are granted together with those that all runs need."""
-
 _REFUSED = 3
 """Exit status of ``try_out`` after a refusal; those of Python's own failures are others."""
 
@@ -121,7 +118,8 @@ def _require_v1(found: Hierarchies) -> None:
 
 def grant_v1(found: Hierarchies, user: int) -> str:
     """The command, for a shell of the user, by which root gives the user cgroups and puts that shell into them."""
-    wanted = dict.fromkeys(found.v1[name] for name in (*REQUIRED_CONTROLLERS[1], *_ALSO_GRANTED) if name in found.v1)
+    controllers = (*REQUIRED_CONTROLLERS[1], *OPTIONAL_CONTROLLERS[1])
+    wanted = dict.fromkeys(found.v1[name] for name in controllers if name in found.v1)
     own = f"bench-user-{user}"
     # A new cpuset takes no process until it has CPUs and memory nodes (kernel documentation, cgroup-v1/cpusets).
     return (
@@ -157,7 +155,9 @@ def grant_v2(top: Path, user: int) -> str:
 
     The shell gets a cgroup of its own below the user's: one with processes in it hands no controllers down.
     """
-    own, switch = f"{top}/bench-user-{user}", " ".join(f"+{name}" for name in REQUIRED_CONTROLLERS[2])
+    there = (top / "cgroup.controllers").read_text().split()
+    optional = [name for name in OPTIONAL_CONTROLLERS[2] if name in there]
+    own, switch = f"{top}/bench-user-{user}", " ".join(f"+{name}" for name in (*REQUIRED_CONTROLLERS[2], *optional))
     files = ". cgroup.procs cgroup.subtree_control shell shell/cgroup.procs"
     return (
         f"sudo sh -c \"echo '{switch}' > {top}/cgroup.subtree_control; mkdir -p {own}/shell; "

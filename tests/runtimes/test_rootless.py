@@ -145,12 +145,12 @@ def test_the_drop_in_is_what_systemd_reads(host, tmp_path, monkeypatch):
 
 
 def test_without_systemd_the_command_makes_a_cgroup_that_can_hand_down(host):
-    host.make("")
+    host.make("", "cpu cpuset memory pids")
     host.be_in(v2=host.make("session"))
     own = host.make(f"bench-user-{USER}")
     host.make(f"bench-user-{USER}/shell")  # the kernel makes the files that the command gives away
     shell = follow(refusal().grant)
-    assert (host.top / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory\n"
+    assert (host.top / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids\n"
     assert (own / "shell/cgroup.procs").read_text().strip() == shell
 
 
