@@ -5,7 +5,7 @@
 
 Everything on: all namespaces, cgroups with limits, an overlay root, and whatever hardening the runtime has by default.
 Each round starts every contestant once, in an order of its own from the recorded seed, so that what changes on the host
-meanwhile meets all alike. A ratio is that of medians over all rounds; its interval is that of reports, over rounds.
+meanwhile meets all alike. A ratio is that of medians over all rounds.
 
 It is no test: a goal that is missed is told, and the exit code is 0. A peer that does not run here has null for a
 ratio, and ``absent`` says why.
@@ -35,7 +35,8 @@ from bench.images import as_runtime_image, prepare_image
 from bench.interruption import one_interruption
 from runtimes.base import HostError, InstanceError, Limits
 from runtimes.cgroup import describe_version
-from runtimes.container.runtime import ContainerOptions, ContainerRuntime
+from runtimes.container.options import ContainerOptions
+from runtimes.container.runtime import ContainerRuntime
 from runtimes.facilities import Facilities, open_facilities, reclaim
 from workloads.image import hold_image
 
@@ -66,6 +67,7 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, limits
         InstanceError: our container did not come up, or did not stop.
         StartError: a peer that ran while warming up no longer does.
     """
+    load = os.getloadavg()[0]
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-start-")))
         ours: list[Contestant] = []
@@ -80,7 +82,7 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, limits
             for contestant in contestants:
                 contestant.start_and_stop()
         starts = _carry_out(contestants, rounds, random.Random(seed), pause)
-        return Measurement(starts, seed, absent, _facts(peers, limits) | {"pause_ms": pause})
+        return Measurement(starts, seed, absent, _facts(peers, limits) | {"pause_ms": pause, "load_before": load})
 
 
 def _ready_peers(ground: Ground, directory: Path) -> tuple[list[Peer], dict[str, str]]:
@@ -128,7 +130,11 @@ def _no_collection() -> Iterator[None]:
 def _facts(peers: list[Peer], limits: Limits) -> dict[str, object]:
     return {
         "versions": {peer.name: peer.version() for peer in peers},
-        "host": {"kernel": platform.release(), "cpus": len(os.sched_getaffinity(0)), "cgroups": describe_version()},
+        "host": {
+            "kernel": platform.release(),
+            "cpus": len(os.sched_getaffinity(0)),
+            "cgroups": describe_version(),
+        },
         "limits": {"cpus": limits.cpus, "memory_bytes": limits.memory, "pids": limits.pids},
         "warm_up_starts": WARM_UP,
     }

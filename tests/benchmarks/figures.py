@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import scipy.stats
 from starts import Start
-
-from results.stats.paired import paired_ratio
 
 OURS = "ours"
 OURS_VETH = "ours_veth"
@@ -33,6 +33,8 @@ GOALS = {
     "veth_p99_ratio": 3.0,
 }
 """At most."""
+
+_LEAST_ROUNDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,20 @@ def _ratio(measured: Measurement, ours: str, peer: str) -> float | None:
 
 
 def _interval(measured: Measurement, ours: str, peer: str) -> tuple[float, float] | None:
-    """The 95 % interval of the ratio over rounds, as reports have it over blocks."""
-    if peer not in measured.starts:
+    """The 95 % interval of the ratio of medians: percentiles over rounds drawn anew (Efron's bootstrap), all of a round
+    at once, since a round's starts met the same moment of the host. None where there are too few rounds to draw from.
+    """
+    if peer not in measured.starts or len(measured.starts[peer]) < _LEAST_ROUNDS:
         return None
-    return paired_ratio(measured.milliseconds(ours), measured.milliseconds(peer)).interval
+    drawn = scipy.stats.bootstrap(
+        (measured.milliseconds(ours), measured.milliseconds(peer)),
+        lambda arm, base, axis: np.median(arm, axis=axis) / np.median(base, axis=axis),
+        paired=True,
+        method="percentile",
+        rng=measured.seed,
+    )
+    low, high = drawn.confidence_interval
+    return float(low), float(high)
 
 
 def _phases(starts: Sequence[Start]) -> dict[str, float]:

@@ -11,7 +11,8 @@ import pytest
 from conformance import agent_on_host, output
 from traces import count, host_traces, runs
 
-from runtimes.container.runtime import ContainerOptions, ContainerRuntime
+from runtimes.container.options import ContainerOptions
+from runtimes.container.runtime import ContainerRuntime
 
 pytestmark = pytest.mark.host
 
