@@ -43,11 +43,15 @@ ALSO_ON_THE_BARE_HOST = {
 """Claims that may hold on the bare host too, for reasons that are no isolation."""
 
 
-def rows_of(suite, store):
+LIMITED_ARMS = ("container-25", "container-50", "container-150", "vm-150")
+"""The baseline among them. Guests with a smaller quota are left out for the time they take where they are emulated, and
+because an emulated kernel that is held up while it measures how fast its clock is may be wrong by far."""
+
+
+def rows_of(suite, store, *arms):
     before = leftovers()
-    finished = subprocess.run(
-        [BENCH, "run", suite, "--store", store], capture_output=True, text=True, timeout=1400, check=False
-    )
+    command = [BENCH, "run", suite, "--store", store, *(word for arm in arms for word in ("--arm", arm))]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=1400, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     exported = subprocess.run(
         [BENCH, "export", "latest", "--format", "csv", "--store", store], capture_output=True, text=True, check=True
@@ -92,7 +96,7 @@ def test_with_a_user_namespace_a_container_shares_the_kernel_alone(broken):
 @pytest.fixture(scope="module")
 def errors(tmp_path_factory):
     """Error in percent by arm and limit."""
-    rows = rows_of("limits", tmp_path_factory.mktemp("limits") / "store")
+    rows = rows_of("limits", tmp_path_factory.mktemp("limits") / "store", *LIMITED_ARMS)
     return {
         (row["arm"], row["metric"].removeprefix("limit.").removesuffix(".error")): float(row["value"])
         for row in rows
@@ -102,14 +106,15 @@ def errors(tmp_path_factory):
 
 def test_every_limit_is_measured_in_every_arm(errors):
     suite = load_suite("limits")
-    wanted = {(arm.name, limit) for arm in suite.arms for use in suite.uses for limit in use.limit}
+    wanted = {(arm, limit) for arm in LIMITED_ARMS for use in suite.uses for limit in use.limit}
     assert set(errors) == wanted
-    assert len(wanted) == 6 * 8
+    assert len(wanted) == 4 * 8
+    assert {arm.name for arm in suite.arms} >= set(LIMITED_ARMS)
 
 
 def test_cpu_quotas_are_met_within_3_percent(errors):
     found = {arm: error for (arm, limit), error in errors.items() if limit == "cpus"}
-    assert len(found) == 6
+    assert set(found) == set(LIMITED_ARMS)
     assert {arm: error for arm, error in found.items() if abs(error) > 3} == {}
 
 
