@@ -82,6 +82,20 @@ def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     return [*comparison_view(compare(frame, run.baseline)), *notes]
 
 
+def findings_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
+    """What ``bench run`` ends with: what a suite found that checks claims or measures limits, else the comparison.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    frame = store.frame(run.id)
+    checks, limits = checks_of(frame), limits_of(frame)
+    if not checks and not limits:
+        return compare_renderables(store, run)
+    tables = [*check_tables(checks), *limit_table(limits)]
+    return [*_banner(describe(frame)), *tables, *outcome_notes(run.arms, checks, limits)]
+
+
 def compare_json(store: Store, run: RunRecord) -> list[dict[str, object]]:
     """The same as plain data, parts of metrics included: :func:`results.compare.to_json`.
 

@@ -114,9 +114,9 @@ def _print_plan(plan: Plan, output_format: str) -> None:
 
 
 def _report(store: Store, result: RunResult, output_format: str, *, quiet: bool) -> None:
-    """Print the comparison of what was measured, and where the report lies."""
+    """Print what was found, and where the report lies."""
     from results.report import write_report
-    from results.terminal import compare_json, compare_renderables
+    from results.terminal import compare_json, findings_renderables
 
     record = store.resolve(result.run)
     measured = not store.frame(record.id).empty
@@ -125,7 +125,7 @@ def _report(store: Store, result: RunResult, output_format: str, *, quiet: bool)
             {"run": record.id, "failed": result.failed, "comparisons": compare_json(store, record) if measured else []}
         )
     elif measured and not quiet:
-        print_renderable(*compare_renderables(store, record))
+        print_renderable(*findings_renderables(store, record))
     if result.interrupted:
         click.echo(f"interrupted: what was measured is kept in run {record.id}, marked partial", err=True)
     if not measured:

@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from stored_runs import RunBuilder
 
 from results.records import Sample
-from results.terminal import compare_renderables, show_renderables
+from results.terminal import compare_renderables, findings_renderables, show_renderables
 
 ARMS = ("native", "container", "vm")
 
@@ -80,6 +80,22 @@ def test_a_comparison_ends_with_what_was_found_in_words(outcomes: RunBuilder) ->
     broken = "1 of 2 claims hold; broken: cannot escape by a kept descriptor (in 5 of 6 trials)."
     assert f"container: {broken} 1 of 2 limits met; io.read_ops exceeded (+50.0 %)." in text
     assert "vm: 2 of 2 claims hold." in text
+
+
+def test_a_run_that_checks_ends_with_its_tables_and_no_ratios(outcomes: RunBuilder) -> None:
+    text = rendered(*findings_renderables(outcomes.store, outcomes.record))
+    assert "✗ broken" in text
+    assert "limits as given" in text
+    assert "95 % interval" not in text
+    assert text.index("✗ broken") < text.index("claims hold")
+
+
+def test_any_other_run_ends_with_its_comparison(run: RunBuilder) -> None:
+    for arm, seconds in (("native", 1.0), ("container", 2.0)):
+        run.trial(1, arm, startup_time=seconds)
+    found, compared = (rendered(*view(run.store, run.record)) for view in (findings_renderables, compare_renderables))
+    assert found == compared
+    assert "95 % interval" in found
 
 
 @pytest.mark.parametrize("width", [80, 120])
