@@ -49,23 +49,41 @@ def unpacked_root(rootfs: Path) -> Path:
     Ids that this user namespace does not have become 0.
 
     Raises:
-        HostError: there is no debugfs, no room, or the directory of ``rootfs`` cannot be written.
+        HostError: there is no debugfs, no room, the directory of ``rootfs`` cannot be written, or what is there is
+            not this user's.
     """
     maps = "".join(Path(f"/proc/self/{name}_map").read_text() for name in ("uid", "gid"))
     place = rootfs.with_name(f"root-{hashlib.sha256(' '.join(maps.split()).encode()).hexdigest()[:8]}")
-    if place.is_dir():
+    if _is_there(place):
         return place / _TREE
     try:
         with _locked(rootfs.with_name("root.lock")):
             for left in place.parent.glob(f".{place.name}-*"):
                 shutil.rmtree(left)
-            if not place.is_dir():
+            if not _is_there(place):
                 _unpack(rootfs, place)
     except OSError as error:
         raise HostError(
             f"cannot unpack {rootfs} beside it: {error}; free some space, or set BENCH_CACHE to a directory of your own"
         ) from error
     return place / _TREE
+
+
+def _is_there(place: Path) -> bool:
+    """Whether the image was unpacked there by this user: what others put there is not run.
+
+    Raises:
+        HostError: it is a link, or another user's.
+    """
+    try:
+        status = place.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise HostError(
+            f"{place} is not a directory of this user's own; remove it, or set BENCH_CACHE to a directory of your own"
+        )
+    return True
 
 
 @contextmanager

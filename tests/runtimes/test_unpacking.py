@@ -79,6 +79,18 @@ def test_it_is_unpacked_once(rootfs, monkeypatch):
     assert unpacked_root(rootfs) == root
 
 
+def test_what_another_user_put_there_is_refused(rootfs):
+    place = unpacked_root(rootfs).parent
+    os.chown(place, 1000, 1000)
+    with pytest.raises(HostError, match="is not a directory of this user's own"):
+        unpacked_root(rootfs)
+    elsewhere = place.rename(place.with_name("elsewhere"))
+    os.chown(elsewhere, 0, 0)
+    place.symlink_to(elsewhere)
+    with pytest.raises(HostError, match="is not a directory of this user's own"):
+        unpacked_root(rootfs)
+
+
 def test_what_a_killed_unpacking_left_is_removed(rootfs):
     place = unpacked_root(rootfs).parent
     left = place.with_name(f".{place.name}-dead")
