@@ -24,6 +24,7 @@ from runtimes import storage
 from runtimes.base import HostError
 from runtimes.cgroup import possible_directories
 from runtimes.cgroup.base import clear_directory
+from runtimes.user_namespace import is_initial
 
 PREFIX = "bench-"
 SCRATCH_SUFFIX = ".scratch"
@@ -40,9 +41,10 @@ def scratch_parent() -> Path:
 def run_parents() -> list[Path]:
     """Where directories for sockets, mount points and small files may be; new ones are made in the first.
 
-    That is ``/run``, and for ordinary users, who may not write there, ``$XDG_RUNTIME_DIR`` and ``/tmp``.
+    That is ``/run`` for the host's root, and ``$XDG_RUNTIME_DIR`` and ``/tmp`` for everybody else: inside of the user
+    namespace of a run, where the user is root, as outside of it.
     """
-    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+    if os.geteuid() == 0 and is_initial():
         return [Path("/run")]
     own = Path(os.environ.get("XDG_RUNTIME_DIR", "/"))
     return [*([own] if own.is_dir() and own.stat().st_uid == os.geteuid() else []), Path("/tmp")]

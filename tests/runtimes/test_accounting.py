@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimes.accounting import host_available, parse_meminfo, read_memory, read_usage
+from runtimes.base import Usage
+from runtimes.cgroup.figures import CpuTime
 
 MEMINFO = b"""MemTotal:         505316 kB
 MemFree:          432164 kB
@@ -36,8 +38,20 @@ class FakeCgroup:
     def split(self):
         return {"anon": 5}
 
-    def cpu_seconds(self):
-        return 1.5
+    def cpu(self):
+        return CpuTime(total=1.5, user=1.0, system=0.5, throttled=0.25)
+
+    def pids_peak(self):
+        return 4
+
+    def pids_limit_hits(self):
+        return 2
+
+    def io(self):
+        return None
+
+    def pressure(self):
+        return {"cpu": 0.5}
 
     def oom_kills(self):
         return 3
@@ -70,4 +84,15 @@ def test_a_reading_sums_the_processes_and_forgives_one_that_ended():
 
 def test_usage():
     usage = read_usage(FakeCgroup([]))
-    assert (usage.cpu_time, usage.memory_peak, usage.oom_kills) == (1.5, 20, 3)
+    assert usage == Usage(
+        cpu_time=1.5,
+        cpu_user=1.0,
+        cpu_system=0.5,
+        memory_peak=20,
+        oom_kills=3,
+        throttled_time=0.25,
+        pids_peak=4,
+        pids_limit_hits=2,
+        io=None,
+        pressure={"cpu": 0.5},
+    )
