@@ -89,6 +89,9 @@ class CgroupV2(Cgroup):
         return self._highest_seen
 
     def split(self) -> dict[str, int]:
+        # Until Linux 6.15 all figures of a cgroup are added up together, and for those of CPU time always
+        # (cgroup_rstat_flush in kernel/cgroup/rstat.c).
+        (self._directory / "cpu.stat").read_bytes()
         figures = settled_memory_statistics(self._directory)
         return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
 

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from bench.metrics import accelerator, image_samples, memory_samples, startup_samples, usage_samples
+from bench.metrics import (
+    accelerator,
+    image_samples,
+    memory_samples,
+    run_samples,
+    startup_samples,
+    usage_samples,
+)
 from runtimes.base import IoUsage, MemoryReading, Timeline, Usage
 
 
@@ -53,43 +60,46 @@ def test_memory_is_given_three_ways_and_in_parts():
     }
 
 
-def test_usage_and_image():
-    usage = by_name(usage_samples(Usage(cpu_time=1.5, cpu_user=1.0, cpu_system=0.5, memory_peak=2048, oom_kills=0)))
-    assert (usage["cpu_time"].value, usage["memory_peak"].value) == (1.5, 2048)
-    assert (usage["cpu.user"].value, usage["cpu.system"].value) == (1.0, 0.5)
-    assert not {"pids_peak", "io.read_bytes", "pressure.cpu"} & set(usage), "what the kernel does not tell is left out"
-
-
-def test_what_the_kernel_tells_besides_is_a_sample_each():
-    io = IoUsage(read_bytes=1, write_bytes=2, read_ops=3, write_ops=4)
-    usage = by_name(
-        usage_samples(
-            Usage(
-                cpu_time=1.5,
-                cpu_user=1.0,
-                cpu_system=0.5,
-                memory_peak=2048,
-                oom_kills=0,
-                throttled_time=0.25,
-                pids_peak=7,
-                io=io,
-                pressure={"cpu": 0.1, "io": 0.2},
-            )
-        )
+def test_what_the_kernel_tells_of_usage_is_sampled():
+    usage = Usage(
+        cpu_time=1.5,
+        cpu_user=1.25,
+        cpu_system=0.25,
+        memory_peak=2048,
+        oom_kills=0,
+        throttled_time=0.5,
+        pids_peak=7,
+        io=IoUsage(read_bytes=1, write_bytes=2, read_ops=3, write_ops=4),
+        pressure={"memory": 0.125},
     )
-    expected = {
-        "cpu.throttled": (0.25, "s"),
-        "pids_peak": (7, "processes"),
-        "io.read_bytes": (1, "bytes"),
-        "io.write_bytes": (2, "bytes"),
-        "pressure.cpu": (0.1, "s"),
-        "pressure.io": (0.2, "s"),
+    assert {(name, sample.value, sample.unit) for name, sample in by_name(usage_samples(usage)).items()} == {
+        ("memory_peak", 2048, "bytes"),
+        ("cpu_time", 1.5, "s"),
+        ("cpu.user", 1.25, "s"),
+        ("cpu.system", 0.25, "s"),
+        ("cpu.throttled", 0.5, "s"),
+        ("pids_peak", 7, "processes"),
+        ("io.read_bytes", 1, "bytes"),
+        ("io.write_bytes", 2, "bytes"),
+        ("io.read_ops", 3, "requests"),
+        ("io.write_ops", 4, "requests"),
+        ("pressure.memory", 0.125, "s"),
     }
-    assert {name: (usage[name].value, usage[name].unit) for name in expected} == expected
-    assert (usage["io.read_ops"].value, usage["io.write_ops"].value) == (3, 4)
 
 
-def test_image():
+def test_what_the_kernel_does_not_tell_is_left_out():
+    usage = Usage(cpu_time=1.5, cpu_user=1.25, cpu_system=0.25, memory_peak=2048, oom_kills=0)
+    assert set(by_name(usage_samples(usage))) == {
+        "memory_peak", "cpu_time", "cpu.user", "cpu.system", "cpu.throttled",
+    }  # fmt: skip
+
+
+def test_the_cpus_used_are_a_sample_where_there_was_a_run_command():
+    assert [(sample.metric, sample.value, sample.unit) for sample in run_samples(0.25)] == [("cpus_used", 0.25, "CPUs")]
+    assert list(run_samples(None)) == []
+
+
+def test_the_image_is_sampled_whole_and_by_part():
     image = by_name(image_samples({"userland": 300, "kernel": 20}))
     assert image["image_size"].value == 320
     assert image["image_size.kernel"].value == 20

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtimes.accounting import host_available, parse_meminfo, read_memory, read_usage
-from runtimes.base import Usage
+from runtimes.base import IoUsage, Usage
 from runtimes.cgroup.figures import CpuTime
 
 MEMINFO = b"""MemTotal:         505316 kB
@@ -39,22 +39,22 @@ class FakeCgroup:
         return {"anon": 5}
 
     def cpu(self):
-        return CpuTime(total=1.5, user=1.0, system=0.5, throttled=0.25)
+        return CpuTime(total=1.5, user=1.25, system=0.25, throttled=0.5)
+
+    def oom_kills(self):
+        return 3
 
     def pids_peak(self):
-        return 4
+        return 7
 
     def pids_limit_hits(self):
         return 2
 
     def io(self):
-        return None
+        return IoUsage(1, 2, 3, 4)
 
     def pressure(self):
-        return {"cpu": 0.5}
-
-    def oom_kills(self):
-        return 3
+        return {"cpu": 0.125}
 
 
 def test_meminfo_in_bytes():
@@ -83,16 +83,15 @@ def test_a_reading_sums_the_processes_and_forgives_one_that_ended():
 
 
 def test_usage():
-    usage = read_usage(FakeCgroup([]))
-    assert usage == Usage(
+    assert read_usage(FakeCgroup([])) == Usage(
         cpu_time=1.5,
-        cpu_user=1.0,
-        cpu_system=0.5,
+        cpu_user=1.25,
+        cpu_system=0.25,
         memory_peak=20,
         oom_kills=3,
-        throttled_time=0.25,
-        pids_peak=4,
+        throttled_time=0.5,
+        pids_peak=7,
         pids_limit_hits=2,
-        io=None,
-        pressure={"cpu": 0.5},
+        io=IoUsage(read_bytes=1, write_bytes=2, read_ops=3, write_ops=4),
+        pressure={"cpu": 0.125},
     )
