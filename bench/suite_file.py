@@ -13,6 +13,9 @@ from workloads.units import parse_bandwidth, parse_size
 MAX_CPUS = 8192
 """The most CPUs that Linux supports on any architecture (NR_CPUS on x86)."""
 
+MIN_CPUS = 0.01
+"""A millisecond in every 100 ms is the least quota that Linux accepts (min_cfs_quota_period in kernel/sched/core.c)."""
+
 MIN_MEMORY = 4 * 2**20
 MAX_MEMORY = 64 * 2**40
 
@@ -42,7 +45,7 @@ def _cpus(value: object) -> tuple[int, ...]:
         if not all(ranges):
             value = None
     if not isinstance(value, list) or not value or not all(type(cpu) is int and 0 <= cpu < MAX_CPUS for cpu in value):
-        raise ValueError("expected CPU numbers, as a list or as in 0-3,6")
+        raise ValueError(f"expected CPU numbers from 0 to {MAX_CPUS - 1}, as a list or as in 0-3,6")
     return tuple(sorted(set(value)))
 
 
@@ -98,7 +101,7 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
-Cpus = Annotated[float, Strict(), Field(gt=0, le=MAX_CPUS)]
+Cpus = Annotated[float, Strict(), Field(ge=MIN_CPUS, le=MAX_CPUS)]
 CpuSet = Annotated[tuple[int, ...], PlainValidator(_cpus)]
 CpuWeight = Annotated[int, Strict(), Field(ge=1, le=10_000)]
 Memory = Annotated[int, PlainValidator(_memory)]

@@ -203,13 +203,18 @@ def _refusals(what: str) -> Iterator[None]:
 @contextmanager
 def _mounted_image(image: Image, directory: Path) -> Iterator[Path]:
     """Mount the image and read all of it once; see :func:`runtimes.storage.read_whole`."""
-    with (
-        _mount_point(image, directory) as root,
-        storage.attach_loop(image.rootfs, read_only=True) as device,
-        storage.mounted(device, root, "ext4", syscalls.MS_RDONLY | syscalls.MS_NODEV),
-    ):
-        storage.read_whole(root)
-        storage.read_file_through(image.rootfs)
+    with ExitStack() as stack:
+        root = stack.enter_context(_mount_point(image, directory))
+        try:
+            device = stack.enter_context(storage.attach_loop(image.rootfs, read_only=True))
+            stack.enter_context(storage.mounted(device, root, "ext4", syscalls.MS_RDONLY | syscalls.MS_NODEV))
+            storage.read_whole(root)
+            storage.read_file_through(image.rootfs)
+        except (HostError, OSError) as error:
+            raise HostError(
+                f"the image {image.rootfs} cannot be used: {error}; "
+                f"if it is damaged, remove {image.rootfs.parent}, and it is built anew"
+            ) from error
         yield root
 
 

@@ -25,10 +25,10 @@ _TYPES = {
 """What pydantic's error types expect, where its own words are those of Python rather than of YAML."""
 
 _BOUNDS = {
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "{ge:g} or more",
-    "less_than": "less than {lt:g}",
-    "less_than_equal": "{le:g} or less",
+    "greater_than": "more than {gt:.12g}",
+    "greater_than_equal": "{ge:.12g} or more",
+    "less_than": "less than {lt:.12g}",
+    "less_than_equal": "{le:.12g} or less",
     "too_short": "{min_length} or more entries",
     "string_too_short": "{min_length} or more characters",
 }

@@ -188,6 +188,32 @@ def test_a_failed_trial_keeps_its_log_gives_no_sample_and_the_run_goes_on(suite_
     assert suite_run.frame().empty
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("oom_kills: 1", "out of memory: the kernel killed a process of the instance; "),
+        ("oom_kills: 3", "out of memory: the kernel killed 3 processes of the instance; "),
+        ("pids_limit_hits: 1, limits: {pids: 20}", "the limit of 20 processes was hit; "),
+        (
+            "oom_kills: 1, pids_limit_hits: 4, limits: {pids: 20}",
+            "out of memory: the kernel killed a process of the instance; the limit of 20 processes was hit 4 times; ",
+        ),
+        ("pids_limit_hits: 1", ""),  # a limit of somebody above us
+    ],
+)
+def test_a_limit_that_was_hit_is_named_in_the_failure(suite_run, options, reason):
+    suite = suite_run.suite_text.replace("two: {runtime: fake}", f"two: {{runtime: fake, {options}}}")
+    suite_run.with_suite(suite).with_workload(FAILING).execute()
+    errors = {trial.error for trial in suite_run.trials() if trial.arm == "two"}
+    failure = next(trial.error for trial in suite_run.trials() if trial.arm == "one")
+    assert errors == {f"{reason}{failure}"}
+
+
+def test_a_limit_that_was_hit_is_no_failure_where_the_workload_copes(suite_run):
+    suite_run.with_suite(suite_run.suite_text.replace("two: {runtime: fake}", "two: {runtime: fake, oom_kills: 1}"))
+    assert suite_run.execute().failed == 0
+
+
 def test_all_output_of_a_failed_command_is_in_the_log(suite_run):
     suite_run.with_workload(FAILING).execute()
     log = (suite_run.run_directory() / suite_run.trials()[0].log).read_text()

@@ -22,11 +22,15 @@ class FakeOptions(Options):
         fail_start: whether no instance ever starts.
         fail_stop: whether no instance can be torn down.
         accel: what it pretends to be run by.
+        oom_kills: how many processes it pretends the kernel killed for want of memory.
+        pids_limit_hits: how often it pretends that a process was refused.
     """
 
     fail_start: bool = False
     fail_stop: bool = False
     accel: str = "none"
+    oom_kills: int = 0
+    pids_limit_hits: int = 0
 
 
 class FakeInstance:
@@ -40,6 +44,7 @@ class FakeInstance:
         self.agent = client
         self.timeline = timeline
         self.facts = {"accel": options.accel, "kernel": os.uname().release}
+        self._options = options
 
     def memory(self):
         resident = self._psutil.memory_info().rss
@@ -50,7 +55,12 @@ class FakeInstance:
         own = int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
         spent = own + times.children_user + times.children_system
         return Usage(
-            cpu_time=spent, cpu_user=spent, cpu_system=0.0, memory_peak=self._psutil.memory_info().rss, oom_kills=0
+            cpu_time=spent,
+            cpu_user=spent,
+            cpu_system=0.0,
+            memory_peak=self._psutil.memory_info().rss,
+            oom_kills=self._options.oom_kills,
+            pids_limit_hits=self._options.pids_limit_hits,
         )
 
     def stop(self):

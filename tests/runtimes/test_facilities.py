@@ -118,17 +118,42 @@ def test_an_exception_gives_all_back(tiny_image):
     assert not Path(f"/proc/{launcher}").exists()
 
 
-def test_an_image_that_cannot_be_mounted_gives_all_back(tmp_path):
+def no_file_system(path, image):
+    path.write_bytes(bytes(1 << 20))
+
+
+def truncated(path, image):
+    path.write_bytes(image.rootfs.read_bytes()[: 8 << 20])
+
+
+def empty(path, image):
+    path.touch()
+
+
+def missing(path, image):
+    pass
+
+
+def directory(path, image):
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (no_file_system, r"the image \S+rootfs.ext4 cannot be used: cannot mount .* if it is damaged, remove "),
+        (truncated, r"the image \S+rootfs.ext4 cannot be used: .* if it is damaged, remove "),
+        (empty, r"the image \S+rootfs.ext4 cannot be used: .* if it is damaged, remove "),
+        (missing, r"no image at \S+rootfs.ext4: build it with `bench image build`"),
+        (directory, r"no image at \S+rootfs.ext4: build it with `bench image build`"),
+    ],
+)
+def test_an_image_that_cannot_be_used_gives_all_back(tiny_image, tmp_path, damage, told):
     before = namespaces()
     rootfs = tmp_path / "rootfs.ext4"
-    rootfs.write_bytes(bytes(1 << 20))
+    damage(rootfs, tiny_image)
     run = new_run_name()
-    with pytest.raises(HostError, match="cannot mount"), open_facilities(run, Image("x", rootfs, rootfs, rootfs)):
-        pass
-    with (
-        pytest.raises(HostError, match="bench image build"),
-        open_facilities(run, Image("x", tmp_path / "none", rootfs, rootfs)),
-    ):
+    with pytest.raises(HostError, match=told), open_facilities(run, Image("x", rootfs, rootfs, rootfs)):
         pass
     assert namespaces() == before
     assert not Path("/run", run).exists()
