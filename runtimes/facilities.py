@@ -127,7 +127,10 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     with ExitStack() as stack:
         stack.enter_context(held_directory(directory))
         note_scratch(directory, scratch_directory)
-        stack.enter_context(held_directory(scratch_directory))
+        try:
+            stack.enter_context(held_directory(scratch_directory))
+        except HostError as error:
+            raise HostError(f"{error}; set BENCH_SCRATCH to a directory on a disk, in which we may write") from error
         cgroups = stack.enter_context(_noted_cgroups(run, directory))
         stack.enter_context(_own_namespaces())
         root = stack.enter_context((_unpacked_image if unprivileged else _mounted_image)(image, directory))

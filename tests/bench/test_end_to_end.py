@@ -56,6 +56,16 @@ metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: 
 """
 
 
+CROWD = """
+name: crowd
+description: Wants more processes than it may have.
+packages: [fio, iperf3, redis-server, redis-tools, sysbench]
+run: {shell: "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do sleep 5 & done; wait; echo score: 1"}
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+
 def bench(*arguments, store, check=0):
     finished = subprocess.run(
         [BENCH, *arguments, "--store", store], capture_output=True, text=True, timeout=800, check=False
@@ -213,6 +223,17 @@ def test_running_out_of_memory_is_named(write_suite, tmp_path):
             in finished.stdout
         )
     assert "in vm: FAILED: dd: " in finished.stdout
+
+
+def test_running_out_of_processes_is_named(write_suite, tmp_path):
+    suite = write_suite("./crowd.yaml", crowd=CROWD)
+    text = suite.read_text()
+    for arm in ("native", "container"):
+        text = text.replace(f"{{runtime: {arm}}}", f"{{runtime: {arm}, limits: {{pids: 12}}}}")
+    suite.write_text(text)
+    finished = bench("run", str(suite), "--arm", "native", "--arm", "container", store=tmp_path / "store", check=1)
+    for arm in ("native", "container"):
+        assert f"in {arm}: FAILED: the limit of 12 processes was hit" in finished.stdout
 
 
 def start_run(suite, store):

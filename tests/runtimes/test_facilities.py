@@ -160,6 +160,27 @@ def test_an_image_that_cannot_be_used_gives_all_back(tiny_image, tmp_path, damag
     assert str(rootfs) not in loop_files()
 
 
+@pytest.fixture
+def read_only_directory(tmp_path):
+    place = tmp_path / "read-only"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "bench-test", place], check=True)
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_place_for_scratch_disks_that_cannot_be_written_is_told(tiny_image, read_only_directory, monkeypatch):
+    run = new_run_name()
+    for place in (read_only_directory, read_only_directory / "missing"):
+        monkeypatch.setenv("BENCH_SCRATCH", str(place))
+        with (
+            pytest.raises(HostError, match=rf"cannot make the directory {place}/\S+: .*set BENCH_SCRATCH to"),
+            open_facilities(run, tiny_image),
+        ):
+            pass
+        assert not Path("/run", run).exists()
+
+
 def test_two_runs_at_once_do_not_meet(tiny_image):
     with open_facilities(new_run_name(), tiny_image) as one, open_facilities(new_run_name(), tiny_image) as other:
         assert one.directory != other.directory
