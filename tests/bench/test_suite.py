@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 
 from bench.asked_limits import MEASURABLE
 from bench.suite import Suite, load_suite, registered_runtimes, shipped_suites
+from bench.suite_file import IoFile, LimitsFile, NetFile
 from runtimes.base import Options
 from runtimes.registry import load_runtime
 from workloads.errors import InvalidInput
@@ -448,6 +449,13 @@ def test_the_guide_explains_every_key() -> None:
     }
     documented = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `", guide(), re.MULTILINE)
     assert set(documented) == options
+
+
+def test_the_guide_explains_every_limit() -> None:
+    table = guide().split("## Limits\n", 1)[1].split("\n\n")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(LimitsFile.model_fields)
+    for part in (*IoFile.model_fields, *NetFile.model_fields):
+        assert f"`{part}`" in table
 
 
 def test_the_guide_explains_every_limit_that_can_be_measured() -> None:
