@@ -248,6 +248,7 @@ class RunCgroups(ABC):
         if not 0 < limits.memory <= total:
             raise HostError(f"limits: {limits.memory} bytes of memory cannot be given; the host has {total}")
         self._check_control_files(limits)
+        self._check_above(limits)
         if limits.memory_swap and limits.memory_swap > (swap := psutil.swap_memory().total):
             raise HostError(
                 f"limits: memory_swap: {limits.memory_swap} bytes of swap cannot be given; "
@@ -275,6 +276,30 @@ class RunCgroups(ABC):
                     f"limits: {limit} cannot be enforced: this kernel has no {file}; {_KERNEL_OPTIONS[limit]}, "
                     "or leave this limit out"
                 )
+
+    def _check_above(self, limits: Limits) -> None:
+        """Limits of the cgroups that the run's lies in hold for its instances too."""
+        asked = {"cpus": ("cpu", limits.cpus), "memory": ("memory", limits.memory), "pids": ("pids", limits.pids or 0)}
+        for limit, (controller, value) in asked.items():
+            directory = self._controller(controller)
+            for above in directory.parents if directory else ():
+                try:
+                    given = self._limit_at(limit, above)
+                except FileNotFoundError:
+                    break  # the root of the hierarchy, or above it
+                if given is not None and value > given:
+                    raise HostError(
+                        f"limits: {limit}: {value} cannot be given; we are in the cgroup {above}, which has {given}"
+                    )
+
+    @staticmethod
+    @abstractmethod
+    def _limit_at(limit: str, directory: Path) -> float | None:
+        """What a cgroup may use: CPUs for ``cpus``, bytes for ``memory``, a number for ``pids``; None for no limit.
+
+        Raises:
+            FileNotFoundError: it is the root of its hierarchy, or no cgroup.
+        """
 
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
         """The CPU set that an instance gets: as many as it may use, rounded up, the highest of those it may run on."""
@@ -379,6 +404,11 @@ def make_directory(directory: Path) -> None:
         raise HostError(
             f"cannot make cgroup {directory}: {error.strerror}; root or a delegated cgroup is needed"
         ) from error
+
+
+def parse_limit(text: str) -> int | None:
+    """A limit as the kernel writes it: a number, or ``max`` for none."""
+    return None if text.strip() == "max" else int(text)
 
 
 def format_cpus(cpus: tuple[int, ...]) -> str:

@@ -22,6 +22,7 @@ from runtimes.cgroup.base import (
     format_cpus,
     make_directory,
     parse_cpus,
+    parse_limit,
     quota,
     remove_directories,
     settled_memory_statistics,
@@ -160,6 +161,13 @@ class RunCgroupsV1(RunCgroups):
 
     def _controller(self, name: str) -> Path | None:
         return self._by_controller.get(name)
+
+    @staticmethod
+    def _limit_at(limit: str, directory: Path) -> float | None:
+        if limit == "cpus":
+            share, period = (int((directory / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+            return share / period if share > 0 else None
+        return parse_limit((directory / {"memory": "memory.limit_in_bytes", "pids": "pids.max"}[limit]).read_text())
 
     def _how_to_get(self, controller: str) -> str:
         return (

@@ -30,6 +30,7 @@ from runtimes.cgroup.base import (
     harness_leaf,
     make_directory,
     parse_cpus,
+    parse_limit,
     pids_below,
     quota,
     remove_directories,
@@ -161,6 +162,13 @@ class RunCgroupsV2(RunCgroups):
 
     def _controller(self, name: str) -> Path | None:
         return self._directory if name in self._controllers else None
+
+    @staticmethod
+    def _limit_at(limit: str, directory: Path) -> float | None:
+        if limit == "cpus":
+            share, period = (directory / "cpu.max").read_text().split()
+            return None if share == "max" else int(share) / int(period)
+        return parse_limit((directory / f"{limit}.max").read_text())
 
     def _how_to_get(self, controller: str) -> str:
         return (

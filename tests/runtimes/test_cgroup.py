@@ -426,6 +426,23 @@ def test_v2_refuses_a_limit_whose_controller_it_does_not_get(tree, limits, contr
         cgroups.check_limits(Limits(1, (), 1 << 20, **limits))
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("memory.max", "524288", "memory: 1048576 cannot be given; we are in the cgroup .*, which has 524288"),
+        ("cpu.max", "75000 50000", r"cpus: 2 cannot be given; we are in the cgroup .*, which has 1\.5"),
+        ("pids.max", "5", "pids: 12 cannot be given; we are in the cgroup .*, which has 5"),
+    ],
+)
+def test_v2_refuses_what_a_cgroup_above_does_not_leave(tree, file, text, told):
+    own = fill(tree / "scope", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs="", **DEFAULTS)
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    cgroups.check_limits(Limits(2, (), 1 << 20, pids=11))
+    (own / file).write_text(f"{text}\n")
+    with pytest.raises(HostError, match=told):
+        cgroups.check_limits(Limits(2, (), 1 << 20, pids=12))
+
+
 def test_v2_refuses_a_limit_that_its_kernel_has_no_file_for(tree):
     cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
     (tree / "bench-1/cpu.max").unlink()

@@ -269,3 +269,24 @@ def test_version_1_refuses_a_limit_whose_controller_it_does_not_get(version_1, l
     cgroups.check_limits(Limits(1, (), 1 << 20))
     with pytest.raises(HostError, match=rf"needs the cgroup controller {controller}.*mount -t cgroup -o {controller}"):
         cgroups.check_limits(Limits(1, (), 1 << 20, **limits))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        (
+            "memory.limit_in_bytes",
+            "524288",
+            "memory: 1048576 cannot be given; we are in the cgroup .*, which has 524288",
+        ),
+        ("cpu.cfs_quota_us", "75000", r"cpus: 1 cannot be given; we are in the cgroup .*, which has 0\.75"),
+        ("pids.max", "5", "pids: 12 cannot be given; we are in the cgroup .*, which has 5"),
+    ],
+)
+def test_version_1_refuses_what_a_cgroup_above_does_not_leave(version_1, file, text, told):
+    fill(version_1.parent, {**V1_FILES, "cpu.cfs_period_us": "100000\n", "memory.limit_in_bytes": f"{1 << 60}\n"})
+    cgroups = RunCgroupsV1(dict.fromkeys(V1_CONTROLLERS, version_1))
+    cgroups.check_limits(Limits(1, (), 1 << 20, pids=11))
+    (version_1.parent / file).write_text(f"{text}\n")
+    with pytest.raises(HostError, match=told):
+        cgroups.check_limits(Limits(1, (), 1 << 20, pids=12))
