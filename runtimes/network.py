@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes import syscalls
+from runtimes import syscalls, user_namespace
 from runtimes.bandwidth import limited_link
 from runtimes.base import HostError, NetLimits
 from runtimes.netlink import add_veth, open_route_socket
@@ -28,6 +32,16 @@ _NETWORK = (10, 213)
 _PREFIX = 16
 _LAST = 0xFFFE
 _UNLIMITED = NetLimits()
+
+_SOURCE_ROOT = Path(__file__).resolve().parents[1]
+_PROBE = """\
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from runtimes.network import NetLimits, try_bandwidth
+try_bandwidth(NetLimits(**json.loads(sys.argv[2])))
+"""
+_REFUSED = 3
+"""Exit status of ``try_bandwidth`` after a refusal; those of Python's own failures are others."""
 
 INTERFACE = "eth0"
 """Name of the one interface in a namespace that joined the bridge."""
@@ -161,20 +175,55 @@ def check_bandwidth(limits: NetLimits) -> None:
     Raises:
         HostError: it cannot, or a limit is out of range.
     """
-    # An ordinary user cannot try it before the run has a user namespace; then the first instance tells.
-    if limits == _UNLIMITED or os.geteuid() != 0:
+    if limits == _UNLIMITED:
         return
-    from pyroute2 import IPRoute
-
+    if os.geteuid() != 0:
+        _check_bandwidth_as_user(limits)
+        return
     try:
         fd = _new_namespace()
     except OSError as error:
         raise HostError(f"limits.net: cannot make a network namespace: {error}") from error
     try:
-        with inside_network(fd), IPRoute() as route, limited_link(route, "lo", limits):
-            pass
+        with inside_network(fd):
+            _limit_loopback(limits)
     finally:
         os.close(fd)
+
+
+def _check_bandwidth_as_user(limits: NetLimits) -> None:
+    """The same for an ordinary user, whose run will be in a user namespace: a process of its own tries it in one.
+
+    That the user may have no such namespace is told by :func:`runtimes.rootless.check_user_namespace`.
+    """
+    arguments = [str(_SOURCE_ROOT), json.dumps(asdict(limits))]
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, *arguments], capture_output=True, text=True, check=False, cwd="/"
+    )
+    if done.returncode == _REFUSED:
+        raise HostError(done.stdout)
+    if done.returncode != 0:
+        raise HostError(f"limits.net: cannot be tried out: {done.stderr.strip() or 'the process was killed'}")
+
+
+def try_bandwidth(limits: NetLimits) -> None:
+    """Enter a user namespace, limit a link there, and end the process; a refusal goes to standard output, with the exit
+    status ``_REFUSED``.
+    """
+    try:
+        with contextlib.suppress(user_namespace.NotGrantedError):
+            user_namespace.enter()
+            _limit_loopback(limits)
+    except HostError as error:
+        print(error, end="", flush=True)
+        os._exit(_REFUSED)
+
+
+def _limit_loopback(limits: NetLimits) -> None:
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route, limited_link(route, "lo", limits):
+        pass
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,10 +13,12 @@ from pathlib import Path
 import pytest
 from traces import count
 
+from runtimes import syscalls
 from runtimes.base import HostError, Limits, NetLimits
 from runtimes.container.runtime import ContainerOptions, ContainerRuntime
 from runtimes.network import check_bandwidth, inside_network
 
+ROOT = Path(__file__).parents[2]
 PAYLOAD = 1448 / 1514
 """What TCP carries of a full frame."""
 
@@ -125,6 +129,33 @@ def test_rates_that_tc_cannot_give_are_refused(rate):
     for direction in ("ingress", "egress"):
         with pytest.raises(HostError, match=rf"limits\.net\.{direction}: {rate} bit/s is out of range"):
             check_bandwidth(NetLimits(**{direction: rate}))
+
+
+@pytest.mark.host
+def test_an_ordinary_users_limits_are_tried_in_a_user_namespace(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1234)
+    monkeypatch.setattr(syscalls, "unshare", lambda _: pytest.fail("it was tried in our own process"))
+    check_bandwidth(NetLimits(ingress=10**7, egress=10**7))
+    with pytest.raises(HostError, match=r"^limits\.net\.egress: 1 bit/s is out of range"):
+        check_bandwidth(NetLimits(ingress=10**7, egress=1))
+
+
+WITHOUT_USER_NAMESPACES = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from runtimes import user_namespace
+from runtimes.network import NetLimits, check_bandwidth
+user_namespace.enter()
+Path("/proc/sys/user/max_user_namespaces").write_text("0")  # of this namespace alone
+os.geteuid = lambda: 1234
+check_bandwidth(NetLimits(ingress=1))
+"""
+
+
+@pytest.mark.host
+def test_that_there_are_no_user_namespaces_is_left_to_the_check_for_them():
+    subprocess.run([sys.executable, "-c", WITHOUT_USER_NAMESPACES, str(ROOT)], check=True, cwd="/")
 
 
 def test_nothing_is_tried_where_nothing_is_asked_for(monkeypatch):

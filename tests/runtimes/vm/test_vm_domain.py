@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimes.base import Image
+from runtimes.base import Image, IoLimits
 from runtimes.vm import domain as domain_module
 from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml, kernel_command_line
 
@@ -79,6 +79,21 @@ def test_the_channel_connects_to_our_socket_under_the_agreed_name():
     channel = parse().find("devices/channel")
     assert dict(channel.find("source").attrib) == {"mode": "connect", "path": "/run/bench-run/agent"}
     assert channel.find("target").get("name") == "org.bench.agent"
+
+
+def test_only_the_scratch_disk_is_limited_and_only_as_asked():
+    assert parse().find(".//iotune") is None
+    found = disks(parse(io=IoLimits(read_bytes=10 << 20, write_ops=200)))
+    limits = {limit.tag: limit.text for limit in found["scratch"].find("iotune")}
+    assert limits == {"read_bytes_sec": "10485760", "write_iops_sec": "200"}
+    assert found["root"].find("iotune") is None
+    everything = disks(parse(io=IoLimits(1, 2, 3, 4)))["scratch"].find("iotune")
+    assert [(limit.tag, limit.text) for limit in everything] == [
+        ("read_bytes_sec", "1"),
+        ("write_bytes_sec", "2"),
+        ("read_iops_sec", "3"),
+        ("write_iops_sec", "4"),
+    ]
 
 
 def test_the_interface_joins_the_bridge():

@@ -20,8 +20,9 @@ from conformance import RuntimeConformance, output, shell
 from traces import host_traces
 
 from runtimes.agent.client import AgentGone
-from runtimes.base import HostError, InstanceError, Limits, Timeline
+from runtimes.base import HostError, InstanceError, IoLimits, Limits, NetLimits, Timeline
 from runtimes.facilities import reclaim
+from runtimes.network import inside_network
 from runtimes.vm.connection import Domain
 from runtimes.vm.runtime import VmOptions, VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
@@ -134,6 +135,27 @@ class TestVm(RuntimeConformance):
             spent, took = instance.usage().cpu_time - before, time.monotonic() - started
             assert spent / took < 0.65
 
+    def test_its_scratch_disk_is_limited(self, runtime, new_spec):
+        limits = Limits(cpus=1, cpuset=(), memory=128 << 20, io=IoLimits(read_bytes=4 << 20))
+        with runtime.start(new_spec(limits=limits)) as instance:
+            started = time.monotonic()
+            output(instance, "dd if=/dev/vdb of=/dev/null bs=1M count=14 2>&1")
+            given = (14 << 20) / (time.monotonic() - started)
+            # QEMU lets 100 ms pass at once, and what was read to mount it need not be read again.
+            assert 0.9 * (4 << 20) < given < 1.15 * (4 << 20)
+            started = time.monotonic()
+            output(instance, "dd if=/dev/zero of=/scratch/file bs=1M count=8 2>&1; sync")
+            assert (8 << 20) / (time.monotonic() - started) > 6 << 20
+
+    def test_its_link_is_limited_both_ways(self, runtime, facilities, new_spec):
+        limits = Limits(cpus=1, cpuset=(), memory=128 << 20, net=NetLimits(ingress=20_000_000, egress=10_000_000))
+        listening = "until grep -q ':0007 .* 0A ' /proc/net/tcp; do :; done"
+        with runtime.start(new_spec(limits=limits)) as instance, facilities.network.make_namespace() as peer:
+            shell(instance, f"nc -l -p 7 >/dev/null 2>&1 & {listening}")
+            assert sent_per_second(peer, instance.address, 4_000_000) == pytest.approx(20_000_000 * 0.956, rel=0.05)
+            shell(instance, f"(head -c 2000000 /dev/zero | nc -l -p 7) >/dev/null 2>&1 & {listening}")
+            assert read_per_second(peer, instance.address) == pytest.approx(10_000_000 * 0.956, rel=0.05)
+
     def test_a_panic_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
         before = host_traces(facilities)
         spec = with_init(new_spec(), tmp_path, "exit 7")
@@ -204,6 +226,31 @@ class TestVm(RuntimeConformance):
             start(runtime, new_spec())
 
 
+def connection_from(peer, address):
+    with inside_network(peer.fd):
+        return socket.create_connection((address, 7), timeout=30)
+
+
+def sent_per_second(peer, address, size):
+    """Bits a second, until the other side has taken all of it and hung up."""
+    with connection_from(peer, address) as connection:
+        started = time.monotonic()
+        connection.sendall(bytes(size))
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+        return size * 8 / (time.monotonic() - started)
+
+
+def read_per_second(peer, address):
+    """Bits a second, from the first byte to the other side's hanging up."""
+    with connection_from(peer, address) as connection:
+        received = len(connection.recv(1 << 20))
+        started = time.monotonic()
+        while got := len(connection.recv(1 << 20)):
+            received += got
+        return received * 8 / (time.monotonic() - started)
+
+
 def start(runtime, spec):
     with runtime.start(spec):
         pytest.fail("it started")
@@ -260,13 +307,14 @@ def test_without_a_kernel_the_host_is_told(facilities, tmp_path):
 HARNESS = """
 import sys, time
 from pathlib import Path
-from runtimes.base import Image, InstanceSpec, Limits
+from runtimes.base import Image, InstanceSpec, IoLimits, Limits, NetLimits
 from runtimes.facilities import open_facilities
 from runtimes.vm.runtime import VmOptions, VmRuntime
 
 run, rootfs, kernel, initramfs, directory = sys.argv[1:]
 image = Image("id", Path(rootfs), Path(kernel), Path(initramfs))
-spec = InstanceSpec("bench-victim", image, Limits(1, (), 128 << 20), None, Path(directory))
+limits = Limits(0.5, (), 128 << 20, io=IoLimits(write_ops=100), net=NetLimits(10**7, 10**7))
+spec = InstanceSpec("bench-victim", image, limits, None, Path(directory))
 with open_facilities(run, image) as facilities, VmRuntime.open(facilities, VmOptions(accel="tcg")) as runtime:
     with runtime.start(spec):
         print((facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().strip(), flush=True)
@@ -274,7 +322,12 @@ with open_facilities(run, image) as facilities, VmRuntime.open(facilities, VmOpt
 """
 
 
-def test_a_killed_harness_takes_its_guests_along(guest_image, tmp_path):
+def interfaces():
+    return {line.split(":")[0].strip() for line in Path("/proc/thread-self/net/dev").read_text().splitlines()[2:]}
+
+
+def test_a_killed_harness_takes_its_guests_along_and_what_limits_them(guest_image, tmp_path):
+    before = interfaces()
     run = f"bench-{secrets.token_hex(4)}"
     argv = [sys.executable, "-c", HARNESS, run, guest_image.rootfs, guest_image.kernel]
     argv += [guest_image.initramfs, tmp_path]
@@ -286,5 +339,7 @@ def test_a_killed_harness_takes_its_guests_along(guest_image, tmp_path):
     finally:
         os.close(fd)
     reclaim()
+    # Where ifb is a module, it comes with two of its own.
+    assert interfaces() - before <= {"ifb0", "ifb1"}
     assert not Path("/run", run).exists()
     assert not Path(f"/run/bench-libvirt-{harness.pid}").exists()
