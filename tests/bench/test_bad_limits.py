@@ -119,7 +119,8 @@ def test_a_limit_that_this_host_cannot_give_is_refused_with_its_place(run_with, 
     [
         ("{runtime: native, limits: {net: 1Mbit}}", "arm one: .*net"),
         ("{runtime: container, network: none, limits: {net: 1Mbit}}", "arm one: .*net"),
-        ("{runtime: vm, limits: {pids: 10}}", "arm one: .*pids"),
+        ("{runtime: vm, limits: {memory: 128M, pids: 10}}", "arm one: .*pids"),
+        ("{runtime: vm, limits: {memory: 64M}}", "arm one: .*its kernel needs 80 MiB"),
     ],
 )
 def test_a_limit_that_a_runtime_cannot_enforce_is_refused_with_its_arm(run_with, arm, said):
