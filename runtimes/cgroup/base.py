@@ -240,18 +240,18 @@ class RunCgroups(ABC):
         available = self.cpus()
         missing = sorted(set(limits.cpuset) - set(available))
         if missing:
-            raise HostError(f"limits: no CPU {missing[0]} for us on this host; expected CPUs out of {list(available)}")
+            raise HostError(f"cpuset: no CPU {missing[0]} for us on this host; expected CPUs out of {list(available)}")
         count = len(limits.cpuset) or len(available)
         if not 0 < limits.cpus <= count:
-            raise HostError(f"limits: {limits.cpus:g} CPUs cannot be given; expected more than 0 and at most {count}")
+            raise HostError(f"cpus: {limits.cpus:g} CPUs cannot be given; expected more than 0 and at most {count}")
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if not 0 < limits.memory <= total:
-            raise HostError(f"limits: {limits.memory} bytes of memory cannot be given; the host has {total}")
+            raise HostError(f"memory: {limits.memory} bytes of memory cannot be given; the host has {total}")
         self._check_control_files(limits)
         self._check_above(limits)
         if limits.memory_swap and limits.memory_swap > (swap := psutil.swap_memory().total):
             raise HostError(
-                f"limits: memory_swap: {limits.memory_swap} bytes of swap cannot be given; "
+                f"memory_swap: {limits.memory_swap} bytes of swap cannot be given; "
                 f"{f'the host has {swap}' if swap else 'the host has no swap'}: see mkswap(8) and swapon(8)"
             )
 
@@ -268,12 +268,12 @@ class RunCgroups(ABC):
             directory = self._controller(controller)
             if directory is None:
                 raise HostError(
-                    f"limits: {limit} needs the cgroup controller {controller}, which is not ours to use here; "
+                    f"{limit} needs the cgroup controller {controller}, which is not ours to use here; "
                     f"{self._how_to_get(controller)}, or leave this limit out"
                 )
             if not (directory / file).exists():
                 raise HostError(
-                    f"limits: {limit} cannot be enforced: this kernel has no {file}; {_KERNEL_OPTIONS[limit]}, "
+                    f"{limit} cannot be enforced: this kernel has no {file}; {_KERNEL_OPTIONS[limit]}, "
                     "or leave this limit out"
                 )
 
@@ -289,7 +289,7 @@ class RunCgroups(ABC):
                     break  # the root of the hierarchy, or above it
                 if given is not None and value > given:
                     raise HostError(
-                        f"limits: {limit}: {value} cannot be given; we are in the cgroup {above}, which has {given}"
+                        f"{limit}: {value} cannot be given; we are in the cgroup {above}, which has {given}"
                     )
 
     @staticmethod

@@ -65,13 +65,13 @@ WRONG = [
 """Limits of an arm, and what is said of them."""
 
 NOT_HERE = [
-    ("{cpus: 8192}", r"limits: 8192 CPUs cannot be given; expected more than 0 and at most \d+"),
-    ("{cpuset: 8191}", r"limits: no CPU 8191 for us on this host; expected CPUs out of \[0.*\]"),
-    ("{cpus: 2, cpuset: [0, 8191]}", r"limits: no CPU 8191 for us on this host; expected CPUs out of \[0.*\]"),
-    ("{memory: 64T}", r"limits: 70368744177664 bytes of memory cannot be given; the host has \d+"),
+    ("{cpus: 8192}", r"cpus: 8192 CPUs cannot be given; expected more than 0 and at most \d+"),
+    ("{cpuset: 8191}", r"cpuset: no CPU 8191 for us on this host; expected CPUs out of \[0.*\]"),
+    ("{cpus: 2, cpuset: [0, 8191]}", r"cpuset: no CPU 8191 for us on this host; expected CPUs out of \[0.*\]"),
+    ("{memory: 64T}", r"memory: 70368744177664 bytes of memory cannot be given; the host has \d+"),
     (
         "{memory_swap: 64T}",
-        r"limits: memory_swap: (70368744177664 bytes of swap cannot be given|this kernel|cannot be)",
+        r"memory_swap: (70368744177664 bytes of swap cannot be given|this kernel|cannot be)",
     ),
 ]
 """Limits that make sense, though on no host that these tests are run on."""
