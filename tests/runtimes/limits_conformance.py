@@ -46,7 +46,7 @@ class LimitsConformance:
 
     shares_kernel = True
 
-    @pytest.mark.parametrize("cpus", [0.25, 0.5, 1.5])
+    @pytest.mark.parametrize("cpus", [0.25, 0.5])
     def test_a_cpu_quota_is_met(self, runtime, new_spec, cpus):
         if cpus > len(os.sched_getaffinity(0)):
             pytest.skip("there are too few CPUs")
