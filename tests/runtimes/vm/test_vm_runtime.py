@@ -222,26 +222,6 @@ def connection_from(peer, address):
         return socket.create_connection((address, 7), timeout=30)
 
 
-def sent_per_second(peer, address, size):
-    """Bits a second, until the other side has taken all of it and hung up."""
-    with connection_from(peer, address) as connection:
-        started = time.monotonic()
-        connection.sendall(bytes(size))
-        connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(1) == b""
-        return size * 8 / (time.monotonic() - started)
-
-
-def read_per_second(peer, address):
-    """Bits a second, from the first byte to the other side's hanging up."""
-    with connection_from(peer, address) as connection:
-        received = len(connection.recv(1 << 20))
-        started = time.monotonic()
-        while got := len(connection.recv(1 << 20)):
-            received += got
-        return received * 8 / (time.monotonic() - started)
-
-
 def start(runtime, spec):
     with runtime.start(spec):
         pytest.fail("it started")
