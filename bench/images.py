@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def as_runtime_image(built: BuiltImage) -> Image:
     """The image as runtimes know it."""
-    from runtimes.base import Image
+    from runtimes.base import GuestKernel, Image
 
-    return Image(id=built.id, rootfs=built.rootfs, kernel=built.kernel, initramfs=built.initramfs)
+    own = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
+    return Image(built.id, built.rootfs, {"image": own})
 
 
 def _compiled_agent(digest: str) -> Path:

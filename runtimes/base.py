@@ -38,20 +38,35 @@ class HostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class GuestKernel:
+    """A kernel that guests boot.
+
+    Attributes:
+        release: as ``uname -r`` tells it in the guest.
+        bzimage: the kernel packed, as distributions ship it (kernel documentation, x86/boot).
+        elf: the same kernel unpacked, with a PVH entry; None if it has none.
+        initramfs: our initramfs, with this kernel's modules.
+    """
+
+    release: str
+    bzimage: Path
+    elf: Path | None
+    initramfs: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """Where the parts of one built image lie.
 
     Attributes:
         id: hash of the recipe, hexadecimal.
         rootfs: the ext4 file that every arm mounts read-only; the agent is in it at ``AGENT_PATH``.
-        kernel: the guest kernel, an uncompressed ELF with a PVH entry.
-        initramfs: our initramfs for the guest.
+        kernels: what guests may boot, by the names that arms use; ``image`` is the one that belongs to every image.
     """
 
     id: str
     rootfs: Path
-    kernel: Path
-    initramfs: Path
+    kernels: Mapping[str, GuestKernel] = field(default_factory=dict)
 
 
 AGENT_PATH = "/usr/lib/bench/agent"
@@ -283,6 +298,16 @@ class Options(BaseModel):
     """Base of every runtime's arm options: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Debian packages that the image must hold for such an arm."""
+        return ()
+
+    @property
+    def kernels(self) -> tuple[str, ...]:
+        """Names of the kernels that the image must have for such an arm, besides its own."""
+        return ()
 
 
 class Runtime(Protocol):

@@ -20,8 +20,9 @@ from typing import Literal
 
 from runtimes.base import HostError, Image
 from runtimes.cache import cache_directory
-from runtimes.vm.domain import FIRMWARE, KERNEL_ARGUMENTS, MACHINE
+from runtimes.vm.domain import KERNEL_ARGUMENTS, MACHINE
 from runtimes.vm.emulator import find_qemu
+from runtimes.vm.hardware import QBOOT
 
 _DEVICE = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -89,11 +90,12 @@ def answer_file() -> Path:
 
 def _boot(image: Image, qemu: Path, limit: float) -> Accelerator | None:
     """The accelerator that booting a guest under KVM proves; None if nothing was decided within ``limit`` seconds."""
+    kernel = image.kernels["image"]
     command = [
         *(str(qemu), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-machine", f"{MACHINE},accel=kvm", "-cpu", "host", "-m", "256"),
-        *(("-bios", str(FIRMWARE)) if FIRMWARE.exists() else ()),
-        *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
+        *(("-bios", str(QBOOT)) if QBOOT.exists() else ()),
+        *("-kernel", str(kernel.elf or kernel.bzimage), "-initrd", str(kernel.initramfs)),
         *("-append", " ".join(KERNEL_ARGUMENTS), "-serial", "stdio"),
     ]
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes import storage
-from runtimes.base import HostError, Image, InstanceError
+from runtimes.base import GuestKernel, HostError, InstanceError
 from runtimes.vm.domain import bare_domain_xml
 from runtimes.vm.emulator import Emulator, spawn_environment
 from runtimes.vm.process import adopted_orphans, watched_emulator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 30.0
 
 
-def rehearse(connection: Connection, emulator: Emulator, kind: str, image: Image, directory: Path) -> None:
+def rehearse(connection: Connection, emulator: Emulator, kind: str, guest_kernel: GuestKernel, directory: Path) -> None:
     """Pay what the first domain would pay: libvirt asks the emulator what it can do, starts its worker thread, and is
     loaded as QEMU is; the guest's kernel, whose pages would be charged to their first reader, is read.
 
@@ -26,14 +26,15 @@ def rehearse(connection: Connection, emulator: Emulator, kind: str, image: Image
         connection: to the driver.
         emulator: of the domains to come.
         kind: ``kvm``, or ``qemu`` for software emulation.
-        image: of the instances to come.
+        guest_kernel: of the instances to come.
         directory: an empty one with a short path.
 
     Raises:
         HostError: the emulator cannot do that.
     """
-    for part in (image.kernel, image.initramfs):
-        storage.read_file_through(part)
+    for part in (guest_kernel.bzimage, guest_kernel.elf, guest_kernel.initramfs):
+        if part is not None:
+            storage.read_file_through(part)
     connection.learn(emulator, kind)
     name = f"bench-rehearsal-{os.getpid()}"
     try:

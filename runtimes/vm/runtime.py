@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import importlib
-import math
 import os
 import re
 import shutil
@@ -14,13 +11,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from runtimes import rootless, storage
-from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import (
+    GuestKernel,
     HostError,
     Image,
     Instance,
@@ -28,32 +26,28 @@ from runtimes.base import (
     InstanceSpec,
     IoLimits,
     Limits,
-    MemoryReading,
     Options,
     Runtime,
     Timeline,
-    Usage,
 )
 from runtimes.cgroup import Cgroup
 from runtimes.facilities import Facilities
-from runtimes.network import check_bandwidth
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
-from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator, refused_device
+from runtimes.vm.hardware import choose_hardware
+from runtimes.vm.instance import VmInstance
+from runtimes.vm.options import VmOptions
+from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
 from runtimes.vm.rehearsal import rehearse
+from runtimes.vm.requirements import check_host, check_limits, choose_accelerator
+from runtimes.vm.root_disk import open_root_disk
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Connection, Domain
 
-_STOP_TIMEOUT = 20.0
-"""Seconds from the request to stop until the guest has powered off; emulated ones on a busy host take two."""
-
 _DESTROY_TIMEOUT = 30.0
 """Seconds for libvirt to be done with a QEMU that was killed."""
-
-_LEAST_MEMORY = 80 << 20
-"""Bytes with which a guest gets ready: with 72 MiB, Debian's kernel 6.1 ends in a panic for want of memory."""
 
 _CONSOLE_LINES = 15
 """Lines of the console that an error quotes."""
@@ -73,78 +67,25 @@ DOMAIN_NAME = "domain.xml"
 ARGV_NAME = "qemu-argv"
 """QEMU's command line, an argument a line."""
 
-_WITHOUT_KVM = "say accel: auto to take software emulation"
+NVRAM_NAME = "nvram.fd"
+"""The variables of OVMF."""
 
 
-class VmOptions(Options):
-    """Options of an arm.
+@dataclass(frozen=True, slots=True)
+class _OpenArm:
+    """What all guests of an arm have in common.
 
     Attributes:
-        accel: ``kvm``, ``tcg`` (software emulation), or ``auto`` for KVM where it works.
+        options: of the arm.
+        root: the root disk that was made for them; None for the image's file itself.
+        emulator: what libvirt starts.
+        accelerator: what runs them.
     """
 
-    accel: Literal["auto", "kvm", "tcg"] = "auto"
-
-
-class VmInstance:
-    """One guest; see :class:`runtimes.base.Instance`."""
-
-    def __init__(
-        self,
-        *,
-        agent: AgentClient,
-        timeline: Timeline,
-        address: str,
-        domain: Domain,
-        process: EmulatorProcess,
-        cgroup: Cgroup,
-        accelerator: Accelerator,
-        libvirt_version: str,
-    ) -> None:
-        self.agent = agent
-        self.timeline = timeline
-        self.address: str | None = address
-        self._domain = domain
-        self._process = process
-        self._cgroup = cgroup
-        self._accelerator = accelerator
-        self._libvirt_version = libvirt_version
-
-    @functools.cached_property
-    def facts(self) -> Mapping[str, str]:
-        """Read back from QEMU and the guest when first asked for: no other arm does such work before it is measured."""
-        accelerated = bool(self._domain.monitor("query-kvm")["enabled"])
-        accel = "kvm" if accelerated else "tcg"
-        if accel != self._accelerator.name:
-            raise InstanceError(f"{self._domain.name}: asked for {self._accelerator.name}, but QEMU runs it by {accel}")
-        return {
-            "accel": accel,
-            "accel_reason": self._accelerator.reason,
-            "kernel": self.agent.read_file("/proc/sys/kernel/osrelease").decode().strip(),
-            "machine": self._domain.machine,
-            "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
-            "libvirt": self._libvirt_version,
-        }
-
-    def memory(self) -> MemoryReading:
-        return read_memory(self._cgroup, self.agent.read_file("/proc/meminfo"))
-
-    def usage(self) -> Usage:
-        return read_usage(self._cgroup)
-
-    def stop(self) -> None:
-        """Power the guest off; ``exited`` is stamped when QEMU has ended, ``stopped`` when libvirt is done with it."""
-        name = self._domain.name
-        self.timeline.stamp("stop_requested")
-        try:
-            self.agent.shutdown()
-        except AgentError as error:
-            raise InstanceError(f"{name}: the guest did not take the request to stop: {error}") from error
-        if not self._domain.stopped.wait(_STOP_TIMEOUT):
-            raise InstanceError(f"{name}: the guest has not powered off {_STOP_TIMEOUT:g} s after the request to stop")
-        if self._process.exited_at is not None:
-            self.timeline.stamp("exited", self._process.exited_at)
-        self.timeline.stamp("stopped", self._domain.stopped_at)
+    options: VmOptions
+    root: Path | None
+    emulator: Emulator
+    accelerator: Accelerator
 
 
 class VmRuntime:
@@ -153,13 +94,10 @@ class VmRuntime:
     name: ClassVar[str] = "vm"
     options_model: ClassVar[type[Options]] = VmOptions
 
-    def __init__(
-        self, facilities: Facilities, connection: Connection, emulator: Emulator, accelerator: Accelerator
-    ) -> None:
+    def __init__(self, facilities: Facilities, connection: Connection, arm: _OpenArm) -> None:
         self._facilities = facilities
         self._connection = connection
-        self._emulator = emulator
-        self._accelerator = accelerator
+        self._arm = arm
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -168,25 +106,24 @@ class VmRuntime:
             raise HostError(
                 "guests need root: libvirt's QEMU driver that cares for cgroups is that of root, and so is the tap"
             )
-        _check_limits(limits)
-        _check_host(options)
+        check_limits(limits)
+        check_host(options, limits)
 
     @classmethod
     @contextmanager
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, VmOptions)
-        _check_host(options)
-        for part in (facilities.image.kernel, facilities.image.initramfs):
-            if not part.is_file():
-                raise HostError(f"no image at {part}: build it with `bench image build`")
+        kernel = _kernel(facilities.image, options)
         from runtimes.vm.connection import open_connection
 
         emulator = build_emulator(find_qemu())
-        accelerator = _choose_accelerator(options.accel, facilities.image, emulator)
-        with open_connection(emulator) as connection:
+        accelerator = choose_accelerator(options.accel, facilities.image, emulator)
+        with ExitStack() as stack:
+            root = stack.enter_context(open_root_disk(facilities, options, kernel))
+            connection = stack.enter_context(open_connection(emulator))
             with _short_directory(facilities.directory) as directory:
-                rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], facilities.image, directory)
-            yield cls(facilities, connection, emulator, accelerator)
+                rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
+            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator))
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
@@ -214,30 +151,34 @@ class VmRuntime:
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
-                accelerator=self._accelerator,
+                accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
             )
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
+        kernel = _kernel(image, self._arm.options)
         return {
             "userland": image.rootfs.stat().st_size,
-            "kernel": image.kernel.stat().st_size,
-            "initramfs": image.initramfs.stat().st_size,
+            "kernel": kernel.bzimage.stat().st_size,
+            "initramfs": kernel.initramfs.stat().st_size,
         }
 
     def _domain_spec(self, spec: InstanceSpec, process: EmulatorProcess, cgroup: Cgroup) -> DomainSpec:
-        network = self._facilities.network
+        network, arm = self._facilities.network, self._arm
         address = network.allocate()
         if spec.scratch is not None:
             # QEMU would refuse with a message that names only the file.
             os.close(storage.open_direct(spec.scratch))
         return DomainSpec(
             name=spec.name,
-            accelerator=self._accelerator.name,
-            emulator=self._emulator.path,
-            vcpus=math.ceil(spec.limits.cpus),
+            accelerator=arm.accelerator.name,
+            emulator=arm.emulator.path,
+            hardware=choose_hardware(arm.options, spec.limits),
+            cpus=self._facilities.instance_cpus(spec.limits),
             memory=spec.limits.memory,
-            image=spec.image,
+            kernel=_kernel(spec.image, arm.options),
+            root=arm.root or spec.image.rootfs,
+            systemd=arm.options.init == "systemd",
             scratch=spec.scratch,
             io=spec.limits.io,
             network=GuestNetwork(
@@ -250,6 +191,7 @@ class VmRuntime:
             ),
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
+            nvram=spec.directory / NVRAM_NAME,
             environment=spawn_environment(cgroup.thread_files, process.stamp_file),
         )
 
@@ -290,64 +232,16 @@ class VmRuntime:
             yield agent
 
 
-def _check_limits(limits: Limits) -> None:
-    """Find out whether a guest can be had under these limits, the host aside.
+def _kernel(image: Image, options: VmOptions) -> GuestKernel:
+    """What an arm's guests boot.
 
     Raises:
-        HostError: it cannot.
+        HostError: the image does not have it.
     """
-    if limits.memory < _LEAST_MEMORY:
-        raise HostError(
-            f"limits: memory: a guest with {limits.memory >> 20} MiB cannot boot; its kernel needs "
-            f"{_LEAST_MEMORY >> 20} MiB"
-        )
-    for name, asked in (("memory_swap", limits.memory_swap > 0), ("pids", limits.pids is not None)):
-        if asked:
-            raise HostError(
-                f"limits: {name} cannot be enforced by the runtime vm, whose guests have a kernel of their own for it; "
-                f"leave it out, or give this arm `limits: {{{name}: ~}}`"
-            )
-    check_bandwidth(limits.net)
-
-
-def _check_host(options: VmOptions) -> None:
-    """Find out what can be known without an image.
-
-    Raises:
-        HostError: this host cannot run guests, or not with these options.
-    """
-    find_qemu()
-    _require_libvirt()
-    if options.accel == "kvm" and (refusal := refused_device()) is not None:
-        raise HostError(f"accel: kvm cannot be had on this host: {refusal}; {_WITHOUT_KVM}")
-
-
-def _require_libvirt() -> None:
-    """Import libvirt, which nothing does before: runtimes can be listed without it.
-
-    Raises:
-        HostError: it is not installed.
-    """
-    for module in ("libvirt", "libvirt_qemu"):
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise HostError(
-                f"libvirt-python is needed by the runtime vm and cannot be imported ({error}): "
-                "apt-get install libvirt-dev, then make setup"
-            ) from error
-
-
-def _choose_accelerator(wish: Literal["auto", "kvm", "tcg"], image: Image, emulator: Emulator) -> Accelerator:
-    if wish == "tcg":
-        return Accelerator("tcg", "asked for")
-    found = probe_accelerator(image, qemu=emulator.qemu)
-    if wish == "kvm" and found.name != "kvm":
-        raise HostError(
-            f"accel: kvm cannot be had on this host: {found.reason}; {_WITHOUT_KVM}, "
-            f"or mend it, remove {answer_file()} and try again"
-        )
-    return found
+    kernel = image.kernels.get(options.guest_kernel)
+    if kernel is None or not (kernel.bzimage.is_file() and kernel.initramfs.is_file()):
+        raise HostError(f"image {image.id} has no kernel '{options.guest_kernel}': build it with `bench image build`")
+    return kernel
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from results.store import Store
 from workloads.image import BuiltImage, Manifest
 
 NOWHERE = Path("/nonexistent")
-FAKE_IMAGE = BuiltImage("fake", NOWHERE, NOWHERE, NOWHERE, Manifest("fake", {}, "", {}, {}, {}))
+FAKE_IMAGE = BuiltImage("fake", *([NOWHERE] * 4), Manifest("fake", {}, "", {}, {}, {"linux-image-0": "0"}))
 
 ECHO = """
 name: echo

@@ -55,7 +55,7 @@ def tiny_image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     rootfs = directory / "rootfs.ext4"
     command = ["mke2fs", "-q", "-t", "ext4", "-d", str(tree), "-E", "root_owner=0:0", str(rootfs), "32M"]
     subprocess.run(command, check=True, capture_output=True)
-    return Image("tiny", rootfs, directory / "kernel", directory / "initramfs")
+    return Image("tiny", rootfs)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ from runtimes.storage import make_scratch
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have it ignored
 run, rootfs, directory = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-image = Image("tiny", rootfs, rootfs, rootfs)
+image = Image("tiny", rootfs)
 with ExitStack() as stack:
     facilities = stack.enter_context(open_facilities(run, image))
     arms = [(NativeRuntime, NativeOptions()), (ContainerRuntime, ContainerOptions())]
@@ -153,7 +153,7 @@ def test_an_image_that_cannot_be_used_gives_all_back(tiny_image, tmp_path, damag
     rootfs = tmp_path / "rootfs.ext4"
     damage(rootfs, tiny_image)
     run = new_run_name()
-    with pytest.raises(HostError, match=told), open_facilities(run, Image("x", rootfs, rootfs, rootfs)):
+    with pytest.raises(HostError, match=told), open_facilities(run, Image("x", rootfs)):
         pass
     assert namespaces() == before
     assert not Path("/run", run).exists()
@@ -251,7 +251,7 @@ def test_a_scratch_disk_is_reclaimed_although_disks_go_elsewhere_by_now(tiny_ima
     script = (
         "import os; from pathlib import Path\n"
         "from runtimes.facilities import open_facilities; from runtimes.base import Image\n"
-        f"image = Image('tiny', Path({str(tiny_image.rootfs)!r}), None, None)\n"
+        f"image = Image('tiny', Path({str(tiny_image.rootfs)!r}))\n"
         f"with open_facilities({run!r}, image): os.kill(os.getpid(), 9)\n"
     )
     disks = tmp_path / "disks"
@@ -309,7 +309,7 @@ def test_reclaim_kills_what_outlived_its_run(tiny_image):
         "import os; from pathlib import Path\n"
         "from runtimes.facilities import open_facilities; from runtimes.base import Image\n"
         "import subprocess\n"
-        f"image = Image('tiny', Path({str(tiny_image.rootfs)!r}), None, None)\n"
+        f"image = Image('tiny', Path({str(tiny_image.rootfs)!r}))\n"
         f"with open_facilities({run!r}, image) as facilities:\n"
         "    cgroup = facilities.cgroups.new('stray', None)\n"
         "    stray = subprocess.Popen(['sleep', '1000'], start_new_session=True, stdout=subprocess.DEVNULL)\n"

@@ -22,7 +22,7 @@ class TestFake(SeamConformance):
 
     @pytest.fixture
     def new_spec(self, tmp_path):
-        image = Image("fake", tmp_path, tmp_path, tmp_path)
+        image = Image("fake", tmp_path)
         return lambda: InstanceSpec("bench-fake", image, Limits(1, (), 1 << 26), None, tmp_path)
 
     def test_leaving_the_context_ends_it(self, runtime, new_spec):

@@ -1,4 +1,4 @@
-"""From a recipe to the three files of an image."""
+"""From a recipe to the files of an image."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def _build_guest(recipe: Recipe, packages: Packages, directory: Path, work: Path
         run(["dpkg-deb", "-x", file, root], doing=f"unpacking {name}")
     release = kernel_package.removeprefix("linux-image-")
     modules = _the_one(root, f"lib/modules/{release}")
-    (directory / PARTS["kernel"]).write_bytes(unpack_kernel(_the_one(root, f"boot/vmlinuz-{release}").read_bytes()))
+    packed = _the_one(root, f"boot/vmlinuz-{release}").read_bytes()
+    (directory / PARTS["bzimage"]).write_bytes(packed)
+    (directory / PARTS["kernel"]).write_bytes(unpack_kernel(packed))
     initramfs = build_initramfs(_the_one(root, "bin/busybox").read_bytes(), modules)
     (directory / PARTS["initramfs"]).write_bytes(initramfs)
     return versions

@@ -13,8 +13,10 @@ from workloads.image.errors import ImageError
 
 MANIFEST = "manifest.json"
 
-PARTS = {"userland": "rootfs.ext4", "kernel": "kernel", "initramfs": "initramfs"}
-"""The parts of an image, and the file of each."""
+PARTS = {"userland": "rootfs.ext4", "bzimage": "vmlinuz", "kernel": "kernel", "initramfs": "initramfs"}
+"""The parts of an image, and the file of each: the kernel is there as Debian packs it, and unpacked."""
+
+_KERNEL_PACKAGE = "linux-image-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Manifest:
         id: hash of the recipe.
         recipe: what it was made from, as in the canonical text.
         built: when, ISO 8601 in UTC.
-        parts: ``userland``, ``kernel`` and ``initramfs``.
+        parts: as in :data:`PARTS`.
         packages: every package in the userland with its version.
         kernel: the guest kernel's package with its version, and busybox's.
     """
@@ -61,9 +63,17 @@ class BuiltImage:
 
     id: str
     rootfs: Path
+    bzimage: Path
     kernel: Path
     initramfs: Path
     manifest: Manifest
+
+    @property
+    def kernel_release(self) -> str:
+        """Of the guest kernel, as ``uname -r`` tells it."""
+        return next(
+            name.removeprefix(_KERNEL_PACKAGE) for name in self.manifest.kernel if name.startswith(_KERNEL_PACKAGE)
+        )
 
     @property
     def size(self) -> int:
@@ -86,7 +96,7 @@ def load_image(directory: Path) -> BuiltImage | None:
     if manifest.id != directory.name or any(manifest.parts[part].size != size for part, size in sizes.items()):
         return None
     files = {part: directory / file for part, file in PARTS.items()}
-    return BuiltImage(manifest.id, files["userland"], files["kernel"], files["initramfs"], manifest)
+    return BuiltImage(manifest.id, files["userland"], files["bzimage"], files["kernel"], files["initramfs"], manifest)
 
 
 def check_digests(image: BuiltImage) -> None:

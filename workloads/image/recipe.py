@@ -17,7 +17,7 @@ from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
 from workloads.image.initramfs import MODULES
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 """Raised with every change of the builder that changes the images it makes."""
 
 BASE_PACKAGES = ("iproute2", "procps")

@@ -8,8 +8,10 @@ import secrets
 import pytest
 
 from runtimes.agent.build import build_agent, source_digest
+from runtimes.base import GuestKernel
 from runtimes.facilities import open_facilities
-from runtimes.vm.runtime import VmOptions, VmRuntime
+from runtimes.vm.options import VmOptions
+from runtimes.vm.runtime import VmRuntime
 from workloads.image import ensure_image
 
 
@@ -18,7 +20,8 @@ def guest_image(tiny_image, tmp_path_factory):
     """The small root file system with the real kernel and initramfs."""
     agent = build_agent(tmp_path_factory.mktemp("agent"))
     built = ensure_image((), agent, source_digest(), lambda _: None)
-    return dataclasses.replace(tiny_image, kernel=built.kernel, initramfs=built.initramfs)
+    kernel = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
+    return dataclasses.replace(tiny_image, kernels={"image": kernel})
 
 
 @pytest.fixture(scope="module")

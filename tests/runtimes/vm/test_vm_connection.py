@@ -9,11 +9,15 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from runtimes.base import InstanceError
+from runtimes.base import InstanceError, Limits
 from runtimes.vm.connection import open_connection
 from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml
 from runtimes.vm.emulator import build_emulator, find_qemu, spawn_environment
+from runtimes.vm.hardware import choose_hardware
+from runtimes.vm.options import VmOptions
 from runtimes.vm.process import adopted_orphans, watched_emulator
+
+STOCK = VmOptions()
 
 pytestmark = [pytest.mark.host, pytest.mark.guest]
 
@@ -87,22 +91,26 @@ def new_domain_spec(emulator, guest_image, facilities, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.write_bytes(bytes(1 << 20))
 
-    def make(accelerator, channel, stamp_file):
+    def make(accelerator, channel, stamp_file, options=STOCK):
         network = facilities.network
         address = network.allocate()
         return DomainSpec(
             name="bench-valid",
             accelerator=accelerator,
             emulator=emulator.path,
-            vcpus=2,
+            hardware=choose_hardware(options, Limits(2, (), 256 << 20)),
+            cpus=(0, 1),
             memory=256 << 20,
-            image=guest_image,
+            kernel=guest_image.kernels["image"],
+            root=guest_image.rootfs,
+            systemd=False,
             scratch=scratch,
             network=GuestNetwork(
                 network.bridge, "bench-tap", network.mac(address), address, network.prefix, network.gateway
             ),
             channel=channel,
             console=tmp_path / "console",
+            nvram=tmp_path / "nvram",
             environment=spawn_environment((), stamp_file),
         )
 

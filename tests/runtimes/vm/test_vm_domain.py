@@ -9,29 +9,42 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lxml import etree
 
-from runtimes.base import Image, IoLimits
-from runtimes.vm import domain as domain_module
+from runtimes.base import GuestKernel, IoLimits, Limits
 from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml, kernel_command_line
+from runtimes.vm.hardware import choose_hardware
+from runtimes.vm.options import VmOptions
 
 NETWORK = GuestNetwork("bench-bridge", "bench-t0-2", "02:00:0a:d5:00:02", "10.213.0.2", 16, "10.213.0.1")
+KERNEL = GuestKernel("6.1.0", Path("/image/vmlinuz"), Path("/image/kernel"), Path("/image/initramfs"))
+LIMITS = Limits(cpus=2, cpuset=(), memory=512 << 20)
 SPEC = DomainSpec(
     name="bench-one",
     accelerator="tcg",
     emulator=Path("/cache/emulator"),
-    vcpus=2,
-    memory=512 << 20,
-    image=Image("id", Path("/image/rootfs"), Path("/image/kernel"), Path("/image/initramfs")),
+    hardware=choose_hardware(VmOptions(), LIMITS),
+    cpus=(2, 3),
+    memory=LIMITS.memory,
+    kernel=KERNEL,
+    root=Path("/image/rootfs"),
+    systemd=False,
     scratch=Path("/scratch/disk"),
     network=NETWORK,
     channel=Path("/run/bench-run/agent"),
     console=Path("/trial/console.log"),
+    nvram=Path("/trial/nvram.fd"),
     environment={"BENCH_SPAWN_STAMP": "/run/bench-run/spawn"},
 )
 
 
 def parse(**changes):
     return ElementTree.fromstring(domain_xml(dataclasses.replace(SPEC, **changes)))
+
+
+def built(**options):
+    """The domain of an arm with these options."""
+    return parse(hardware=choose_hardware(VmOptions(**options), LIMITS))
 
 
 def disks(domain):
@@ -108,7 +121,7 @@ def test_every_device_has_a_slot_of_its_own_on_the_root_bus():
     addresses = list(parse().iterfind(".//address"))
     assert {address.get("bus") for address in addresses} == {"0x00"}
     slots = [address.get("slot") for address in addresses]
-    assert len(slots) == len(set(slots)) == 4
+    assert len(slots) == len(set(slots)) == 5
 
 
 def test_whatever_ends_the_guest_ends_the_domain():
@@ -127,9 +140,124 @@ def test_the_command_line_configures_the_guest():
     assert {"quiet", "console=ttyS0", "panic=-1"} <= set(words)
 
 
-def test_a_host_without_the_quick_firmware_uses_the_default(monkeypatch):
-    monkeypatch.setattr(domain_module, "FIRMWARE", Path("/nonexistent/rom"))
-    assert parse().find("os/loader") is None
+@pytest.mark.parametrize(
+    ("options", "loader", "kernel"),
+    [
+        ({}, None, "/image/vmlinuz"),
+        ({"firmware": "seabios", "tuned": True}, None, "/image/vmlinuz"),
+        ({"firmware": "qboot"}, "/usr/share/qemu/qboot.rom", "/image/kernel"),
+        ({"tuned": True}, "/usr/share/qemu/qboot.rom", "/image/kernel"),
+        ({"firmware": "ovmf"}, "/usr/share/OVMF/OVMF_CODE_4M.fd", "/image/vmlinuz"),
+        ({"boot": "disk"}, None, None),
+        ({"boot": "disk", "tuned": True}, None, None),
+    ],
+)
+def test_the_firmware_decides_how_the_kernel_is_entered(options, loader, kernel):
+    system = built(**options).find("os")
+    assert system.findtext("loader") == loader
+    assert system.findtext("kernel") == kernel
+    assert (system.find("boot") is not None) == (kernel is None)
+
+
+def test_a_kernel_that_cannot_be_entered_unpacked_is_entered_packed():
+    hardware = choose_hardware(VmOptions(firmware="qboot"), LIMITS)
+    domain = parse(hardware=hardware, kernel=dataclasses.replace(KERNEL, elf=None))
+    assert domain.findtext("os/kernel") == "/image/vmlinuz"
+
+
+@pytest.mark.parametrize(
+    ("machine", "devices", "bus", "interface"),
+    [
+        ("q35", "virtio", "virtio", "virtio"),
+        ("pc", "virtio", "virtio", "virtio"),
+        ("q35", "emulated", "sata", "e1000"),
+        ("pc", "emulated", "ide", "e1000"),
+    ],
+)
+def test_machine_and_devices(machine, devices, bus, interface):
+    domain = built(machine=machine, devices=devices)
+    assert domain.find("os/type").get("machine") == machine
+    assert {disk.find("target").get("bus") for disk in domain.iterfind("devices/disk")} == {bus}
+    assert domain.find("devices/interface/model").get("type") == interface
+
+
+def test_each_processor_is_pinned_to_a_cpu_of_its_own():
+    tuning = built(pinning=True).find("cputune")
+    pinned = [(pin.get("vcpu"), pin.get("cpuset")) for pin in tuning.iterfind("vcpupin")]
+    assert pinned == [("0", "2"), ("1", "3")]
+    assert tuning.find("emulatorpin").get("cpuset") == "2,3"
+    assert built().find("cputune") is None
+
+
+def test_topology_and_model():
+    processor = built(topology={"sockets": 1, "cores": 1, "threads": 2}, cpu="EPYC").find("cpu")
+    assert processor.find("topology").attrib == {"sockets": "1", "cores": "1", "threads": "2"}
+    assert (processor.get("mode"), processor.findtext("model")) == ("custom", "EPYC")
+    assert built(cpu="host-model").find("cpu").get("mode") == "host-model"
+
+
+def test_memory_may_be_of_huge_pages():
+    page = built(hugepages="2M").find("memoryBacking/hugepages/page")
+    assert (page.get("size"), page.get("unit")) == ("2048", "KiB")
+    assert built().find("memoryBacking") is None
+
+
+def test_how_the_scratch_disk_is_reached():
+    driver = disks(built(cache="writeback", iothreads=1))["scratch"].find("driver")
+    assert (driver.get("cache"), driver.get("io"), driver.get("iothread")) == ("writeback", "threads", "1")
+    assert disks(built(io="io_uring"))["scratch"].find("driver").get("io") == "io_uring"
+
+
+def test_the_balloon_tells_statistics_and_gives_pages_back_if_asked():
+    balloon = built().find("devices/memballoon")
+    assert balloon.find("stats").get("period") == "1"
+    assert balloon.get("freePageReporting") == "off"
+    assert built(free_page_reporting=True).find("devices/memballoon").get("freePageReporting") == "on"
+    for without in ({"balloon": False}, {"tuned": True}, {"devices": "emulated"}):
+        assert built(**without).find("devices/memballoon").get("model") == "none"
+
+
+def test_who_moves_packets():
+    assert built().find("devices/interface/driver") is None
+    assert built(vhost=True).find("devices/interface/driver").get("name") == "vhost"
+    assert built(vhost=False).find("devices/interface/driver").get("name") == "qemu"
+
+
+SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
+
+
+@pytest.mark.parametrize("accelerator", ["kvm", "tcg"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"tuned": True},
+        {"machine": "pc"},
+        {"devices": "emulated"},
+        {"machine": "pc", "devices": "emulated"},
+        {"boot": "disk"},
+        {"boot": "disk", "firmware": "ovmf"},
+        {"firmware": "ovmf"},
+        {"cpu": "EPYC", "topology": {"cores": 2}},
+        {"cpu": "host-model", "vcpus": 4},
+        {"pinning": True, "iothreads": 2},
+        {"hugepages": "1G"},
+        {"cache": "unsafe", "io": "threads"},
+        {"io": "io_uring", "vhost": True},
+        {"free_page_reporting": True},
+    ],
+    ids=str,
+)
+def test_libvirts_schema_has_no_objection(options, accelerator):
+    spec = dataclasses.replace(
+        SPEC,
+        accelerator=accelerator,
+        hardware=choose_hardware(VmOptions(**options), LIMITS),
+        io=IoLimits(1 << 20, 2 << 20, 100, 200),
+    )
+    schema = etree.RelaxNG(etree.parse(SCHEMA))
+    assert schema.validate(etree.fromstring(domain_xml(spec))), schema.error_log
+    assert not schema.validate(etree.fromstring(domain_xml(spec).replace("iotune", "iotuned")))
 
 
 @given(st.text(st.characters(min_codepoint=32, blacklist_categories=["Cs", "Cc"]), min_size=1).filter(str.strip))

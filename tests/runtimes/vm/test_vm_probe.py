@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from runtimes.base import HostError, Image, Limits
+from runtimes.base import GuestKernel, HostError, Image, Limits
 from runtimes.vm import probe
+from runtimes.vm.options import VmOptions
 from runtimes.vm.probe import Accelerator, probe_accelerator
-from runtimes.vm.runtime import VmOptions, VmRuntime
+from runtimes.vm.runtime import VmRuntime
 
-IMAGE = Image("id", Path("/image/rootfs"), Path("/image/kernel"), Path("/image/initramfs"))
+KERNEL = GuestKernel("6.1.0", Path("/image/vmlinuz"), Path("/image/kernel"), Path("/image/initramfs"))
+IMAGE = Image("id", Path("/image/rootfs"), {"image": KERNEL})
 LIMITS = Limits(1, (), 512 << 20)
 
 
@@ -148,8 +150,8 @@ def test_a_missing_qemu_is_told_before_an_image_is_built(monkeypatch, tmp_path):
 @pytest.mark.guest
 def test_asking_for_kvm_where_there_is_none_is_refused(facilities, monkeypatch):
     monkeypatch.setattr(
-        "runtimes.vm.runtime.probe_accelerator", lambda *_, **__: Accelerator("tcg", "nothing ever boots here")
+        "runtimes.vm.requirements.probe_accelerator", lambda *_, **__: Accelerator("tcg", "nothing ever boots here")
     )
-    monkeypatch.setattr("runtimes.vm.runtime.refused_device", lambda: None)
+    monkeypatch.setattr("runtimes.vm.requirements.refused_device", lambda: None)
     with pytest.raises(HostError, match="nothing ever boots here"), VmRuntime.open(facilities, VmOptions(accel="kvm")):
         pass

@@ -20,11 +20,12 @@ from conformance import RuntimeConformance, output, shell
 from traces import host_traces
 
 from runtimes.agent.client import AgentGone
-from runtimes.base import HostError, InstanceError, IoLimits, Limits, Timeline
+from runtimes.base import GuestKernel, HostError, InstanceError, IoLimits, Limits, Timeline
 from runtimes.facilities import reclaim
 from runtimes.network import inside_network
 from runtimes.vm.connection import Domain
-from runtimes.vm.runtime import VmOptions, VmRuntime
+from runtimes.vm.options import VmOptions
+from runtimes.vm.runtime import VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
 
 pytestmark = [pytest.mark.host, pytest.mark.guest]
@@ -33,6 +34,12 @@ pytestmark = [pytest.mark.host, pytest.mark.guest]
 def qemu_of(spec, facilities):
     (pid,) = (facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().split()
     return int(pid)
+
+
+def with_kernel(spec, **changes):
+    """The same spec with another kernel or initramfs."""
+    kernel = dataclasses.replace(spec.image.kernels["image"], **changes)
+    return dataclasses.replace(spec, image=dataclasses.replace(spec.image, kernels={"image": kernel}))
 
 
 class TestVm(RuntimeConformance):
@@ -182,7 +189,7 @@ class TestVm(RuntimeConformance):
         kernel.write_bytes(b"no kernel")
         started = time.monotonic()
         with pytest.raises(InstanceError, match="libvirt could not start it"):
-            start(runtime, dataclasses.replace(spec, image=dataclasses.replace(spec.image, kernel=kernel)))
+            start(runtime, with_kernel(spec, bzimage=kernel))
         assert time.monotonic() - started < spec.start_timeout / 2
         assert host_traces(facilities) == before
 
@@ -241,7 +248,7 @@ def with_init(spec, tmp_path, script):
             ]
         )
     )
-    return dataclasses.replace(spec, image=dataclasses.replace(spec.image, initramfs=initramfs))
+    return with_kernel(spec, initramfs=initramfs)
 
 
 def test_there_is_one_deadline_for_all_of_a_start(new_spec):
@@ -258,7 +265,7 @@ def test_there_is_one_deadline_for_all_of_a_start(new_spec):
     with (
         theirs,
         pytest.raises(InstanceError, match="did not get ready"),
-        VmRuntime(None, None, None, None)._connected(new_spec(), LateProcess(), started + 1, Timeline()),
+        VmRuntime(None, None, None)._connected(new_spec(), LateProcess(), started + 1, Timeline()),
     ):
         pass
     # Not 0.6 s and then the whole time once more.
@@ -267,7 +274,8 @@ def test_there_is_one_deadline_for_all_of_a_start(new_spec):
 
 
 def test_without_a_kernel_the_host_is_told(facilities, tmp_path):
-    image = dataclasses.replace(facilities.image, kernel=tmp_path / "missing")
+    missing = GuestKernel("0", tmp_path / "missing", None, tmp_path / "missing")
+    image = dataclasses.replace(facilities.image, kernels={"image": missing})
     with (
         pytest.raises(HostError, match="bench image build"),
         VmRuntime.open(dataclasses.replace(facilities, image=image), VmOptions(accel="tcg")),
@@ -278,12 +286,13 @@ def test_without_a_kernel_the_host_is_told(facilities, tmp_path):
 HARNESS = """
 import sys, time
 from pathlib import Path
-from runtimes.base import Image, InstanceSpec, IoLimits, Limits, NetLimits
+from runtimes.base import GuestKernel, Image, InstanceSpec, IoLimits, Limits, NetLimits
 from runtimes.facilities import open_facilities
-from runtimes.vm.runtime import VmOptions, VmRuntime
+from runtimes.vm.options import VmOptions
+from runtimes.vm.runtime import VmRuntime
 
 run, rootfs, kernel, initramfs, directory = sys.argv[1:]
-image = Image("id", Path(rootfs), Path(kernel), Path(initramfs))
+image = Image("id", Path(rootfs), {"image": GuestKernel("0", Path(kernel), None, Path(initramfs))})
 limits = Limits(0.5, (), 128 << 20, io=IoLimits(write_ops=100), net=NetLimits(10**7, 10**7))
 spec = InstanceSpec("bench-victim", image, limits, None, Path(directory))
 with open_facilities(run, image) as facilities, VmRuntime.open(facilities, VmOptions(accel="tcg")) as runtime:
@@ -300,8 +309,8 @@ def interfaces():
 def test_a_killed_harness_takes_its_guests_along_and_what_limits_them(guest_image, tmp_path):
     before = interfaces()
     run = f"bench-{secrets.token_hex(4)}"
-    argv = [sys.executable, "-c", HARNESS, run, guest_image.rootfs, guest_image.kernel]
-    argv += [guest_image.initramfs, tmp_path]
+    kernel = guest_image.kernels["image"]
+    argv = [sys.executable, "-c", HARNESS, run, guest_image.rootfs, kernel.bzimage, kernel.initramfs, tmp_path]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as harness:
         fd = os.pidfd_open(int(harness.stdout.readline()))
         harness.send_signal(signal.SIGKILL)

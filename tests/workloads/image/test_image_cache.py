@@ -80,7 +80,9 @@ def test_an_image_is_built_once_and_then_found(cache, directory):
     assert built.rootfs.read_text() == f"userland {built.id}"
     assert built.kernel.exists()
     assert built.initramfs.exists()
-    assert built.size == sum(path.stat().st_size for path in (built.rootfs, built.kernel, built.initramfs))
+    assert built.size == sum(
+        path.stat().st_size for path in (built.rootfs, built.bzimage, built.kernel, built.initramfs)
+    )
     assert cache.ensure(recipe("fio"), never, silent) == built
     assert entries(directory) == {built.id}
 
@@ -90,7 +92,7 @@ def test_the_manifest_is_json_with_digests_and_versions(cache):
     recorded = json.loads((image.rootfs.parent / MANIFEST).read_text())
     assert recorded["packages"] == {"fio": "3"}
     assert recorded["recipe"]["packages"] == ["fio"]
-    assert set(recorded["parts"]) == {"userland", "kernel", "initramfs"}
+    assert set(recorded["parts"]) == {"userland", "bzimage", "kernel", "initramfs"}
     assert len(recorded["parts"]["kernel"]["sha256"]) == 64
 
 

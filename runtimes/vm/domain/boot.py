@@ -1,0 +1,65 @@
+"""From the firmware to the kernel: what the machine boots, and what the kernel is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtimes.vm.domain.elements import Element, element, text
+from runtimes.vm.domain.spec import DomainSpec, GuestNetwork
+from runtimes.vm.hardware import QBOOT, Hardware
+
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+KERNEL_ARGUMENTS = ("quiet", "loglevel=1", "console=ttyS0", "panic=-1", "tsc=reliable")
+"""What the kernel of every guest is told (kernel documentation, kernel-parameters).
+
+A panic reboots at once, which ends the domain. At log level 1 the kernel is silent, except that a panic is told in
+full: at level 0 it would not be (``console_verbose()`` in linux/printk.h). ``tsc=reliable`` has every guest measure
+time by the same clock: the kernel otherwise compares the TSC with another clock now and then, and where emulation
+under load makes the two disagree, the guest falls back to ``acpi_pm`` for the rest of its life, whose every reading
+leaves the guest's code.
+"""
+
+QUICK_ARGUMENTS = ("cryptomgr.notests",)
+"""What leaves out work of the kernel's start that no workload misses: self-tests of ciphers."""
+
+
+def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False) -> str:
+    """The kernel's command line, with what the guest's init configures itself by."""
+    configuration = {
+        "hostname": name,
+        "address": f"{network.address}/{network.prefix}",
+        "gateway": network.gateway,
+    }
+    if systemd:
+        configuration["init"] = "systemd"
+    arguments = (*KERNEL_ARGUMENTS, *(QUICK_ARGUMENTS if quick else ()))
+    return " ".join([*arguments, *(f"bench.{key}={value}" for key, value in configuration.items())])
+
+
+def boot(spec: DomainSpec) -> Element:
+    """Firmware, and kernel or disk."""
+    system = element("os", text("type", "hvm", arch="x86_64", machine=spec.hardware.machine))
+    system.extend(_firmware(spec.hardware, spec.nvram))
+    if spec.hardware.boot == "disk":
+        system.append(element("boot", dev="hd"))
+        return system
+    packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
+    system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
+    system.append(text("initrd", spec.kernel.initramfs))
+    quick = spec.hardware.quick_kernel
+    system.append(text("cmdline", kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd)))
+    return system
+
+
+def _firmware(hardware: Hardware, nvram: Path) -> list[Element]:
+    """SeaBIOS is what QEMU has when nothing is said."""
+    if hardware.firmware == "qboot":
+        return [text("loader", QBOOT, type="rom")]
+    if hardware.firmware == "ovmf":
+        return [
+            text("loader", OVMF_CODE, readonly="yes", type="pflash"),
+            text("nvram", nvram, template=str(OVMF_VARIABLES)),
+        ]
+    return []

@@ -1,0 +1,45 @@
+"""The guest's ways to the outside: network interface, the agent's channel, the serial console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtimes.vm.domain.elements import Element, element, root_bus
+from runtimes.vm.domain.spec import DomainSpec
+
+CHANNEL_NAME = "org.bench.agent"
+"""The name by which the guest finds the agent's channel in ``/sys/class/virtio-ports``."""
+
+
+def interface(spec: DomainSpec, slot: int) -> Element:
+    """A tap on the run's bridge."""
+    network, hardware = spec.network, spec.hardware
+    made = element(
+        "interface",
+        element("mac", address=network.mac),
+        element("source", bridge=network.bridge),
+        element("target", dev=network.tap),
+        element("model", type="virtio" if hardware.devices == "virtio" else "e1000"),
+        type="bridge",
+    )
+    if hardware.vhost is not None:
+        made.append(element("driver", name="vhost" if hardware.vhost else "qemu"))
+    made.extend([element("rom", enabled="no"), root_bus(slot)])
+    return made
+
+
+def channel(path: Path) -> Element:
+    """QEMU connects to a socket that we listen on, so that nobody has to try until QEMU listens."""
+    return element(
+        "channel",
+        element("source", mode="connect", path=str(path)),
+        element("target", type="virtio", name=CHANNEL_NAME),
+        type="unix",
+    )
+
+
+def console(path: Path) -> Element:
+    """The first serial port, into a file."""
+    return element(
+        "serial", element("source", path=str(path)), element("target", type="isa-serial", port="0"), type="file"
+    )

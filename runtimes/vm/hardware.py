@@ -1,0 +1,109 @@
+"""From an arm's options to the machine that is built: whatever an option leaves open is decided here, and only here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes.base import HostError, Limits
+from runtimes.vm.options import Boot, CacheMode, Devices, Firmware, IoMode, Machine, Topology, VmOptions
+
+QBOOT = Path("/usr/share/qemu/qboot.rom")
+"""A firmware that does nothing but enter the kernel; it comes with QEMU."""
+
+_PAGE_BYTES = {"2M": 2 << 20, "1G": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A guest's machine; attributes as in :class:`runtimes.vm.options.VmOptions`, none of them open.
+
+    Attributes:
+        cpu: model of the processor; None for all that the accelerator has.
+        topology: None for one socket a processor, as QEMU has it.
+        hugepages: bytes of a page of the guest's memory; None for the host's ordinary ones.
+        vhost: None for where libvirt can have it.
+        quick_kernel: whether the kernel is told to leave out what only delays its start.
+    """
+
+    machine: Machine
+    devices: Devices
+    boot: Boot
+    firmware: Firmware
+    cpu: str | None
+    vcpus: int
+    topology: Topology | None
+    pinning: bool
+    hugepages: int | None
+    cache: CacheMode
+    io: IoMode
+    iothreads: int
+    balloon: bool
+    free_page_reporting: bool
+    vhost: bool | None
+    quick_kernel: bool
+
+    @property
+    def unpacked_kernel(self) -> bool:
+        """Whether the kernel is entered as an unpacked ELF file, and not as the bzImage that unpacks itself."""
+        return self.firmware == "qboot"
+
+
+def choose_hardware(options: VmOptions, limits: Limits) -> Hardware:
+    """The machine for an arm.
+
+    A stock guest is what libvirt's users get by default: SeaBIOS, a packed kernel, a balloon. A tuned one has the
+    quickest firmware and kernel entry, its processors pinned, huge pages if the host has set enough aside, a thread of
+    its own for disks, and no balloon.
+
+    Raises:
+        HostError: the topology has another number of processors than the limits give.
+    """
+    vcpus = options.vcpus or (options.topology.processors if options.topology else math.ceil(limits.cpus))
+    if vcpus < math.ceil(limits.cpus):
+        raise HostError(f"vcpus: {vcpus} cannot use {limits.cpus:g} CPUs, as limits: cpus gives")
+    virtio = options.devices == "virtio"
+    direct_io = options.cache in ("none", "directsync")
+    return Hardware(
+        machine=options.machine,
+        devices=options.devices,
+        boot=options.boot,
+        firmware=options.firmware or _default_firmware(options),
+        cpu=options.cpu,
+        vcpus=vcpus,
+        topology=options.topology,
+        pinning=options.tuned if options.pinning is None else options.pinning,
+        hugepages=_page_size(options, limits),
+        cache=options.cache,
+        io=options.io or ("native" if direct_io else "threads"),
+        iothreads=int(options.tuned and virtio) if options.iothreads is None else options.iothreads,
+        balloon=_has_balloon(options),
+        free_page_reporting=options.free_page_reporting,
+        vhost=options.vhost,
+        quick_kernel=options.tuned,
+    )
+
+
+def free_hugepages(page: int) -> int:
+    """How many free huge pages of ``page`` bytes the host has (kernel documentation, admin-guide/mm/hugetlbpage)."""
+    file = Path(f"/sys/kernel/mm/hugepages/hugepages-{page >> 10}kB/free_hugepages")
+    return int(file.read_text()) if file.exists() else 0
+
+
+def _default_firmware(options: VmOptions) -> Firmware:
+    return "qboot" if options.tuned and options.boot == "direct" and QBOOT.exists() else "seabios"
+
+
+def _has_balloon(options: VmOptions) -> bool:
+    if options.balloon is not None:
+        return options.balloon
+    return options.free_page_reporting or (options.devices == "virtio" and not options.tuned)
+
+
+def _page_size(options: VmOptions, limits: Limits) -> int | None:
+    """Bytes of the pages asked for, or of those that a tuned guest can have."""
+    if options.hugepages is not None:
+        return _PAGE_BYTES[options.hugepages]
+    page = _PAGE_BYTES["2M"]
+    return page if options.tuned and free_hugepages(page) * page >= limits.memory else None
