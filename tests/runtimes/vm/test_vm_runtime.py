@@ -47,14 +47,14 @@ class TestVm(RuntimeConformance):
 
     def test_memory_is_accounted_for(self, runtime, new_spec):
         """As for every runtime, save that a guest first uses again what its boot has touched and freed."""
-        with runtime.start(new_spec(limits=Limits(cpus=1, cpuset=(), memory=256 << 20))) as instance:
+        with runtime.start(new_spec(limits=Limits(cpus=1, cpuset=(), memory=512 << 20))) as instance:
             before = instance.memory()
             assert before.charged > before.parts["anon"] > 0
             assert before.pss > 0
-            output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=96 2>&1")
+            output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=224 2>&1")
             after = instance.memory()
-            assert after.charged - before.charged > 64 << 20
-            assert after.guest["shmem"] - before.guest["shmem"] == pytest.approx(96 << 20, rel=0.05)
+            assert after.charged - before.charged > 96 << 20
+            assert after.guest["shmem"] - before.guest["shmem"] == pytest.approx(224 << 20, rel=0.05)
             assert instance.usage().memory_peak >= after.charged - (1 << 20)
 
     def test_its_phases(self, runtime, new_spec):
