@@ -48,7 +48,7 @@ def boot(spec: DomainSpec) -> Element:
     packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
     system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
     system.append(text("initrd", spec.kernel.initramfs))
-    quick = spec.hardware.quick_kernel
+    quick = spec.hardware.quick_start
     system.append(text("cmdline", kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd)))
     return system
 
