@@ -107,6 +107,8 @@ def _specification(trial: Trial, context: TrialContext, scratch: Path | None) ->
         limits=trial.arm.limits,
         scratch=scratch,
         directory=directory,
+        start_timeout=trial.arm.timeouts.start,
+        stop_timeout=trial.arm.timeouts.stop,
     )
 
 

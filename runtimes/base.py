@@ -130,6 +130,15 @@ class Limits:
     net: NetLimits = NetLimits()
 
 
+START_TIMEOUT = 120.0
+"""Seconds from the request to READY, if a suite does not say otherwise; a guest emulated on an emulated machine may
+need a minute."""
+
+STOP_TIMEOUT = 60.0
+"""Seconds from the request to stop until an instance is gone, if a suite does not say otherwise; a guest writes all it
+has cached to its disk first."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One instance to start.
@@ -140,7 +149,8 @@ class InstanceSpec:
         limits: what it may use.
         scratch: a file that holds a fresh ext4 file system for ``/scratch``, or None.
         directory: where artefacts of this instance go (console log, domain XML, QEMU argv); exists.
-        start_timeout: seconds from the request to READY; a guest emulated on an emulated machine may need a minute.
+        start_timeout: seconds from the request to READY.
+        stop_timeout: seconds from the request to stop until it is gone.
     """
 
     name: str
@@ -148,7 +158,8 @@ class InstanceSpec:
     limits: Limits
     scratch: Path | None
     directory: Path
-    start_timeout: float = 120.0
+    start_timeout: float = START_TIMEOUT
+    stop_timeout: float = STOP_TIMEOUT
 
 
 @dataclass(slots=True)

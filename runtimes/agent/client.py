@@ -177,20 +177,20 @@ class AgentClient:
         self._request(Frame(FrameType.READ, next(self._ids), protocol.encode_text(path)), reading)
         return reading.wait()
 
-    def shutdown(self) -> None:
+    def shutdown(self, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Have the agent kill all that it runs, say goodbye, and exit or power off.
 
         Does nothing if it has said goodbye already.
 
         Raises:
-            AgentTimeoutError: it has not said goodbye in time.
+            AgentTimeoutError: it has not said goodbye within ``timeout`` seconds.
             AgentGone: it ended without.
         """
         with suppress(AgentGone):
             self._send(Frame(FrameType.SHUTDOWN))
         with self._ended:
-            if not self._ended.wait_for(lambda: self._gone, SHUTDOWN_TIMEOUT):
-                raise AgentTimeoutError(f"the agent has not said goodbye within {SHUTDOWN_TIMEOUT:g} s")
+            if not self._ended.wait_for(lambda: self._gone, timeout):
+                raise AgentTimeoutError(f"the agent has not said goodbye within {timeout:g} s")
             if not self._said_goodbye and self._gone:
                 raise self._gone.with_traceback(None)
 

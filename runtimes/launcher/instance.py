@@ -6,6 +6,7 @@ import os
 import platform
 import select
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,6 @@ from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryRea
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import Launcher, LaunchRequest
 from runtimes.launcher.entry import AGENT_FD
-
-_STOP_TIMEOUT = 10.0
 
 LOG_NAME = "agent.log"
 """The file in an instance's directory that the agent's standard output and error go to."""
@@ -40,6 +39,7 @@ class LaunchedInstance:
         facts: Mapping[str, str],
         cgroup: Cgroup,
         pidfd: int,
+        stop_timeout: float,
         release: Callable[[], None] | None = None,
     ) -> None:
         self.agent = agent
@@ -48,6 +48,7 @@ class LaunchedInstance:
         self.facts = facts
         self._cgroup = cgroup
         self._pidfd = pidfd
+        self._stop_timeout = stop_timeout
         self._release = release
 
     def memory(self) -> MemoryReading:
@@ -57,10 +58,10 @@ class LaunchedInstance:
         return read_usage(self._cgroup)
 
     def stop(self) -> None:
-        self.timeline.stamp("stop_requested")
+        deadline = self.timeline.stamp("stop_requested") / 1e9 + self._stop_timeout
         try:
-            self.agent.shutdown()
-            ended = wait_for_end(self._pidfd, _STOP_TIMEOUT)
+            self.agent.shutdown(self._stop_timeout)
+            ended = wait_for_end(self._pidfd, max(deadline - time.monotonic(), 0.0))
         except AgentError as error:
             raise InstanceError(f"the instance could not be stopped in order: {error}") from error
         if self._release is not None or not ended:
@@ -69,7 +70,9 @@ class LaunchedInstance:
             self._release()
         self.timeline.stamp("stopped")
         if not ended:
-            raise InstanceError(f"the agent did not end within {_STOP_TIMEOUT:g} s of being told to, and was killed")
+            raise InstanceError(
+                f"the agent did not end within {self._stop_timeout:g} s of being told to, and was killed"
+            )
 
 
 @contextmanager

@@ -107,7 +107,6 @@ def test_a_broken_stream_ends_every_call_with_the_reason(pair, data, message):
 
 def test_a_hanging_agent_is_noticed(pair, monkeypatch):
     monkeypatch.setattr(client_module, "EXIT_GRACE", 0.1)
-    monkeypatch.setattr(client_module, "SHUTDOWN_TIMEOUT", 0.1)
     monkeypatch.setattr(process_module, "REPLY_TIMEOUT", 0.1)
     client, peer = pair
     peer.sendall(READY)
@@ -120,7 +119,7 @@ def test_a_hanging_agent_is_noticed(pair, monkeypatch):
     with pytest.raises(AgentTimeoutError, match=r"has not read /proc/stat within 0\.1 s"):
         client.read_file("/proc/stat")
     with pytest.raises(AgentTimeoutError, match="not said goodbye"):
-        client.shutdown()
+        client.shutdown(0.1)
 
 
 def test_an_agent_that_takes_no_requests_is_noticed(pair, monkeypatch):
