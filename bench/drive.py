@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import shlex
 import time
 from collections.abc import Mapping
@@ -132,6 +134,11 @@ def _stop_server(process: Process, log: TrialLog) -> Completed:
     return ended
 
 
+def _end_quietly(process: Process) -> None:
+    with contextlib.suppress(AgentError):  # its own agent is gone too
+        process.kill()
+
+
 def _read_figures(case: Case, completed: Completed) -> tuple[Sample, ...]:
     try:
         parsed = parse(case.workload, completed.stdout.decode(errors="replace"))
@@ -174,6 +181,9 @@ def drive(
         spent = instance.usage().cpu_time
         began = time.monotonic()
         process = _spawn(agent, commands.run, commands.timeout)
+        if peer is not None:
+            # What it talks to is gone, of which no packet may ever tell it.
+            instance.agent.when_gone(functools.partial(_end_quietly, process))
         # The agent keeps the time-out; should it hang with the instance, this ends the trial.
         completed = process.wait(commands.timeout + EXIT_GRACE)
         elapsed = time.monotonic() - began

@@ -193,10 +193,13 @@ def carry_out(trial: Trial, opened: OpenArm, context: TrialContext, *, observe: 
         try:
             _measure(trial, opened, context, log, measured, observe=observe)
         except (WorkloadError, InstanceError, HostError, AgentError, OSError) as failure:
-            error = str(failure)
-            log.note(f"failed: {error}")
             if not isinstance(failure, WorkloadError):
                 log.note("".join(traceback.format_exception(failure)))
+            error = " ".join(str(failure).split())
+            # At the end, which is what the report shows of a log.
+            log.note(f"failed: {error}")
+            if isinstance(failure, InstanceError) and failure.details:
+                log.note(failure.details)
     record = TrialRecord(
         run=context.run,
         trial=trial.number,

@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 
 class InstanceError(Exception):
-    """An instance did not start, died, or could not be stopped: the trial has failed, the run goes on."""
+    """An instance did not start, died, or could not be stopped: the trial has failed, the run goes on.
+
+    Attributes:
+        details: lines that go with the message, such as the last ones of a console; may be empty.
+    """
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class HostError(Exception):

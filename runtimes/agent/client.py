@@ -20,7 +20,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from runtimes.agent import protocol
@@ -84,6 +84,7 @@ class AgentClient:
         self._gone: AgentError | None = None
         self._said_goodbye = False
         self._receivers: dict[int, Receiver] = {}
+        self._mourners: list[Callable[[], None]] = []
         self._reader: threading.Thread | None = None
 
     @property
@@ -177,6 +178,14 @@ class AgentClient:
         self._request(Frame(FrameType.READ, next(self._ids), protocol.encode_text(path)), reading)
         return reading.wait()
 
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called once the stream has ended, in another thread, or now if it has."""
+        with self._lock:
+            if self._gone is None:
+                self._mourners.append(call)
+                return
+        call()
+
     def shutdown(self, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Have the agent kill all that it runs, say goodbye, and exit or power off.
 
@@ -258,6 +267,8 @@ class AgentClient:
                 receiver.fail(error)
             self._receivers.clear()
             self._ended.notify_all()
+        for call in self._mourners:
+            call()
 
     def _dispatch(self, frames: Iterable[Frame], stamp: int) -> None:
         for frame in frames:

@@ -23,7 +23,7 @@ import os
 import pwd
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,8 +36,10 @@ import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 from runtimes import syscalls
 from runtimes.base import HostError, InstanceError
 from runtimes.leftovers import PREFIX, held_directory, run_parents
+from runtimes.vm import troubles
 from runtimes.vm.domain import MACHINE
 from runtimes.vm.emulator import Emulator
+from runtimes.vm.watchdog import killed_after
 
 _CONFIGURATION = """\
 stdio_handler = "file"
@@ -50,6 +52,9 @@ cgroup_controllers = []
 namespaces = []
 """
 
+_ANSWER_TIMEOUT = 10.0
+"""Seconds for QEMU to answer a question about itself, which takes it milliseconds."""
+
 _DRIVER_USER = "libvirt-qemu"
 _NO_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
 
@@ -61,12 +66,17 @@ class Domain:
         name: of the domain.
         stopped: set when libvirt says that the domain has stopped or crashed, and QEMU is gone.
         stopped_at: when it said so, nanoseconds on CLOCK_MONOTONIC.
+        trouble: why the guest could not go on, so that QEMU was killed; None if it could.
+        guarded: whether it is trouble if the agent closes its port.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, kill: Callable[[], None]) -> None:
         self.name = name
         self.stopped = threading.Event()
         self.stopped_at: int | None = None
+        self.trouble: str | None = None
+        self.guarded = False
+        self._kill = kill
         self._handle: libvirt.virDomain | None = None
 
     def started(self, handle: libvirt.virDomain) -> None:
@@ -78,14 +88,21 @@ class Domain:
         self.stopped_at = time.monotonic_ns()
         self.stopped.set()
 
+    def note_trouble(self, reason: str) -> None:
+        """Called in any thread: the guest cannot go on."""
+        self.trouble = self.trouble or reason
+        self._kill()
+
     def monitor(self, command: str) -> Any:  # noqa: ANN401 any JSON
         """What QEMU's monitor returns for a command without arguments.
 
         Raises:
-            InstanceError: the domain is gone, or QEMU does not know the command.
+            InstanceError: the domain is gone, or QEMU does not know the command, or it did not answer and was killed.
         """
+        hung = functools.partial(self.note_trouble, f"QEMU did not answer {command} within {_ANSWER_TIMEOUT:g} s")
         try:
-            answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, json.dumps({"execute": command}), 0))
+            with killed_after(_ANSWER_TIMEOUT, hung):
+                answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, json.dumps({"execute": command}), 0))
         except libvirt.libvirtError as error:
             raise InstanceError(f"{self.name}: libvirt could not ask QEMU for {command}: {error}") from error
         if "return" not in answer:
@@ -143,6 +160,7 @@ class Connection:
         self._callback = handle.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, self._domains
         )
+        self._ignore_troubles = troubles.attend(handle, self._domains)
 
     @staticmethod
     def _hear(
@@ -152,7 +170,7 @@ class Connection:
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
 
-    def create(self, name: str, xml: str, *, paused: bool = False) -> Domain:
+    def create(self, name: str, xml: str, *, paused: bool = False, kill: Callable[[], None] = lambda: None) -> Domain:
         """Start a transient domain; its processors run when this returns, unless it is to be paused.
 
         QEMU and the domain's tap are made by the calling thread, in its network and mount namespaces.
@@ -161,12 +179,13 @@ class Connection:
             name: of the domain, the same as in ``xml``.
             xml: the domain.
             paused: whether its processors shall not run.
+            kill: kills QEMU, if it is there; called in any thread.
 
         Raises:
             InstanceError: libvirt refused, or QEMU did not start.
         """
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
-        domain = self._domains[name] = Domain(name)
+        domain = self._domains[name] = Domain(name, kill)
         try:
             domain.started(self._handle.createXML(xml, flags))
         except libvirt.libvirtError as error:
@@ -200,6 +219,7 @@ class Connection:
 
     def close(self) -> None:
         """Close it; all domains of ours have been destroyed."""
+        self._ignore_troubles()
         self._handle.domainEventDeregisterAny(self._callback)
         self._handle.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,12 @@ from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
+from runtimes.vm.endings import Traces
 from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Domain
-
-_STOP_TIMEOUT = 20.0
-"""Seconds from the request to stop until the guest has powered off; emulated ones on a busy host take two."""
 
 
 class VmInstance:
@@ -34,6 +33,8 @@ class VmInstance:
         cgroup: Cgroup,
         accelerator: Accelerator,
         libvirt_version: str,
+        traces: Traces,
+        stop_timeout: float,
     ) -> None:
         self.agent = agent
         self.timeline = timeline
@@ -43,6 +44,8 @@ class VmInstance:
         self._cgroup = cgroup
         self._accelerator = accelerator
         self._libvirt_version = libvirt_version
+        self._traces = traces
+        self._stop_timeout = stop_timeout
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
@@ -68,14 +71,15 @@ class VmInstance:
 
     def stop(self) -> None:
         """Power the guest off; ``exited`` is stamped when QEMU has ended, ``stopped`` when libvirt is done with it."""
-        name = self._domain.name
-        self.timeline.stamp("stop_requested")
+        deadline = self.timeline.stamp("stop_requested") / 1e9 + self._stop_timeout
+        self._domain.guarded = False
         try:
-            self.agent.shutdown()
+            self.agent.shutdown(self._stop_timeout)
         except AgentError as error:
-            raise InstanceError(f"{name}: the guest did not take the request to stop: {error}") from error
-        if not self._domain.stopped.wait(_STOP_TIMEOUT):
-            raise InstanceError(f"{name}: the guest has not powered off {_STOP_TIMEOUT:g} s after the request to stop")
+            raise self._traces.error("the guest could not be stopped in order", error, self._domain) from error
+        if not self._domain.stopped.wait(max(deadline - time.monotonic(), 0.0)):
+            late = TimeoutError(f"it has not powered off within {self._stop_timeout:g} s of the request to stop")
+            raise self._traces.error("the guest could not be stopped in order", late, self._domain)
         if self._process.exited_at is not None:
             self.timeline.stamp("exited", self._process.exited_at)
         self.timeline.stamp("stopped", self._domain.stopped_at)

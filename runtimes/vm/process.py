@@ -56,9 +56,10 @@ class EmulatorProcess:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         resources.callback(os.close, self._wake)
         self._pidfd = -1
+        self._unwanted = False
 
     def take_channel(self, timeout: float) -> socket.socket | None:
-        """The host's end of the agent's channel once QEMU has connected; None if it took over ``timeout`` s."""
+        """The host's end of the agent's channel once QEMU has connected; None if it ended, or took over ``timeout`` s."""
         self._connected.wait(timeout)
         taken, self._socket = self._socket, None
         return taken
@@ -87,6 +88,13 @@ class EmulatorProcess:
         """Have :meth:`watch` return."""
         os.eventfd_write(self._wake, 1)
 
+    def kill(self) -> None:
+        """Kill the process, also should it only be about to start."""
+        self._unwanted = True
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
     def _read_stamp(self, poller: select.poll) -> None:
         poller.unregister(self._fifo)
         line = os.read(self._fifo, _STAMP_SIZE)
@@ -101,6 +109,8 @@ class EmulatorProcess:
             return
         self._resources.callback(os.close, self._pidfd)
         poller.register(self._pidfd, select.POLLIN)
+        if self._unwanted:
+            self.kill()
 
     def _accept(self, poller: select.poll) -> None:
         poller.unregister(self._listener.fileno())
@@ -125,6 +135,7 @@ class EmulatorProcess:
     def _note_end(self) -> None:
         self.exited_at = time.monotonic_ns()
         self.exited.set()
+        self._connected.set()  # it will not connect any more
 
 
 def _describe(code: int, status: int) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from runtimes import rootless, storage
-from runtimes.agent.client import AgentClient, AgentError, AgentGone
+from runtimes.agent.client import AgentClient, AgentGone
 from runtimes.base import (
     GuestKernel,
     HostError,
@@ -34,6 +33,7 @@ from runtimes.cgroup import Cgroup
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
+from runtimes.vm.endings import Traces
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.instance import VmInstance
 from runtimes.vm.options import VmOptions
@@ -42,18 +42,13 @@ from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulat
 from runtimes.vm.rehearsal import rehearse
 from runtimes.vm.requirements import check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
+from runtimes.vm.watchdog import killed_after
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Connection, Domain
 
 _DESTROY_TIMEOUT = 30.0
 """Seconds for libvirt to be done with a QEMU that was killed."""
-
-_CONSOLE_LINES = 15
-"""Lines of the console that an error quotes."""
-
-_REASON = re.compile(r"bench-init:|Kernel panic")
-"""Where on the console the guest, or its kernel, begins to say why it ends."""
 
 CONSOLE_NAME = "console.log"
 """What the guest printed on its serial port, in an instance's directory."""
@@ -137,11 +132,14 @@ class VmRuntime:
             sockets = stack.enter_context(_short_directory(self._facilities.directory))
             process = stack.enter_context(watched_emulator(sockets))
             domain_spec = self._domain_spec(spec, process, cgroup)
+            traces = Traces(spec, process, domain_spec, self._connection.log_directory)
             timeline.stamp("define")
-            domain = stack.enter_context(self._started(domain_spec, spec, process))
+            domain = stack.enter_context(self._started(domain_spec, spec, traces, deadline))
             stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
-            agent = stack.enter_context(self._connected(spec, process, deadline, timeline))
+            agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
+            stack.enter_context(traces.explained(domain))
+            domain.guarded = True
             _check_placement(spec.name, process, cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
@@ -153,6 +151,8 @@ class VmRuntime:
                 cgroup=cgroup,
                 accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
+                traces=traces,
+                stop_timeout=spec.stop_timeout,
             )
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
@@ -196,14 +196,20 @@ class VmRuntime:
         )
 
     @contextmanager
-    def _started(self, domain_spec: DomainSpec, spec: InstanceSpec, process: EmulatorProcess) -> Iterator[Domain]:
+    def _started(
+        self, domain_spec: DomainSpec, spec: InstanceSpec, traces: Traces, deadline: float
+    ) -> Iterator[Domain]:
         """Start the domain; at the end it is gone, and QEMU's messages are in the instance's directory."""
+        process = traces.process
         xml = domain_xml(domain_spec)
         # libvirt would otherwise add to it, should the directory have been used before.
         domain_spec.console.unlink(missing_ok=True)
         try:
-            with adopted_orphans():
-                domain = self._connection.create(spec.name, xml)
+            with adopted_orphans(), killed_after(deadline - time.monotonic(), process.kill) as late:
+                try:
+                    domain = self._connection.create(spec.name, xml, kill=process.kill)
+                except InstanceError as error:
+                    raise traces.start_error(error, late=late.is_set()) from error
             try:
                 yield domain
             finally:
@@ -215,18 +221,16 @@ class VmRuntime:
                 shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
 
     @contextmanager
-    def _connected(
-        self, spec: InstanceSpec, process: EmulatorProcess, deadline: float, timeline: Timeline
-    ) -> Iterator[AgentClient]:
+    def _connected(self, traces: Traces, domain: Domain, deadline: float, timeline: Timeline) -> Iterator[AgentClient]:
         """The agent's client, READY received before ``deadline`` (CLOCK_MONOTONIC, s), and all stamps up to there."""
+        process = traces.process
         channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
-        if channel is None:
-            raise InstanceError(f"{spec.name}: QEMU did not connect the agent's channel{_console(spec)}")
-        with contextlib.closing(AgentClient(channel)) as agent:
-            try:
+        with ExitStack() as stack:
+            with traces.ready(domain):
+                if channel is None:
+                    raise AgentGone("QEMU did not connect the agent's channel")
+                agent = stack.enter_context(contextlib.closing(AgentClient(channel)))
                 ready = agent.wait_ready(max(deadline - time.monotonic(), 0.0))
-            except (AgentError, TimeoutError) as error:
-                raise InstanceError(_explain(spec, process, error)) from error
             for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
                 timeline.stamp(name, at)
             yield agent
@@ -265,23 +269,3 @@ def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -
     (directory / DOMAIN_NAME).write_text(domain.description())
     argv = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     (directory / ARGV_NAME).write_bytes(argv.replace(b"\0", b"\n"))
-
-
-def _explain(spec: InstanceSpec, process: EmulatorProcess, error: Exception) -> str:
-    """Why a guest did not become ready."""
-    if isinstance(error, AgentGone) and process.exited.wait(_DESTROY_TIMEOUT):
-        what = f"the guest ended before it was ready ({process.describe_end()})"
-    else:
-        what = f"the guest did not get ready: {error}"
-    return f"{spec.name}: {what}{_console(spec)}"
-
-
-def _console(spec: InstanceSpec) -> str:
-    """What the console says of the end, or else its last lines, as the end of a message."""
-    console = spec.directory / CONSOLE_NAME
-    lines = console.read_text(errors="replace").splitlines() if console.exists() else []
-    if not lines:
-        return "; its console is empty"
-    last = max(0, len(lines) - _CONSOLE_LINES)
-    start = next((number for number, line in enumerate(lines) if _REASON.search(line)), last)
-    return "".join(["; on its console:", *(f"\n    {line}" for line in lines[start : start + _CONSOLE_LINES])])
