@@ -55,6 +55,10 @@ _OTHERS = {21: "PowerPC 64", 22: "S/390", 40: "ARM", 183: "AArch64", 243: "RISC-
 """``e_machine`` by elf(5)."""
 
 
+class GuestError(InstanceError):
+    """The message says what has become of the guest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traces:
     """Where it stands how a guest fared.
@@ -88,7 +92,7 @@ class Traces:
         else:
             reason = one_line(str(error)) + self._doubts(told, lines)
         message = ": ".join(part for part in (self.spec.name, what, reason) if part)
-        return InstanceError(message, details=console_details(lines))
+        return GuestError(message, details=console_details(lines))
 
     def start_error(self, error: InstanceError, *, late: bool) -> InstanceError:
         """Why libvirt could not start the domain.
@@ -116,7 +120,7 @@ class Traces:
             yield
         except AgentTimeoutError as error:
             late = TimeoutError(f"no READY from the agent within {self.spec.start_timeout:g} s")
-            raise self.error(what, late, domain) from error
+            raise self._given_up(what, late, domain) from error
         except AgentError as error:
             raise self.error(what, error, domain) from error
 
@@ -129,12 +133,22 @@ class Traces:
         """
         try:
             yield
+        except GuestError:
+            raise
         except InstanceError as error:
-            if error.details or not self.process.exited.is_set():
+            if not self.process.exited.is_set():
                 raise
             raise self.error("", error, domain) from error
-        except (AgentGone, AgentTimeoutError) as error:
+        except AgentTimeoutError as error:
+            raise self._given_up("", error, domain) from error
+        except AgentGone as error:
             raise self.error("", error, domain) from error
+
+    def _given_up(self, what: str, error: Exception, domain: Domain) -> InstanceError:
+        """As ``error``; a QEMU that may hang is killed, for libvirt would first ask it to end, and wait for 10 s."""
+        given_up = self.error(what, error, domain)
+        self.process.kill()
+        return given_up
 
     @property
     def _log(self) -> Path:

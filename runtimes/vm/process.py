@@ -59,7 +59,7 @@ class EmulatorProcess:
         self._unwanted = False
 
     def take_channel(self, timeout: float) -> socket.socket | None:
-        """The host's end of the agent's channel once QEMU has connected; None if it ended, or took over ``timeout`` s."""
+        """The host's end of the agent's channel once QEMU connected; None if it ended, or took over ``timeout`` s."""
         self._connected.wait(timeout)
         taken, self._socket = self._socket, None
         return taken
