@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.accounting import read_memory, read_usage
-from runtimes.agent.client import AgentClient, AgentError
+from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import Launcher, LaunchRequest
@@ -94,7 +94,7 @@ def launched_agent(
         The client, and a pidfd of the agent.
 
     Raises:
-        InstanceError: it did not come up.
+        InstanceError: it did not come up, or has ended before it was told to.
     """
     ours, theirs = socket.socketpair()
     try:
@@ -115,6 +115,8 @@ def launched_agent(
                 timeline.stamp(phase, at)
             timeline.stamp("ready", ready_at)
             yield agent, launched.pidfd
+        except AgentGone as error:
+            raise InstanceError(f"the agent has ended: {error}{_tail(log_path)}") from error
         finally:
             os.close(launched.pidfd)
             agent.close()
