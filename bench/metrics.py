@@ -28,7 +28,8 @@ def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator
     """Start and stop of one instance, seconds of host time.
 
     ``startup_time`` runs from the request to READY and is the sum of the ``startup.<phase>``; ``first_output_time``
-    from the request to the workload's first byte of output, where it gave any; ``shutdown_time`` from asking to gone.
+    from the request to the workload's first byte of output, where it gave any; ``shutdown_time`` from asking to gone,
+    the sum of the ``shutdown.<phase>``.
     """
     yield Sample("startup_time", timeline.seconds("requested", "ready"), "s", "lower")
     for phase, seconds in timeline.phases():
@@ -37,6 +38,8 @@ def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator
         since_request = (first_output_at - timeline.stamps["requested"]) / 1e9
         yield Sample("first_output_time", since_request, "s", "lower")
     yield Sample("shutdown_time", timeline.seconds("stop_requested", "stopped"), "s", "lower")
+    for phase, seconds in timeline.phases("stop_requested", "stopped"):
+        yield Sample(f"shutdown.{phase}", seconds, "s", "lower")
 
 
 def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:

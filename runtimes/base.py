@@ -157,7 +157,8 @@ class Timeline:
 
     A phase is named by the stamp that ends it: the phase ``clone`` runs from the stamp before it to the stamp
     ``clone``. Every runtime stamps ``requested`` first, ``ready`` when the agent's READY arrived, then
-    ``stop_requested`` and ``stopped``.
+    ``stop_requested``, ``goodbye`` when the agent has ended all that it ran, ``exited`` when the process that the
+    instance is to the host has ended, and ``stopped``.
     """
 
     stamps: dict[str, int] = field(default_factory=dict)

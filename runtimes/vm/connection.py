@@ -61,12 +61,14 @@ class Domain:
         name: of the domain.
         stopped: set when libvirt says that the domain has stopped or crashed, and QEMU is gone.
         stopped_at: when it said so, nanoseconds on CLOCK_MONOTONIC.
+        powered_off_at: when it said that the guest had powered off, on the same clock; None if it has not.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.stopped = threading.Event()
         self.stopped_at: int | None = None
+        self.powered_off_at: int | None = None
         self._handle: libvirt.virDomain | None = None
 
     def started(self, handle: libvirt.virDomain) -> None:
@@ -77,6 +79,10 @@ class Domain:
         """Called in the thread of the event loop."""
         self.stopped_at = time.monotonic_ns()
         self.stopped.set()
+
+    def note_power_off(self) -> None:
+        """Called in the thread of the event loop."""
+        self.powered_off_at = time.monotonic_ns()
 
     def monitor(self, command: str) -> Any:  # noqa: ANN401 any JSON
         """What QEMU's monitor returns for a command without arguments.
@@ -149,6 +155,8 @@ class Connection:
         _handle: libvirt.virConnect, domain: libvirt.virDomain, event: int, _detail: int, domains: dict[str, Domain]
     ) -> None:
         known = domains.get(domain.name())
+        if known is not None and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN:
+            known.note_power_off()
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
 

@@ -67,7 +67,11 @@ class VmInstance:
         return read_usage(self._cgroup)
 
     def stop(self) -> None:
-        """Power the guest off; ``exited`` is stamped when QEMU has ended, ``stopped`` when libvirt is done with it."""
+        """Power the guest off.
+
+        ``goodbye`` is stamped when the agent has ended all that ran in the guest, ``powered_off`` when libvirt heard of
+        it, ``exited`` when QEMU has ended, ``stopped`` when libvirt is done with it.
+        """
         name = self._domain.name
         self.timeline.stamp("stop_requested")
         try:
@@ -76,6 +80,11 @@ class VmInstance:
             raise InstanceError(f"{name}: the guest did not take the request to stop: {error}") from error
         if not self._domain.stopped.wait(_STOP_TIMEOUT):
             raise InstanceError(f"{name}: the guest has not powered off {_STOP_TIMEOUT:g} s after the request to stop")
-        if self._process.exited_at is not None:
-            self.timeline.stamp("exited", self._process.exited_at)
+        for phase, at in (
+            ("goodbye", self.agent.goodbye_at),
+            ("powered_off", self._domain.powered_off_at),
+            ("exited", self._process.exited_at),
+        ):
+            if at is not None:
+                self.timeline.stamp(phase, at)
         self.timeline.stamp("stopped", self._domain.stopped_at)

@@ -67,7 +67,8 @@ class TestVm(RuntimeConformance):
                 "ready",
             ]
             instance.stop()
-            assert [name for name, _ in instance.timeline.phases("stop_requested", "stopped")] == ["exited", "stopped"]
+            shutdown = [name for name, _ in instance.timeline.phases("stop_requested", "stopped")]
+            assert shutdown == ["goodbye", "powered_off", "exited", "stopped"]
 
     def test_facts_are_read_back(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
