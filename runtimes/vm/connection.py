@@ -23,7 +23,7 @@ import os
 import pwd
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -52,6 +52,25 @@ namespaces = []
 
 _DRIVER_USER = "libvirt-qemu"
 _NO_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
+
+
+_BALLOON_SIZES = ("actual", "available", "unused", "usable", "disk_caches", "swap_in", "swap_out")
+_UNKNOWN = 2**63 // 1024
+"""KiB from which on a figure can only be the -1 by which QEMU says that the driver does not tell it."""
+
+
+def parse_balloon(statistics: Mapping[str, int]) -> dict[str, int]:
+    """Figures of virDomainMemoryStats (libvirt's libvirt-domain.h) that a balloon driver tells, in bytes.
+
+    Returns:
+        ``actual`` (the guest's memory without what is in the balloon), ``available`` (``MemTotal`` in the guest),
+        ``unused`` (``MemFree``), ``usable`` (``MemAvailable``), ``disk_caches``, ``swap_in`` and ``swap_out``; without
+        those that the driver does not tell, and empty if it has not told any yet.
+    """
+    if not statistics.get("last_update"):
+        return {}
+    given = {name: statistics[name] for name in _BALLOON_SIZES if name in statistics}
+    return {name: value * 1024 for name, value in given.items() if 0 <= value < _UNKNOWN}
 
 
 class Domain:
@@ -97,6 +116,17 @@ class Domain:
         if "return" not in answer:
             raise InstanceError(f"{self.name}: QEMU does not answer {command}: {answer['error']['desc']}")
         return answer["return"]
+
+    def balloon(self) -> dict[str, int]:
+        """What the guest's balloon driver told last of the guest's memory, see :func:`parse_balloon`.
+
+        Raises:
+            InstanceError: the domain is gone.
+        """
+        try:
+            return parse_balloon(self._handle.memoryStats()) if self._handle else {}
+        except libvirt.libvirtError as error:
+            raise InstanceError(f"{self.name}: libvirt has no figures of its memory: {error}") from error
 
     @property
     def machine(self) -> str:

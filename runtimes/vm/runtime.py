@@ -151,6 +151,7 @@ class VmRuntime:
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
+                memory=spec.limits.memory,
                 accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
             )

@@ -60,6 +60,10 @@ def test_memory_is_given_three_ways_and_in_parts():
         "memory.pss": 90,
         "memory.host_available_drop": -7,
         "memory.guest_free": 5,
+        "memory_waterfall.application": 60,
+        "memory_waterfall.host_kernel": 10,
+        "memory_waterfall.host_page_cache": 30,
+        "memory_waterfall.residual": 0,
     }
 
 
