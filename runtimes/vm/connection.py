@@ -28,7 +28,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import libvirt
 import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
@@ -127,12 +126,6 @@ class Domain:
             return parse_balloon(self._handle.memoryStats()) if self._handle else {}
         except libvirt.libvirtError as error:
             raise InstanceError(f"{self.name}: libvirt has no figures of its memory: {error}") from error
-
-    @property
-    def machine(self) -> str:
-        """The machine type with its version, such as ``pc-q35-7.2``."""
-        system = ElementTree.fromstring(self.description()).find("os/type")
-        return "" if system is None else system.get("machine", "")
 
     def description(self) -> str:
         """The XML of the domain as it runs, with all that libvirt filled in.

@@ -12,6 +12,7 @@ from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
+from runtimes.vm.facts import read_facts
 from runtimes.vm.guest_phases import STARTUP_FILE, ClockReading, GuestClockError, guest_stamps, parse_uptime
 from runtimes.vm.memory_map import read_guest_memory
 from runtimes.vm.probe import Accelerator
@@ -64,8 +65,7 @@ class VmInstance:
             **self._place_guest_phases(),
             "accel": accel,
             "accel_reason": self._accelerator.reason,
-            "kernel": self.agent.read_file("/proc/sys/kernel/osrelease").decode().strip(),
-            "machine": self._domain.machine,
+            **read_facts(self._domain, self._pid, read_guest_memory(self._pid, self._memory), self.agent),
             "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
             "libvirt": self._libvirt_version,
         }

