@@ -143,6 +143,20 @@ class TestVm(RuntimeConformance):
             spent, took = instance.usage().cpu_time - before, time.monotonic() - started
             assert spent / took < 0.65
 
+    def test_its_clock_keeps_time_although_a_quota_held_its_start_up(self, runtime, new_spec):
+        spec = new_spec(limits=Limits(cpus=0.25, cpuset=(), memory=128 << 20))
+        with runtime.start(spec) as instance:
+            assert "tsc_early_khz=" in instance.facts["kernel_arguments"]
+
+            def clocks():
+                return float(output(instance, "cut -d' ' -f1 /proc/uptime")), time.monotonic()
+
+            (guest, host), started = clocks(), instance.timeline.seconds("resume", "ready")
+            assert instance.agent.hello.boottime / 1e9 < 1.1 * started
+            time.sleep(2)
+            later_guest, later_host = clocks()
+            assert (later_guest - guest) / (later_host - host) == pytest.approx(1, rel=0.25)
+
     def test_its_scratch_disk_is_limited(self, runtime, new_spec):
         limits = Limits(cpus=1, cpuset=(), memory=128 << 20, io=IoLimits(read_bytes=4 << 20))
         with runtime.start(new_spec(limits=limits)) as instance:
