@@ -159,7 +159,7 @@ def _measure(
         usage = instance.usage()
         measured.facts = {**instance.facts, **_clock_facts(instance, driven)}
         if observe:
-            measured.observed = fairness.observe(instance.agent)
+            measured.observed = {**instance.facts, **fairness.observe(instance.agent)}
         instance.stop()
         measured.samples = [
             *metrics.startup_samples(instance.timeline, driven.first_output_at),

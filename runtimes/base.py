@@ -176,7 +176,8 @@ class Timeline:
 
     A phase is named by the stamp that ends it: the phase ``clone`` runs from the stamp before it to the stamp
     ``clone``. Every runtime stamps ``requested`` first, ``ready`` when the agent's READY arrived, then
-    ``stop_requested`` and ``stopped``.
+    ``stop_requested``, ``goodbye`` when the agent has ended all that it ran, ``exited`` when the process that the
+    instance is to the host has ended, and ``stopped``.
     """
 
     stamps: dict[str, int] = field(default_factory=dict)
@@ -206,6 +207,32 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestMemory:
+    """What the host holds of the memory that a guest was given, bytes.
+
+    Attributes:
+        size: of the guest's memory.
+        anonymous: resident as anonymous memory of QEMU.
+        file: resident as pages of a file.
+        hugetlb: resident as huge pages that were set aside, which no cgroup's memory is charged for.
+        page: of the host's pages that it is made of.
+        transparent_huge: the part of ``anonymous`` in transparent huge pages.
+    """
+
+    size: int
+    anonymous: int
+    file: int
+    hugetlb: int
+    page: int
+    transparent_huge: int
+
+    @property
+    def resident(self) -> int:
+        """All that the host holds of it."""
+        return self.anonymous + self.file + self.hugetlb
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryReading:
     """What the host gives for one instance now, bytes.
 
@@ -215,12 +242,17 @@ class MemoryReading:
         pss: proportional set size over all processes of the instance, the VMM included.
         guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is
             shared.
+        guest_memory: what of that kernel's memory the host holds; None where the kernel is shared.
+        balloon: what the guest's balloon driver told of its memory (``available``, ``unused``, ``usable``…); empty
+            without one, or if it has not told anything yet.
     """
 
     charged: int
     parts: Mapping[str, int]
     pss: int
     guest: Mapping[str, int] = field(default_factory=dict)
+    guest_memory: GuestMemory | None = None
+    balloon: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,11 @@ _RECEIVE_SIZE = 256 * 1024
 
 
 class AgentClient:
-    """Speaks to one agent over a connected stream socket, which it owns from now on."""
+    """Speaks to one agent over a connected stream socket, which it owns from now on.
+
+    Attributes:
+        goodbye_at: when the agent's goodbye came, nanoseconds on the host's CLOCK_MONOTONIC; None if it has not.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -82,7 +86,7 @@ class AgentClient:
         self._send_lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._gone: AgentError | None = None
-        self._said_goodbye = False
+        self.goodbye_at: int | None = None
         self._receivers: dict[int, Receiver] = {}
         self._mourners: list[Callable[[], None]] = []
         self._reader: threading.Thread | None = None
@@ -200,7 +204,7 @@ class AgentClient:
         with self._ended:
             if not self._ended.wait_for(lambda: self._gone, timeout):
                 raise AgentTimeoutError(f"the agent has not said goodbye within {timeout:g} s")
-            if not self._said_goodbye and self._gone:
+            if self.goodbye_at is None and self._gone:
                 raise self._gone.with_traceback(None)
 
     def close(self) -> None:
@@ -275,7 +279,7 @@ class AgentClient:
             if frame.type is FrameType.FATAL:
                 raise AgentGone(f"the agent failed: {protocol.decode_text(frame.payload)}")
             if frame.type is FrameType.GOODBYE:
-                self._said_goodbye = True
+                self.goodbye_at = stamp
                 raise AgentGone(f"the agent said goodbye: {protocol.decode_text(frame.payload)}")
             with self._lock:
                 receiver = self._receivers.get(frame.id)

@@ -64,6 +64,9 @@ class LaunchedInstance:
             ended = wait_for_end(self._pidfd, max(deadline - time.monotonic(), 0.0))
         except AgentError as error:
             raise InstanceError(f"the instance could not be stopped in order: {error}") from error
+        if ended and self.agent.goodbye_at is not None:
+            self.timeline.stamp("goodbye", self.agent.goodbye_at)
+            self.timeline.stamp("exited")
         if self._release is not None or not ended:
             self._cgroup.kill()
         if self._release is not None:

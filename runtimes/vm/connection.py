@@ -23,12 +23,11 @@ import os
 import pwd
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import libvirt
 import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
@@ -59,6 +58,25 @@ _DRIVER_USER = "libvirt-qemu"
 _NO_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
 
 
+_BALLOON_SIZES = ("actual", "available", "unused", "usable", "disk_caches", "swap_in", "swap_out")
+_UNKNOWN = 2**63 // 1024
+"""KiB from which on a figure can only be the -1 by which QEMU says that the driver does not tell it."""
+
+
+def parse_balloon(statistics: Mapping[str, int]) -> dict[str, int]:
+    """Figures of virDomainMemoryStats (libvirt's libvirt-domain.h) that a balloon driver tells, in bytes.
+
+    Returns:
+        ``actual`` (the guest's memory without what is in the balloon), ``available`` (``MemTotal`` in the guest),
+        ``unused`` (``MemFree``), ``usable`` (``MemAvailable``), ``disk_caches``, ``swap_in`` and ``swap_out``; without
+        those that the driver does not tell, and empty if it has not told any yet.
+    """
+    if not statistics.get("last_update"):
+        return {}
+    given = {name: statistics[name] for name in _BALLOON_SIZES if name in statistics}
+    return {name: value * 1024 for name, value in given.items() if 0 <= value < _UNKNOWN}
+
+
 class Domain:
     """One domain that was started.
 
@@ -68,6 +86,7 @@ class Domain:
         stopped_at: when it said so, nanoseconds on CLOCK_MONOTONIC.
         trouble: why the guest could not go on, so that QEMU was killed; None if it could.
         guarded: whether it is trouble if the agent closes its port.
+        powered_off_at: when it said that the guest had powered off, on the same clock; None if it has not.
     """
 
     def __init__(self, name: str, kill: Callable[[], None]) -> None:
@@ -77,6 +96,7 @@ class Domain:
         self.trouble: str | None = None
         self.guarded = False
         self._kill = kill
+        self.powered_off_at: int | None = None
         self._handle: libvirt.virDomain | None = None
 
     def started(self, handle: libvirt.virDomain) -> None:
@@ -92,6 +112,10 @@ class Domain:
         """Called in any thread: the guest cannot go on."""
         self.trouble = self.trouble or reason
         self._kill()
+
+    def note_power_off(self) -> None:
+        """Called in the thread of the event loop."""
+        self.powered_off_at = time.monotonic_ns()
 
     def monitor(self, command: str) -> Any:  # noqa: ANN401 any JSON
         """What QEMU's monitor returns for a command without arguments.
@@ -109,11 +133,16 @@ class Domain:
             raise InstanceError(f"{self.name}: QEMU does not answer {command}: {answer['error']['desc']}")
         return answer["return"]
 
-    @property
-    def machine(self) -> str:
-        """The machine type with its version, such as ``pc-q35-7.2``."""
-        system = ElementTree.fromstring(self.description()).find("os/type")
-        return "" if system is None else system.get("machine", "")
+    def balloon(self) -> dict[str, int]:
+        """What the guest's balloon driver told last of the guest's memory, see :func:`parse_balloon`.
+
+        Raises:
+            InstanceError: the domain is gone.
+        """
+        try:
+            return parse_balloon(self._handle.memoryStats()) if self._handle else {}
+        except libvirt.libvirtError as error:
+            raise InstanceError(f"{self.name}: libvirt has no figures of its memory: {error}") from error
 
     def description(self) -> str:
         """The XML of the domain as it runs, with all that libvirt filled in.
@@ -167,6 +196,8 @@ class Connection:
         _handle: libvirt.virConnect, domain: libvirt.virDomain, event: int, _detail: int, domains: dict[str, Domain]
     ) -> None:
         known = domains.get(domain.name())
+        if known is not None and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN:
+            known.note_power_off()
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
 

@@ -42,6 +42,7 @@ from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulat
 from runtimes.vm.rehearsal import rehearse
 from runtimes.vm.requirements import check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
+from runtimes.vm.tsc import counter_frequency
 from runtimes.vm.watchdog import killed_after
 
 if TYPE_CHECKING:
@@ -75,12 +76,14 @@ class _OpenArm:
         root: the root disk that was made for them; None for the image's file itself.
         emulator: what libvirt starts.
         accelerator: what runs them.
+        tsc_khz: what they are told of their time stamp counter; None under KVM, which tells them itself.
     """
 
     options: VmOptions
     root: Path | None
     emulator: Emulator
     accelerator: Accelerator
+    tsc_khz: int | None
 
 
 class VmRuntime:
@@ -118,7 +121,8 @@ class VmRuntime:
             connection = stack.enter_context(open_connection(emulator))
             with _short_directory(facilities.directory) as directory:
                 rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
-            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator))
+            tsc_khz = counter_frequency() if accelerator.name == "tcg" else None
+            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz))
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
@@ -149,6 +153,7 @@ class VmRuntime:
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
+                memory=spec.limits.memory,
                 accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
                 traces=traces,
@@ -192,6 +197,7 @@ class VmRuntime:
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
             nvram=spec.directory / NVRAM_NAME,
+            tsc_khz=arm.tsc_khz,
             environment=spawn_environment(cgroup.thread_files, process.stamp_file),
         )
 

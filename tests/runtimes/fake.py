@@ -72,6 +72,8 @@ class FakeInstance:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             raise InstanceError("the agent did not stop") from None
+        self.timeline.stamp("goodbye", self.agent.goodbye_at)
+        self.timeline.stamp("exited")
         self.timeline.stamp("stopped")
 
 

@@ -51,6 +51,7 @@ class DomainSpec:
         channel: path of the Unix socket that QEMU connects the agent's channel to.
         console: the file that gets what the guest prints on its serial port.
         nvram: where OVMF keeps its variables; for other firmware without meaning.
+        tsc_khz: how fast the guest's time stamp counter counts; None for the guest to find out.
     """
 
     name: str
@@ -67,5 +68,6 @@ class DomainSpec:
     channel: Path
     console: Path
     nvram: Path
+    tsc_khz: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     io: IoLimits = field(default_factory=IoLimits)
