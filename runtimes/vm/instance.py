@@ -76,6 +76,8 @@ class VmInstance:
             raise InstanceError(f"{name}: the guest did not take the request to stop: {error}") from error
         if not self._domain.stopped.wait(_STOP_TIMEOUT):
             raise InstanceError(f"{name}: the guest has not powered off {_STOP_TIMEOUT:g} s after the request to stop")
+        if self._domain.lost is not None:
+            raise InstanceError(f"{name}: {self._domain.lost}")
         if self._process.exited_at is not None:
             self.timeline.stamp("exited", self._process.exited_at)
         self.timeline.stamp("stopped", self._domain.stopped_at)

@@ -10,12 +10,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from runtimes import rootless, storage
+from runtimes import storage
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import (
     GuestKernel,
@@ -30,17 +30,18 @@ from runtimes.base import (
     Runtime,
     Timeline,
 )
-from runtimes.cgroup import Cgroup
+from runtimes.cgroup import Cgroup, adopt_cgroup
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.instance import VmInstance
-from runtimes.vm.options import VmOptions
+from runtimes.vm.options import EMBED, VmOptions
+from runtimes.vm.placement import HandedTap, cpu_tuning, handed_tap
 from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
 from runtimes.vm.rehearsal import rehearse
-from runtimes.vm.requirements import check_host, check_limits, choose_accelerator
+from runtimes.vm.requirements import check_connection, check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
 
 if TYPE_CHECKING:
@@ -80,12 +81,14 @@ class _OpenArm:
         root: the root disk that was made for them; None for the image's file itself.
         emulator: what libvirt starts.
         accelerator: what runs them.
+        placed: whether libvirt makes their cgroups.
     """
 
     options: VmOptions
     root: Path | None
     emulator: Emulator
     accelerator: Accelerator
+    placed: bool
 
 
 class VmRuntime:
@@ -102,10 +105,7 @@ class VmRuntime:
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, VmOptions)
-        if rootless.is_unprivileged():
-            raise HostError(
-                "guests need root: libvirt's QEMU driver that cares for cgroups is that of root, and so is the tap"
-            )
+        check_connection(options.connect)
         check_limits(limits)
         check_host(options, limits)
 
@@ -114,35 +114,34 @@ class VmRuntime:
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, VmOptions)
         kernel = _kernel(facilities.image, options)
-        from runtimes.vm.connection import open_connection
-
         emulator = build_emulator(find_qemu())
         accelerator = choose_accelerator(options.accel, facilities.image, emulator)
         with ExitStack() as stack:
             root = stack.enter_context(open_root_disk(facilities, options, kernel))
-            connection = stack.enter_context(open_connection(emulator))
+            connection = stack.enter_context(_open_connection(options.connect, emulator))
             with _short_directory(facilities.directory) as directory:
-                rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
-            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator))
+                placed = rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
+            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, placed))
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         """Start a guest; must be called by the thread that opened the facilities."""
+        self._connection.revive()
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
-            # The guest's memory and its disk are limited by what it is made of.
-            outside = dataclasses.replace(spec.limits, io=IoLimits())
-            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, outside, memory_limit=False))
+            own_cgroup = stack.enter_context(self._own_cgroup(spec))
             sockets = stack.enter_context(_short_directory(self._facilities.directory))
-            process = stack.enter_context(watched_emulator(sockets))
-            domain_spec = self._domain_spec(spec, process, cgroup)
+            address = self._facilities.network.allocate()
+            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
+            process = stack.enter_context(watched_emulator(sockets, tap.handed))
+            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
             timeline.stamp("define")
             domain = stack.enter_context(self._started(domain_spec, spec, process))
             stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
             agent = stack.enter_context(self._connected(spec, process, deadline, timeline))
-            _check_placement(spec.name, process, cgroup)
+            cgroup = _cgroup_of(spec.name, process, own_cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
                 agent=agent,
@@ -163,9 +162,27 @@ class VmRuntime:
             "initramfs": kernel.initramfs.stat().st_size,
         }
 
-    def _domain_spec(self, spec: InstanceSpec, process: EmulatorProcess, cgroup: Cgroup) -> DomainSpec:
-        network, arm = self._facilities.network, self._arm
-        address = network.allocate()
+    @contextmanager
+    def _own_cgroup(self, spec: InstanceSpec) -> Iterator[Cgroup | None]:
+        """A cgroup for the guest, or None where libvirt makes one."""
+        if self._arm.placed:
+            yield None
+            return
+        # The guest's memory and its disk are limited by what it is made of.
+        outside = dataclasses.replace(spec.limits, io=IoLimits())
+        with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
+            yield cgroup
+
+    def _tap(self, name: str, limits: Limits) -> AbstractContextManager[HandedTap]:
+        """What is made of the guest's interface before QEMU starts: nothing, if libvirt can do it in this process."""
+        if self._connection.daemon is None:
+            return nullcontext(HandedTap())
+        return handed_tap(self._facilities.network, name, choose_hardware(self._arm.options, limits))
+
+    def _domain_spec(
+        self, spec: InstanceSpec, address: str, tap: HandedTap, process: EmulatorProcess, cgroup: Cgroup | None
+    ) -> DomainSpec:
+        network, arm, connection = self._facilities.network, self._arm, self._connection
         if spec.scratch is not None:
             # QEMU would refuse with a message that names only the file.
             os.close(storage.open_direct(spec.scratch))
@@ -183,16 +200,22 @@ class VmRuntime:
             io=spec.limits.io,
             network=GuestNetwork(
                 bridge=network.bridge,
-                tap="bench-t" + "-".join(address.split(".")[2:]),
+                tap=_tap_name(address),
                 mac=network.mac(address),
                 address=address,
                 prefix=network.prefix,
                 gateway=network.gateway,
+                tap_descriptor=tap.tap_descriptor,
+                vhost_descriptor=tap.vhost_descriptor,
             ),
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
             nvram=spec.directory / NVRAM_NAME,
-            environment=spawn_environment(cgroup.thread_files, process.stamp_file),
+            environment=spawn_environment(
+                cgroup.thread_files if cgroup else (), process.stamp_file, process.descriptors
+            ),
+            tuning=None if cgroup else cpu_tuning(spec.limits),
+            security_models=connection.security_models if connection.daemon else (),
         )
 
     @contextmanager
@@ -203,16 +226,18 @@ class VmRuntime:
         domain_spec.console.unlink(missing_ok=True)
         try:
             with adopted_orphans():
-                domain = self._connection.create(spec.name, xml)
+                domain = self._connection.create(spec.name, xml, kill=process.kill)
             try:
-                yield domain
+                with _loss_told(domain):
+                    yield domain
             finally:
                 domain.destroy(_DESTROY_TIMEOUT)
                 self._connection.forget(domain)
                 process.exited.wait(_DESTROY_TIMEOUT)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
+            if self._connection.log_directory is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
 
     @contextmanager
     def _connected(
@@ -254,10 +279,39 @@ def _short_directory(parent: Path) -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def _check_placement(name: str, process: EmulatorProcess, cgroup: Cgroup) -> None:
-    """What is not in the cgroup would not be counted."""
-    if process.pid not in cgroup.pids():
-        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup {cgroup.name} that it joined")
+def _tap_name(address: str) -> str:
+    return "bench-t" + "-".join(address.split(".")[2:])
+
+
+@contextmanager
+def _loss_told(domain: Domain) -> Iterator[None]:
+    """Whatever fails because the connection was lost, and QEMU therefore killed, fails with that reason."""
+    try:
+        yield
+    except (AgentError, InstanceError, HostError, OSError) as error:
+        if domain.lost is None:
+            raise
+        raise InstanceError(f"{domain.name}: {domain.lost}") from error
+
+
+def _cgroup_of(name: str, process: EmulatorProcess, own: Cgroup | None) -> Cgroup:
+    """The cgroup that the guest's figures are read from: what is not in it would not be counted."""
+    assert process.pid is not None
+    cgroup = own or adopt_cgroup(process.pid, name)
+    if cgroup is None or process.pid not in cgroup.pids():
+        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup that was made for it")
+    return cgroup
+
+
+def _open_connection(connect: str, emulator: Emulator) -> AbstractContextManager[Connection]:
+    """Open the driver; libvirt is first imported here."""
+    if connect == EMBED:
+        from runtimes.vm.embedded import open_embedded
+
+        return open_embedded(emulator)
+    from runtimes.vm.daemon import open_daemon
+
+    return open_daemon(connect)
 
 
 def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -> None:
