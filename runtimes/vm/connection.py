@@ -249,12 +249,14 @@ class Connection:
 
     def close(self) -> None:
         """Close it; all domains of ours have been destroyed."""
-        if self.daemon is not None and self.lost is None:
-            self._handle.unregisterCloseCallback()
         self._dismiss()
 
     def _dismiss(self) -> None:
-        with contextlib.suppress(libvirt.libvirtError):  # the daemon is gone
+        """Each callback holds the connection open; those of a lost one are let go here, though there is an error."""
+        if self.daemon is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._handle.unregisterCloseCallback()
+        with contextlib.suppress(libvirt.libvirtError):
             self._handle.domainEventDeregisterAny(self._callback)
         self._handle.close()
 
