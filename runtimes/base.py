@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -359,6 +359,14 @@ class Options(BaseModel):
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels that the image must have for such an arm, besides its own."""
         return ()
+
+    def outside(self) -> AbstractContextManager[None]:
+        """What an ordinary user's run has to start before it goes into a user namespace of its own.
+
+        Raises:
+            HostError: it cannot be had.
+        """
+        return nullcontext()
 
 
 class Runtime(Protocol):

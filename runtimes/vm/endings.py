@@ -20,8 +20,8 @@ from runtimes.base import InstanceError
 
 if TYPE_CHECKING:
     from runtimes.base import InstanceSpec
-    from runtimes.vm.connection import Domain
     from runtimes.vm.domain import DomainSpec
+    from runtimes.vm.live_domain import Domain
     from runtimes.vm.process import EmulatorProcess
 
 _END_TIMEOUT = 5.0
@@ -67,13 +67,13 @@ class Traces:
         spec: of the instance.
         process: its QEMU.
         domain_spec: what the domain was made from.
-        logs: the directory where libvirt writes QEMU's log.
+        logs: the directory where libvirt writes QEMU's log; None if it is not ours to know.
     """
 
     spec: InstanceSpec
     process: EmulatorProcess
     domain_spec: DomainSpec
-    logs: Path
+    logs: Path | None
 
     def error(self, what: str, error: Exception, domain: Domain) -> InstanceError:
         """What has become of the guest, as far as the traces tell more than ``error`` does.
@@ -151,8 +151,8 @@ class Traces:
         return given_up
 
     @property
-    def _log(self) -> Path:
-        return self.logs / f"{self.spec.name}.log"
+    def _log(self) -> Path | None:
+        return self.logs / f"{self.spec.name}.log" if self.logs else None
 
     def _has_ended(self, error: Exception) -> bool:
         return self.process.exited.wait(_END_TIMEOUT if isinstance(error, AgentGone) else 0.0)
@@ -211,10 +211,10 @@ def console_details(lines: list[str]) -> str:
     return "\n".join(["on its console:", *(f"    {line}" for line in lines[start : start + _CONSOLE_LINES])])
 
 
-def last_words(log: Path) -> str | None:
+def last_words(log: Path | None) -> str | None:
     """What QEMU said last of its own accord; None if it said nothing."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_text(errors="replace").splitlines() if log else []
     except OSError:
         return None
     for line in reversed(lines):

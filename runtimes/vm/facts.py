@@ -14,7 +14,7 @@ from runtimes.network import INTERFACE
 
 if TYPE_CHECKING:
     from runtimes.agent.client import AgentClient
-    from runtimes.vm.connection import Domain
+    from runtimes.vm.live_domain import Domain
 
 _ELF = b"\x7fELF"
 _FIRMWARE = {"qboot": "qboot", "OVMF": "ovmf"}

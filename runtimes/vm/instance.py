@@ -20,7 +20,7 @@ from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess
 
 if TYPE_CHECKING:
-    from runtimes.vm.connection import Domain
+    from runtimes.vm.live_domain import Domain
 
 
 class VmInstance:

@@ -9,12 +9,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from runtimes import rootless, storage
+from runtimes import storage
 from runtimes.agent.client import AgentClient, AgentGone
 from runtimes.base import (
     GuestKernel,
@@ -29,24 +29,26 @@ from runtimes.base import (
     Runtime,
     Timeline,
 )
-from runtimes.cgroup import Cgroup
+from runtimes.cgroup import Cgroup, adopt_cgroup
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
 from runtimes.vm.endings import Traces
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.instance import VmInstance
-from runtimes.vm.options import VmOptions
+from runtimes.vm.options import EMBED, VmOptions
+from runtimes.vm.placement import HandedTap, cpu_tuning, handed_tap
 from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
 from runtimes.vm.rehearsal import rehearse
-from runtimes.vm.requirements import check_host, check_limits, choose_accelerator
+from runtimes.vm.requirements import check_connection, check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
 from runtimes.vm.tsc import counter_frequency
 from runtimes.vm.watchdog import killed_after
 
 if TYPE_CHECKING:
-    from runtimes.vm.connection import Connection, Domain
+    from runtimes.vm.connection import Connection
+    from runtimes.vm.live_domain import Domain
 
 _DESTROY_TIMEOUT = 30.0
 """Seconds for libvirt to be done with a QEMU that was killed."""
@@ -77,6 +79,7 @@ class _OpenArm:
         emulator: what libvirt starts.
         accelerator: what runs them.
         tsc_khz: what they are told of their time stamp counter; None under KVM, which tells them itself.
+        placed: whether libvirt makes their cgroups.
     """
 
     options: VmOptions
@@ -84,6 +87,7 @@ class _OpenArm:
     emulator: Emulator
     accelerator: Accelerator
     tsc_khz: int | None
+    placed: bool
 
 
 class VmRuntime:
@@ -100,10 +104,7 @@ class VmRuntime:
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, VmOptions)
-        if rootless.is_unprivileged():
-            raise HostError(
-                "guests need root: libvirt's QEMU driver that cares for cgroups is that of root, and so is the tap"
-            )
+        check_connection(options.connect)
         check_limits(limits)
         check_host(options, limits)
 
@@ -112,30 +113,29 @@ class VmRuntime:
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, VmOptions)
         kernel = _kernel(facilities.image, options)
-        from runtimes.vm.connection import open_connection
-
         emulator = build_emulator(find_qemu())
         accelerator = choose_accelerator(options.accel, facilities.image, emulator)
         with ExitStack() as stack:
             root = stack.enter_context(open_root_disk(facilities, options, kernel))
-            connection = stack.enter_context(open_connection(emulator))
+            connection = stack.enter_context(_open_connection(options.connect, emulator))
             with _short_directory(facilities.directory) as directory:
-                rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
+                placed = rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
             tsc_khz = counter_frequency() if accelerator.name == "tcg" else None
-            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz))
+            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz, placed))
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         """Start a guest; must be called by the thread that opened the facilities."""
+        self._connection.revive()
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
-            # The guest's memory and its disk are limited by what it is made of.
-            outside = dataclasses.replace(spec.limits, io=IoLimits())
-            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, outside, memory_limit=False))
+            own_cgroup = stack.enter_context(self._own_cgroup(spec))
             sockets = stack.enter_context(_short_directory(self._facilities.directory))
-            process = stack.enter_context(watched_emulator(sockets))
-            domain_spec = self._domain_spec(spec, process, cgroup)
+            address = self._facilities.network.allocate()
+            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
+            process = stack.enter_context(watched_emulator(sockets, tap.handed))
+            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
             traces = Traces(spec, process, domain_spec, self._connection.log_directory)
             timeline.stamp("define")
             domain = stack.enter_context(self._started(domain_spec, spec, traces, deadline))
@@ -144,7 +144,7 @@ class VmRuntime:
             agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
             stack.enter_context(traces.explained(domain))
             domain.guarded = True
-            _check_placement(spec.name, process, cgroup)
+            cgroup = _cgroup_of(spec.name, process, own_cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
                 agent=agent,
@@ -168,9 +168,27 @@ class VmRuntime:
             "initramfs": kernel.initramfs.stat().st_size,
         }
 
-    def _domain_spec(self, spec: InstanceSpec, process: EmulatorProcess, cgroup: Cgroup) -> DomainSpec:
-        network, arm = self._facilities.network, self._arm
-        address = network.allocate()
+    @contextmanager
+    def _own_cgroup(self, spec: InstanceSpec) -> Iterator[Cgroup | None]:
+        """A cgroup for the guest, or None where libvirt makes one."""
+        if self._arm.placed:
+            yield None
+            return
+        # The guest's memory and its disk are limited by what it is made of.
+        outside = dataclasses.replace(spec.limits, io=IoLimits())
+        with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
+            yield cgroup
+
+    def _tap(self, name: str, limits: Limits) -> AbstractContextManager[HandedTap]:
+        """What is made of the guest's interface before QEMU starts: nothing, if libvirt can do it in this process."""
+        if self._connection.daemon is None:
+            return nullcontext(HandedTap())
+        return handed_tap(self._facilities.network, name, choose_hardware(self._arm.options, limits))
+
+    def _domain_spec(
+        self, spec: InstanceSpec, address: str, tap: HandedTap, process: EmulatorProcess, cgroup: Cgroup | None
+    ) -> DomainSpec:
+        network, arm, connection = self._facilities.network, self._arm, self._connection
         if spec.scratch is not None:
             # QEMU would refuse with a message that names only the file.
             os.close(storage.open_direct(spec.scratch))
@@ -188,17 +206,23 @@ class VmRuntime:
             io=spec.limits.io,
             network=GuestNetwork(
                 bridge=network.bridge,
-                tap="bench-t" + "-".join(address.split(".")[2:]),
+                tap=_tap_name(address),
                 mac=network.mac(address),
                 address=address,
                 prefix=network.prefix,
                 gateway=network.gateway,
+                tap_descriptor=tap.tap_descriptor,
+                vhost_descriptor=tap.vhost_descriptor,
             ),
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
             nvram=spec.directory / NVRAM_NAME,
             tsc_khz=arm.tsc_khz,
-            environment=spawn_environment(cgroup.thread_files, process.stamp_file),
+            environment=spawn_environment(
+                cgroup.thread_files if cgroup else (), process.stamp_file, process.descriptors
+            ),
+            tuning=None if cgroup else cpu_tuning(spec.limits),
+            security_models=connection.security_models if connection.daemon else (),
         )
 
     @contextmanager
@@ -223,8 +247,9 @@ class VmRuntime:
                 self._connection.forget(domain)
                 process.exited.wait(_DESTROY_TIMEOUT)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
+            if self._connection.log_directory is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
 
     @contextmanager
     def _connected(self, traces: Traces, domain: Domain, deadline: float, timeline: Timeline) -> Iterator[AgentClient]:
@@ -264,10 +289,28 @@ def _short_directory(parent: Path) -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def _check_placement(name: str, process: EmulatorProcess, cgroup: Cgroup) -> None:
-    """What is not in the cgroup would not be counted."""
-    if process.pid not in cgroup.pids():
-        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup {cgroup.name} that it joined")
+def _tap_name(address: str) -> str:
+    return "bench-t" + "-".join(address.split(".")[2:])
+
+
+def _cgroup_of(name: str, process: EmulatorProcess, own: Cgroup | None) -> Cgroup:
+    """The cgroup that the guest's figures are read from: what is not in it would not be counted."""
+    assert process.pid is not None
+    cgroup = own or adopt_cgroup(process.pid, name)
+    if cgroup is None or process.pid not in cgroup.pids():
+        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup that was made for it")
+    return cgroup
+
+
+def _open_connection(connect: str, emulator: Emulator) -> AbstractContextManager[Connection]:
+    """Open the driver; libvirt is first imported here."""
+    if connect == EMBED:
+        from runtimes.vm.embedded import open_embedded
+
+        return open_embedded(emulator)
+    from runtimes.vm.daemon import open_daemon
+
+    return open_daemon(connect)
 
 
 def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -> None:

@@ -13,7 +13,7 @@ import libvirt
 import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 
 if TYPE_CHECKING:
-    from runtimes.vm.connection import Domain
+    from runtimes.vm.live_domain import Domain
 
 _PORT_EVENT = "VSERPORT_CHANGE"
 """The guest has opened or closed a port (QEMU's QMP reference); libvirt has an event of its own for the port of QEMU's

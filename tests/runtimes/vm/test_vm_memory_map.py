@@ -8,7 +8,7 @@ import os
 import pytest
 
 from runtimes.base import GuestMemory, InstanceError
-from runtimes.vm.connection import parse_balloon
+from runtimes.vm.live_domain import parse_balloon
 from runtimes.vm.memory_map import parse_guest_memory, read_guest_memory
 
 SMAPS = """\

@@ -25,8 +25,8 @@ from runtimes.agent.client import AgentGone
 from runtimes.base import GuestKernel, HostError, InstanceError, IoLimits, Limits, Timeline
 from runtimes.facilities import reclaim
 from runtimes.network import inside_network
-from runtimes.vm.connection import Domain
 from runtimes.vm.endings import Traces
+from runtimes.vm.live_domain import Domain
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
