@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
+import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +46,7 @@ from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulat
 from runtimes.vm.rehearsal import rehearse
 from runtimes.vm.requirements import check_connection, check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
+from runtimes.vm.saved_state import SavedState, tell_who_it_is, wait_until_it_waits
 from runtimes.vm.tsc import counter_frequency
 from runtimes.vm.watchdog import killed_after
 
@@ -100,6 +104,7 @@ class VmRuntime:
         self._facilities = facilities
         self._connection = connection
         self._arm = arm
+        self._states: dict[tuple[object, ...], SavedState] = {}
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -121,24 +126,22 @@ class VmRuntime:
             with _short_directory(facilities.directory) as directory:
                 placed = rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
             tsc_khz = counter_frequency() if accelerator.name == "tcg" else None
-            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz, placed))
+            runtime = cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz, placed))
+            stack.callback(runtime._remove_states)
+            yield runtime
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         """Start a guest; must be called by the thread that opened the facilities."""
         self._connection.revive()
+        state = self._saved_state(spec) if self._arm.options.start == "restore" else None
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
-            own_cgroup = stack.enter_context(self._own_cgroup(spec))
-            sockets = stack.enter_context(_short_directory(self._facilities.directory))
-            address = self._facilities.network.allocate()
-            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
-            process = stack.enter_context(watched_emulator(sockets, tap.handed))
-            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
-            traces = Traces(spec, process, domain_spec, self._connection.log_directory)
+            own_cgroup, traces = stack.enter_context(self._prepared(spec))
+            process, domain_spec = traces.process, traces.domain_spec
             timeline.stamp("define")
-            domain = stack.enter_context(self._started(domain_spec, spec, traces, deadline))
+            domain = stack.enter_context(self._started(traces, deadline, state))
             stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
             agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
@@ -179,6 +182,58 @@ class VmRuntime:
         with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
             yield cgroup
 
+    @contextmanager
+    def _prepared(self, spec: InstanceSpec) -> Iterator[tuple[Cgroup | None, Traces]]:
+        """What a guest's domain is made from, and who watches its QEMU; and its cgroup, if it is ours to make."""
+        with ExitStack() as stack:
+            own_cgroup = stack.enter_context(self._own_cgroup(spec))
+            sockets = stack.enter_context(_short_directory(self._facilities.directory))
+            address = self._facilities.network.allocate()
+            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
+            process = stack.enter_context(watched_emulator(sockets, tap.handed))
+            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
+            yield own_cgroup, Traces(spec, process, domain_spec, self._connection.log_directory)
+
+    def _saved_state(self, spec: InstanceSpec) -> SavedState:
+        """The state that an instance is restored from; one for each size of memory, processors and scratch disk.
+
+        Raises:
+            InstanceError: the guest that was to be saved did not come up.
+        """
+        size = spec.scratch.stat().st_size if spec.scratch else None
+        hardware = choose_hardware(self._arm.options, spec.limits)
+        key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, spec.limits.memory, size)
+        if key not in self._states:
+            self._states[key] = self._save_state(spec, size)
+        return self._states[key]
+
+    def _save_state(self, spec: InstanceSpec, scratch_size: int | None) -> SavedState:
+        """Start a guest that waits, save its state, and end it."""
+        number = len(self._states)
+        with _short_directory(self._facilities.scratch_directory) as directory:
+            scratch = directory / "scratch" if scratch_size is not None else None
+            if scratch is not None:
+                scratch.touch()
+                os.truncate(scratch, scratch_size or 0)
+            whole = Limits(math.ceil(spec.limits.cpus), spec.limits.cpuset, spec.limits.memory)
+            name = f"{self._facilities.run}-state-{number}"
+            waiting = dataclasses.replace(spec, name=name, limits=whole, scratch=scratch, directory=directory)
+            path = self._facilities.scratch_directory / f"{number}-{secrets.token_hex(4)}.state"
+            try:
+                deadline = time.monotonic() + spec.start_timeout
+                with self._prepared(waiting) as (_, traces), self._started(traces, deadline) as domain:
+                    with traces.ready(domain), _channel(traces.process, deadline) as channel:
+                        wait_until_it_waits(channel, deadline)
+                    domain.save(path)
+                return SavedState(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+    def _remove_states(self) -> None:
+        for state in self._states.values():
+            state.path.unlink(missing_ok=True)
+
     def _tap(self, name: str, limits: Limits) -> AbstractContextManager[HandedTap]:
         """What is made of the guest's interface before QEMU starts: nothing, if libvirt can do it in this process."""
         if self._connection.daemon is None:
@@ -201,6 +256,7 @@ class VmRuntime:
             memory=spec.limits.memory,
             kernel=_kernel(spec.image, arm.options),
             root=arm.root or spec.image.rootfs,
+            waits=arm.options.start == "restore",
             systemd=arm.options.init == "systemd",
             scratch=spec.scratch,
             io=spec.limits.io,
@@ -226,18 +282,21 @@ class VmRuntime:
         )
 
     @contextmanager
-    def _started(
-        self, domain_spec: DomainSpec, spec: InstanceSpec, traces: Traces, deadline: float
-    ) -> Iterator[Domain]:
-        """Start the domain; at the end it is gone, and QEMU's messages are in the instance's directory."""
-        process = traces.process
-        xml = domain_xml(domain_spec)
+    def _started(self, traces: Traces, deadline: float, state: SavedState | None = None) -> Iterator[Domain]:
+        """Start the domain, from a saved state if there is one; at the end it is gone, and QEMU's messages are in the
+        instance's directory.
+        """
+        spec, process, domain_spec = traces.spec, traces.process, traces.domain_spec
         # libvirt would otherwise add to it, should the directory have been used before.
         domain_spec.console.unlink(missing_ok=True)
         try:
             with adopted_orphans(), killed_after(deadline - time.monotonic(), process.kill) as late:
                 try:
-                    domain = self._connection.create(spec.name, xml, kill=process.kill)
+                    if state is None:
+                        domain = self._connection.create(spec.name, domain_xml(domain_spec), kill=process.kill)
+                    else:
+                        state.rewrite(domain_spec)
+                        domain = self._connection.restore(spec.name, state.path, kill=process.kill)
                 except InstanceError as error:
                     raise traces.start_error(error, late=late.is_set()) from error
             try:
@@ -255,16 +314,28 @@ class VmRuntime:
     def _connected(self, traces: Traces, domain: Domain, deadline: float, timeline: Timeline) -> Iterator[AgentClient]:
         """The agent's client, READY received before ``deadline`` (CLOCK_MONOTONIC, s), and all stamps up to there."""
         process = traces.process
-        channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
         with ExitStack() as stack:
             with traces.ready(domain):
-                if channel is None:
-                    raise AgentGone("QEMU did not connect the agent's channel")
+                channel = _channel(process, deadline)
+                if traces.domain_spec.waits:
+                    tell_who_it_is(channel, traces.domain_spec)
                 agent = stack.enter_context(contextlib.closing(AgentClient(channel)))
                 ready = agent.wait_ready(max(deadline - time.monotonic(), 0.0))
             for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
                 timeline.stamp(name, at)
             yield agent
+
+
+def _channel(process: EmulatorProcess, deadline: float) -> socket.socket:
+    """The host's end of the agent's channel.
+
+    Raises:
+        AgentGone: QEMU did not connect it before ``deadline`` (CLOCK_MONOTONIC, s), or it has ended.
+    """
+    channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
+    if channel is None:
+        raise AgentGone("QEMU did not connect the agent's channel")
+    return channel
 
 
 def _kernel(image: Image, options: VmOptions) -> GuestKernel:

@@ -26,7 +26,13 @@ QUICK_ARGUMENTS = ("cryptomgr.notests",)
 
 
 def kernel_command_line(
-    name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False, tsc_khz: int | None = None
+    name: str,
+    network: GuestNetwork,
+    *,
+    quick: bool = False,
+    systemd: bool = False,
+    waits: bool = False,
+    tsc_khz: int | None = None,
 ) -> str:
     """The kernel's command line, with what the guest's init configures itself by.
 
@@ -40,6 +46,8 @@ def kernel_command_line(
     }
     if systemd:
         configuration["init"] = "systemd"
+    if waits:
+        configuration["wait"] = "yes"
     told = () if tsc_khz is None else (f"tsc_early_khz={tsc_khz}",)
     arguments = (*KERNEL_ARGUMENTS, *told, *(QUICK_ARGUMENTS if quick else ()))
     return " ".join([*arguments, *(f"bench.{key}={value}" for key, value in configuration.items())])
@@ -55,9 +63,15 @@ def boot(spec: DomainSpec) -> Element:
     packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
     system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
     system.append(text("initrd", spec.kernel.initramfs))
-    quick = spec.hardware.quick_start
-    line = kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd, tsc_khz=spec.tsc_khz)
-    system.append(text("cmdline", line))
+    command_line = kernel_command_line(
+        spec.name,
+        spec.network,
+        quick=spec.hardware.quick_start,
+        systemd=spec.systemd,
+        waits=spec.waits,
+        tsc_khz=spec.tsc_khz,
+    )
+    system.append(text("cmdline", command_line))
     return system
 
 

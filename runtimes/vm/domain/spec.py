@@ -62,6 +62,7 @@ class DomainSpec:
         memory: bytes.
         kernel: what the guest boots; with ``boot: disk`` it is in the disk.
         root: the root disk: a file with the image's root file system, or with a whole bootable disk.
+        waits: whether the guest stops before it is given its name, its address and its scratch disk, to be saved there.
         systemd: whether the kernel starts systemd, and not the agent alone.
         scratch: an ext4 file for the scratch disk, or None.
         io: what the guest may read from it and write to it.
@@ -89,6 +90,7 @@ class DomainSpec:
     console: Path
     nvram: Path
     tsc_khz: int | None = None
+    waits: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     io: IoLimits = field(default_factory=IoLimits)
     tuning: CpuTuning | None = None

@@ -22,7 +22,7 @@
 
 #define AGENT "/usr/lib/bench/agent"
 #define SYSTEMD "/sbin/init"
-#define STAMPS "/newroot/run/bench"
+#define STAMPS "/run/bench"
 
 _Noreturn void fail(int error, const char *format, ...)
 {
@@ -96,7 +96,9 @@ int main(void)
     has_scratch = disk_find("scratch", "", scratch);
     mount_root(root);
     port_find(port);
+    enter_root();
     if (*arguments.wait != '\0') {
+        make_ready_to_be_saved(AGENT);
         wait_to_be_restored(port, &arguments);
         stamp = "restored";
         started = now();
@@ -110,6 +112,5 @@ int main(void)
     write_stamps(stamp, started);
     if (systemd)
         write_agent_environment(port);
-    enter_root();
     hand_over(systemd, port);
 }

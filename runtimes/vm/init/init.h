@@ -21,6 +21,7 @@ struct arguments {
     char devices[VALUE_SIZE];   /* "emulated", or nothing for virtio */
     char partition[VALUE_SIZE]; /* of the root disk, its number; nothing for the whole disk */
     char wait[VALUE_SIZE];      /* "yes": before the rest is told, the guest is saved, and restored many times */
+    char mac[VALUE_SIZE];       /* of the interface; only to a guest that waited, whose interface has that of the saved one */
     char time[VALUE_SIZE];      /* the wall clock, SECONDS.NANOSECONDS; only to a guest that waited */
     char seed[VALUE_SIZE];      /* random bytes, hexadecimal; likewise */
 };
@@ -41,11 +42,11 @@ void modules_load(bool emulated);
 bool disk_find(const char *serial, const char *partition, char device[PATH_SIZE]);
 void disk_forget(const char *device);
 
-/* mounts.c */
+/* mounts.c: in the order in which they are called. */
 void mount_early(void);
 void mount_root(const char *device);
-void mount_scratch(const char *device);
 void enter_root(void);
+void mount_scratch(const char *device);
 
 /* network.c */
 void network_configure(const struct arguments *arguments);
@@ -53,7 +54,9 @@ void network_configure(const struct arguments *arguments);
 /* port.c: the device of the agent's port. */
 void port_find(char device[PATH_SIZE]);
 
-/* waiting.c: wait, in a guest whose state is saved meanwhile, for what the host tells this one. */
+/* waiting.c: read what is needed soon, have no memory that must be saved for nothing, and then wait, while the guest's state is
+ * saved, for what the host tells this one. */
+void make_ready_to_be_saved(const char *program);
 void wait_to_be_restored(const char *port, struct arguments *arguments);
 
 #endif

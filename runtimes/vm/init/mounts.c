@@ -57,11 +57,6 @@ void mount_root(const char *device)
     make_link("/proc/self/fd/2", "/dev/stderr");
 }
 
-void mount_scratch(const char *device)
-{
-    mount_it(device, "/newroot/scratch", "ext4", 0, "");
-}
-
 /* Give back the memory of the initramfs: all that is in its directories, but for what is mounted there. */
 static void empty(int directory, dev_t device)
 {
@@ -101,4 +96,9 @@ void enter_root(void)
     empty(initramfs, status.st_dev);
     if (mount(".", "/", "", MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
         fail(errno, "could not make the image the root");
+}
+
+void mount_scratch(const char *device)
+{
+    mount_it(device, "/scratch", "ext4", 0, "");
 }

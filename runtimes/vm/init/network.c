@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <net/route.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,20 @@ static void bring_up(int socket, const char *name)
     request.ifr_flags |= IFF_UP;
     if (ioctl(socket, SIOCSIFFLAGS, &request) < 0)
         fail(errno, "could not set up the interface %s", name);
+}
+
+static void set_hardware_address(int socket, const char *text)
+{
+    struct ifreq request = {.ifr_name = INTERFACE, .ifr_hwaddr = {.sa_family = ARPHRD_ETHER}};
+    unsigned char *bytes = (unsigned char *)request.ifr_hwaddr.sa_data;
+    int length = 0;
+
+    if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &bytes[0], &bytes[1], &bytes[2], &bytes[3], &bytes[4], &bytes[5],
+               &length) != 6 ||
+        text[length] != '\0')
+        fail(0, "'%s' is no hardware address", text);
+    if (ioctl(socket, SIOCSIFHWADDR, &request) < 0)
+        fail(errno, "could not give " INTERFACE " the hardware address %s", text);
 }
 
 /* The address as A.B.C.D/N. */
@@ -82,6 +97,8 @@ void network_configure(const struct arguments *arguments)
     if (*arguments->hostname != '\0' && sethostname(arguments->hostname, strlen(arguments->hostname)) < 0)
         fail(errno, "could not set the host name '%s'", arguments->hostname);
     bring_up(inet, "lo");
+    if (*arguments->mac != '\0')
+        set_hardware_address(inet, arguments->mac);
     if (*arguments->address != '\0')
         set_address(inet, arguments->address);
     if (*arguments->gateway != '\0')
