@@ -13,8 +13,12 @@ from dataclasses import dataclass
 STARTUP_FILE = "/run/bench/startup"
 """Where the guest's init leaves its stamps: a line ``NAME NANOSECONDS`` each, CLOCK_BOOTTIME."""
 
-_PHASES = {"init": "guest_kernel", "root": "guest_initramfs"}
-"""The phase that ends at each of init's stamps: its first instruction, and handing over to what runs in the root."""
+_RESTORED = "restored"
+"""The stamp of a guest whose kernel had started, and was saved, before."""
+
+_PHASES = {"init": "guest_kernel", _RESTORED: "guest_restored", "root": "guest_initramfs"}
+"""The phase that ends at each of init's stamps: its first instruction, or going on after having been restored; and
+handing over to what runs in the root."""
 
 _RATE_TOLERANCE = 0.05
 _READING = 20_000_000
@@ -43,7 +47,8 @@ def guest_stamps(resumed_at: int, ready: ClockReading, later: ClockReading, star
 
     ``guest_firmware`` ends when the kernel's clock starts: the firmware, the kernel's own unpacking and its first
     steps. ``guest_kernel`` ends at init's first instruction, ``guest_initramfs`` when init hands over; what is left
-    until ``ready`` is the guest's user space with READY's way to the host. A stamp that init did not leave is missing.
+    until ``ready`` is the guest's user space with READY's way to the host. A guest that was restored has no firmware
+    and no kernel to start: ``guest_restored`` ends when its init goes on. A stamp that init did not leave is missing.
 
     Args:
         resumed_at: when the guest's processors were set going, on the host's clock.
@@ -61,7 +66,8 @@ def guest_stamps(resumed_at: int, ready: ClockReading, later: ClockReading, star
             f"the guest's clock counted {by_guest / 1e9:.2f} s while {passed / 1e9:.2f} s passed on the host's"
         )
     told = _parse(startup)
-    stamps = {"guest_firmware": 0} | {phase: told[name] for name, phase in _PHASES.items() if name in told}
+    stamps = {} if _RESTORED in told else {"guest_firmware": 0}
+    stamps |= {phase: told[name] for name, phase in _PHASES.items() if name in told}
     placed = {phase: ready.host - (ready.guest - at) for phase, at in stamps.items()}
     moments = [resumed_at, *placed.values(), ready.host]
     if moments != sorted(moments):
