@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import os
 import shlex
 import time
 from collections.abc import Mapping
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 _LEAST_COMPARED = 0.5
 """Seconds that a command must take for two clocks to be compared by it: asking and answering takes milliseconds."""
+
+
+_DISK_ERRORS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EIO, errno.EROFS))
+"""What programs say when a scratch disk fails them, often with statistics after it."""
 
 
 class WorkloadError(Exception):
@@ -90,9 +96,10 @@ def describe_end(completed: Completed) -> str:
 
 
 def last_words(completed: Completed) -> str:
-    """The last line that a command said, behind a colon, or nothing."""
+    """The last line that a command said, behind a colon, or nothing; rather one that tells of a full or broken disk."""
     said = (completed.stderr or completed.stdout).decode(errors="replace").strip().splitlines()
-    return f": {said[-1].strip()}" if said else ""
+    telling = [line for line in said if any(reason in line for reason in _DISK_ERRORS)]
+    return f": {(telling or said)[-1].strip()}" if said else ""
 
 
 def _require_success(completed: Completed) -> None:
