@@ -105,7 +105,9 @@ class Traces:
             said = f"QEMU did not answer within {self.spec.start_timeout:g} s, and was killed"
         else:
             said = one_line(last_words(self._log) or str(error).split("libvirt could not start it: ")[-1])
-            said += foreign_kernel(self.domain_spec.kernel.bzimage)
+            kernel = self.domain_spec.kernel
+            unpacked = kernel.elf if self.domain_spec.hardware.unpacked_kernel else None
+            said += foreign_kernel(unpacked or kernel.bzimage)
         return InstanceError(f"{self.spec.name}: libvirt could not start it: {said}")
 
     @contextmanager
