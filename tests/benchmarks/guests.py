@@ -26,6 +26,7 @@ from runtimes.base import GuestKernel, Limits
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import CHANNEL_NAME, GuestNetwork, kernel_command_line
 from runtimes.vm.hardware import QBOOT
+from runtimes.vm.tsc import counter_frequency
 
 _READY_TIMEOUT = 60.0
 _END_TIMEOUT = 20.0
@@ -53,6 +54,11 @@ class Command:
     channel: Path
     limits: Limits
 
+    @property
+    def tsc_khz(self) -> int | None:
+        """What our guests' kernel is told too."""
+        return counter_frequency() if self.accelerator == "tcg" else None
+
     def common(self) -> Iterator[str]:
         """Accelerator, size, disks, network and channel: what every guest needs."""
         cpu = "host" if self.accelerator == "kvm" else "max"
@@ -68,7 +74,7 @@ class Command:
 
 def plain(command: Command) -> list[str]:
     """As the manual has one start a kernel: q35, SeaBIOS, the packed kernel, and QEMU's default devices."""
-    words = kernel_command_line("plain", command.network)
+    words = kernel_command_line("plain", command.network, tsc_khz=command.tsc_khz)
     return [
         *(str(command.qemu), "-machine", "q35", *command.common(), "-display", "none"),
         *("-serial", "null", "-kernel", str(command.kernel.bzimage), "-append", words),
@@ -78,7 +84,7 @@ def plain(command: Command) -> list[str]:
 def best(command: Command) -> list[str]:
     """The quickest start that we could find: no device that is not used, qboot, and the kernel entered unpacked."""
     machine = "q35,hpet=off,smm=off,vmport=off,usb=off,sata=off,smbus=off,pit=on"
-    words = kernel_command_line("best", command.network, quick=True)
+    words = kernel_command_line("best", command.network, quick=True, tsc_khz=command.tsc_khz)
     return [
         *(str(command.qemu), "-nodefaults", "-no-user-config", "-machine", machine, *command.common()),
         *("-bios", str(QBOOT), "-display", "none", "-serial", "null"),

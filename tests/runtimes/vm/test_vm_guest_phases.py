@@ -31,6 +31,11 @@ def test_what_init_did_not_tell_is_missing():
     ]
 
 
+def test_a_restored_guest_went_through_no_firmware():
+    stamps = guest_stamps(49_700 * MS, READY, LATER, "restored 800000000\nroot 900000000\n")
+    assert stamps == {"guest_restored": 49_800 * MS, "guest_initramfs": 49_900 * MS}
+
+
 @pytest.mark.parametrize("seconds", [0, 1.8, 45 * 2])
 def test_a_clock_of_another_rate_is_refused(seconds):
     later = ClockReading(READY.guest + round(seconds * 1e9), LATER.host)

@@ -73,6 +73,13 @@ class TestVm(RuntimeConformance):
             shutdown = [name for name, _ in instance.timeline.phases("stop_requested", "stopped")]
             assert shutdown == ["goodbye", "powered_off", "exited", "stopped"]
 
+    def test_with_its_facts_it_tells_where_its_start_went_inside(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert "guest_phases" not in instance.facts
+            phases = dict(instance.timeline.phases())
+            assert list(phases)[-5:] == ["resume", "guest_firmware", "guest_kernel", "guest_initramfs", "ready"]
+            assert sum(phases.values()) == pytest.approx(instance.timeline.seconds("requested", "ready"))
+
     def test_facts_are_read_back(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             assert instance.facts["accel"] == "tcg"
