@@ -31,6 +31,7 @@ class Step:
         name: of the step, and of the file with its output.
         command: what runs.
         limit: seconds that it may take.
+        told: whether its lines go to the console as well, as progress.
         seconds: that it took.
         outcome: ``passed``, or what went wrong.
     """
@@ -38,6 +39,7 @@ class Step:
     name: str
     command: list[str]
     limit: float
+    told: bool = True
     seconds: float = 0.0
     outcome: str = field(default="not run")
 
@@ -48,17 +50,24 @@ def pytest_step(name: str, *arguments: str, limit: float) -> Step:
     return Step(name, [sys.executable, "-m", "pytest", *options, *arguments], limit)
 
 
-def bench_step(name: str, *arguments: str, limit: float) -> Step:
+def bench_step(name: str, *arguments: str, limit: float, told: bool = True) -> Step:
     """A call of the command line."""
-    return Step(name, ["bench", *arguments], limit)
+    return Step(name, ["bench", *arguments], limit, told)
+
+
+def run_suite(name: str) -> Step:
+    """A shipped suite, with KVM asked for; all that is told of each trial."""
+    return bench_step(name, "run", str(WORK / f"suites/{name}.yaml"), "--blocks", "1", "-v", limit=600)
 
 
 def steps() -> list[Step]:
     """All of them, in order."""
     return [
-        bench_step("doctor", "doctor", "--format", "json", limit=60),
-        bench_step("quick", "run", str(WORK / "suites/quick.yaml"), "--blocks", "1", "-v", limit=400),
-        bench_step("quick-csv", "export", "latest", "--format", "csv", limit=60),
+        bench_step("doctor", "doctor", "--format", "json", limit=120, told=False),
+        run_suite("quick"),
+        bench_step("export", "export", "latest", "--format", "csv", "-o", f"{RESULTS}/quick.csv", limit=120),
+        run_suite("isolation"),
+        pytest_step("lab", "tests/lab", "-m", "lab", limit=600),
     ]
 
 
@@ -111,7 +120,7 @@ def run_step(step: Step, say) -> None:
         for line in process.stdout:
             log.write(line)
             log.flush()
-            if line.strip():
+            if step.told and line.strip():
                 say(line.rstrip()[:150])
         process.wait()
         timer.cancel()
