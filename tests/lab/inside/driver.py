@@ -22,6 +22,13 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+RUNTIME_TESTS = (
+    "tests/runtimes/test_conformance.py::TestContainer",
+    "tests/runtimes/test_cgroup_figures.py",
+    "tests/runtimes/vm/test_vm_runtime.py",
+)
+"""Those outside of tests/lab that cgroup v2 or KVM makes different, as far as there is time for them."""
+
 
 @dataclass
 class Step:
@@ -67,7 +74,9 @@ def steps() -> list[Step]:
         run_suite("quick"),
         bench_step("export", "export", "latest", "--format", "csv", "-o", f"{RESULTS}/quick.csv", limit=120),
         run_suite("isolation"),
+        run_suite("limits"),
         pytest_step("lab", "tests/lab", "-m", "lab", limit=600),
+        pytest_step("runtimes", *RUNTIME_TESTS, limit=1200),
     ]
 
 
