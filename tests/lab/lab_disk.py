@@ -16,6 +16,8 @@ from lab_image import PROJECT, make_filled_ext4
 from bench.images import prepare_image
 from bench.plan import make_plan
 from bench.suite import load_suite
+from runtimes.launcher.build import build_executor
+from runtimes.vm.emulator import build_emulator, find_qemu
 from workloads.image import BuiltImage
 from workloads.image.cache import cache_directory
 from workloads.image.tools import run
@@ -45,7 +47,7 @@ def work_disk(progress: Callable[[str], None]) -> Iterator[Path]:
         suites = _write_suites(tree / "suites")
         for image in _images(suites, progress):
             _share(image.rootfs.parent, tree / "cache/images" / image.id)
-        shutil.copytree(cache_directory() / "agent", tree / "cache/agent")
+        _copy_programs(tree / "cache")
         disk = directory / "work.ext4"
         progress("lab: making the disk with the work tree")
         make_filled_ext4(tree, disk, _SPACE)
@@ -117,6 +119,16 @@ def _images(suites: list[Path], progress: Callable[[str], None]) -> list[BuiltIm
         image = prepare_image(plan.packages(), plan.files(), progress)
         images[image.id] = image
     return list(images.values())
+
+
+def _copy_programs(cache: Path) -> None:
+    """What was compiled here for images, for launching and for QEMU, under the digests by which it is found."""
+    emulator = build_emulator(find_qemu()).path
+    for program in (build_executor(), emulator):
+        target = cache / program.relative_to(cache_directory())
+        target.parent.mkdir(parents=True)
+        shutil.copy2(program, target)
+    shutil.copytree(cache_directory() / "agent", cache / "agent")
 
 
 def _share(source: Path, target: Path) -> None:
