@@ -32,6 +32,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="?", default="run", choices=("run", "shell", "image"))
+    parser.add_argument("steps", nargs="*", help="steps of tests/lab/inside/driver.py to run; all without any")
     parser.add_argument("--limit", type=float, default=_LIMIT, help="seconds until the machine is killed")
     given = parser.parse_args()
     if os.geteuid() != 0:
@@ -44,7 +45,7 @@ def main() -> int:
         if given.what == "image":
             print(image.rootfs.parent)
             return 0
-        with work_disk(_say) as disk:
+        with work_disk(given.steps, _say) as disk:
             if given.what == "shell":
                 return run_console(image, disk)
             with tempfile.TemporaryDirectory(prefix="bench-lab-") as directory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,8 +33,12 @@ _SPACE = "3G"
 
 
 @contextmanager
-def work_disk(progress: Callable[[str], None]) -> Iterator[Path]:
+def work_disk(steps: Iterable[str], progress: Callable[[str], None]) -> Iterator[Path]:
     """A new disk image, removed in the end.
+
+    Args:
+        steps: names of those of the driver's steps that are wanted; all if none is named.
+        progress: called with what is being done now.
 
     Raises:
         HostError: the disk or an image could not be made; the message says why.
@@ -43,6 +47,7 @@ def work_disk(progress: Callable[[str], None]) -> Iterator[Path]:
         directory = Path(name)
         tree = directory / "tree"
         (tree / "results").mkdir(parents=True)
+        (tree / "steps").write_text(" ".join(steps))
         _copy_project(tree / "project")
         suites = _write_suites(tree / "suites")
         for image in _images(suites, progress):

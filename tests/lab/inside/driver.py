@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "BENCH_CACHE": str(WORK / "cache"),
     "BENCH_STORE": str(RESULTS / "bench-results"),
     "BENCH_SCRATCH": str(WORK / "scratch"),
+    "PYTHONPATH": str(WORK / "project"),
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -70,6 +71,7 @@ def run_suite(name: str) -> Step:
 def steps() -> list[Step]:
     """All of them, in order."""
     return [
+        Step("probe", [sys.executable, "tests/lab/inside/probe.py"], limit=300),
         bench_step("doctor", "doctor", "--format", "json", limit=120, told=False),
         run_suite("quick"),
         bench_step("export", "export", "latest", "--format", "csv", "-o", f"{RESULTS}/quick.csv", limit=120),
@@ -89,7 +91,8 @@ def main() -> int:
             console.write(f"lab: {text}\r\n")
 
     say(f"booted; {Path('/proc/uptime').read_text().split()[0]} s since the kernel's start")
-    planned = steps()
+    wanted = (WORK / "steps").read_text().split()
+    planned = [step for step in steps() if not wanted or step.name in wanted]
     finished = False
     for step in planned:
         run_step(step, say)
