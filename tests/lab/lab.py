@@ -67,12 +67,14 @@ def _say(text: str) -> None:
 
 def _summary(ended: bool) -> int:
     """Print what each step came to; 0 if all passed."""
-    status = RESULTS / "status.json"
-    steps = json.loads(status.read_text())["steps"] if status.exists() else []
-    for step in steps:
+    file = RESULTS / "status.json"
+    status = json.loads(file.read_text()) if file.exists() else {"finished": False, "steps": []}
+    outcomes = []
+    for step in status["steps"]:
         print(f"{step['name']:<24} {step['seconds']:6.0f} s  {step['outcome']}")
-    finished = status.exists() and json.loads(status.read_text())["finished"]
-    passed = ended and finished and all(step["outcome"] == "passed" for step in steps)
+        outcomes.append(step["outcome"])
+    finished = status["finished"]
+    passed = ended and finished and set(outcomes) == {"passed"}
     if not finished:
         print("lab: it did not come to its end; the last that it said is in lab-results/console.log", file=sys.stderr)
     print(f"lab: {'passed' if passed else 'FAILED'}; results, logs and the store are in {RESULTS}")

@@ -26,11 +26,18 @@ def command(image: LabImage, disk: Path, *, shell: bool) -> list[str]:
         disk: the second disk, which keeps what is written to it.
         shell: whether there is a console instead of tests.
     """
-    words = ["root=/dev/disk/by-id/virtio-root", "rw", "console=ttyS0", "quiet", "systemd.show_status=false"]
+    words = [
+        "mitigations=off",
+        "root=/dev/disk/by-id/virtio-root",
+        "rw",
+        "console=ttyS0",
+        "quiet",
+        "systemd.show_status=false",
+    ]
     return [
         *("setpriv", "--pdeathsig", "KILL", "--"),
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-        *("-machine", "q35", "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "max"),
+        *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
         *("-smp", _PROCESSORS, "-m", _MEMORY),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
         *("-append", " ".join([*words, *(["lab.shell"] if shell else [])])),
