@@ -26,7 +26,7 @@ SUITES: Mapping[str, tuple[str, ...]] = {"quick": (), "isolation": (), "limits":
 """Shipped suites that run in the lab, with those of their arms that do, where it is not all."""
 
 _AT_MOST = {"runtime": 3, "requests": 1000}
-"""The most of parameters that decide how long a workload runs, in seconds or in requests: no figure from here counts."""
+"""The most of parameters that decide how long a workload runs, in seconds or requests: no figure from here counts."""
 
 _SPACE = "3G"
 """What is left free on it, for results and the scratch disks of runs."""
