@@ -78,6 +78,9 @@ def session_daemon() -> Iterator[None]:
     Raises:
         HostError: the program is missing, or does not get ready.
     """
+    if _session_directory().exists():  # for another arm
+        yield
+        return
     program = find_daemon()
     knowledge = build_emulator(find_qemu()).knowledge
     directory = _session_directory()

@@ -1,4 +1,4 @@
-"""A libvirt daemon of root's that belongs to a test: its files are in a mount namespace of its own, and it ends with it."""
+"""A libvirt daemon of root's that belongs to a test: it writes in a mount namespace of its own, and ends with it."""
 
 from __future__ import annotations
 

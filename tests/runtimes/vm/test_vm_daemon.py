@@ -152,7 +152,7 @@ def test_a_daemon_that_dies_fails_the_trial_at_once_and_the_next_goes_on(facilit
         before = host_traces(facilities)
         began = None
         with (
-            pytest.raises(InstanceError, match="connection to libvirt at .* was lost: the daemon ended"),
+            pytest.raises(InstanceError, match=r"connection to libvirt at .* was lost: the daemon ended"),
             runtime.start(new_spec()) as instance,
         ):
             pid = qemu(instance)
@@ -162,7 +162,7 @@ def test_a_daemon_that_dies_fails_the_trial_at_once_and_the_next_goes_on(facilit
         assert time.monotonic() - began < 20
         assert not runs(pid)
         assert host_traces(facilities)["cgroups"] == before["cgroups"]
-        with pytest.raises(InstanceError, match="was lost.*cannot be had again"), runtime.start(new_spec()):
+        with pytest.raises(InstanceError, match=r"was lost.*cannot be had again"), runtime.start(new_spec()):
             pass
         daemon.start()
         with runtime.start(new_spec()) as instance:
@@ -201,7 +201,7 @@ def test_no_daemon_is_told_with_a_remedy(facilities, tmp_path):
 def test_a_daemon_of_another_host_is_refused(daemon, facilities, monkeypatch):
     monkeypatch.setattr("runtimes.vm.daemon.socket.gethostname", lambda: "elsewhere")
     with (
-        pytest.raises(HostError, match="is on the host .*, and this is elsewhere: .* run bench on"),
+        pytest.raises(HostError, match=r"is on the host .*, and this is elsewhere: .* run bench on"),
         VmRuntime.open(facilities, options(daemon)),
     ):
         pass
