@@ -30,7 +30,9 @@ from runtimes.vm.options import SESSION, SYSTEM
 DAEMONS = {"virtqemud": "virtqemud-sock", "libvirtd": "libvirt-sock"}
 """Programs that are a daemon with the QEMU driver, the one with no other drivers first, and the sockets of each."""
 
-_SYSTEM_URI = "qemu:///system"
+_LOCAL, _DAEMONS = "qemu:///", "qemu+unix:///"
+"""In a process with the embedded driver, the first of these is taken for it; the second always means a daemon."""
+
 _SYSTEM_LOGS = Path("/var/log/libvirt/qemu")
 
 _SESSION_CONFIGURATION = """\
@@ -114,11 +116,12 @@ def find_daemon() -> Path:
 def _resolve(connect: str) -> tuple[str, Path | None]:
     """The URI, and where that daemon writes QEMU's messages."""
     if connect == SYSTEM:
-        return _SYSTEM_URI, _SYSTEM_LOGS
+        return f"{_DAEMONS}system", _SYSTEM_LOGS
     if connect == SESSION:
         directory = _session_directory()
-        return f"qemu:///session?socket={_session_socket(directory)}", directory / "cache/libvirt/qemu/log"
-    return connect, _SYSTEM_LOGS if "/system" in connect else None
+        return f"{_DAEMONS}session?socket={_session_socket(directory)}", directory / "cache/libvirt/qemu/log"
+    uri = connect.replace(_LOCAL, _DAEMONS, 1) if connect.startswith(_LOCAL) else connect
+    return uri, _SYSTEM_LOGS if connect.partition("?")[0].endswith("/system") else None
 
 
 def _open(uri: str) -> libvirt.virConnect:
