@@ -31,8 +31,10 @@ DAEMONS = {"virtqemud": "virtqemud-sock", "libvirtd": "libvirt-sock"}
 """Programs that are a daemon with the QEMU driver, the one with no other drivers first, and the sockets of each."""
 
 _LOCAL, _DAEMONS = "qemu:///", "qemu+unix:///"
-"""In a process with the embedded driver, the first of these is taken for it; the second always means a daemon."""
+"""In a process with the embedded driver, the first of these is taken for it. The second always means a daemon, but is
+then refused without a socket."""
 
+_SYSTEM_SOCKETS = Path("/run/libvirt")
 _SYSTEM_LOGS = Path("/var/log/libvirt/qemu")
 
 _SESSION_CONFIGURATION = """\
@@ -116,7 +118,9 @@ def find_daemon() -> Path:
 def _resolve(connect: str) -> tuple[str, Path | None]:
     """The URI, and where that daemon writes QEMU's messages."""
     if connect == SYSTEM:
-        return f"{_DAEMONS}system", _SYSTEM_LOGS
+        sockets = [_SYSTEM_SOCKETS / name for name in DAEMONS.values()]
+        path = next((each for each in sockets if each.exists()), sockets[-1])
+        return f"{_DAEMONS}system?socket={path}", _SYSTEM_LOGS
     if connect == SESSION:
         directory = _session_directory()
         return f"{_DAEMONS}session?socket={_session_socket(directory)}", directory / "cache/libvirt/qemu/log"

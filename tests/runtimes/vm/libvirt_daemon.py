@@ -103,6 +103,7 @@ class LibvirtDaemon:
             known = Path("/etc", name).read_text()
             (place / name).write_text(known if f"\n{_USER}:" in known else f"{known}{line}\n")
         steps = ["mount --make-rprivate /", "mkdir -p /run/libvirt", "mount -t tmpfs tmpfs /run/libvirt"]
+        steps.append(f"ln -s {self.socket} /run/libvirt/libvirt-sock")
         for name in ("etc", "var/lib", "var/cache", "var/log"):
             layer = place / secrets.token_hex(4)
             (layer / "upper").mkdir(parents=True)

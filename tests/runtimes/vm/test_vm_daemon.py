@@ -205,6 +205,30 @@ def test_it_is_the_daemon_also_where_the_embedded_driver_is_in_use(daemon):
         assert other.daemon == daemon.uri
 
 
+FAKE_SSH = """\
+#!/bin/sh
+# What ssh does with the host that the daemon is on: a shell there reads what stands behind the host's name.
+while [ "$1" != -- ]; do shift; done
+shift 2
+exec nsenter --target {pid} --mount sh -c "$*"
+"""
+
+
+def test_by_ssh_to_this_host(daemon, facilities, new_spec, tmp_path):
+    ssh = tmp_path / "ssh"
+    ssh.write_text(FAKE_SSH.format(pid=daemon.pid))
+    ssh.chmod(0o755)
+    uri = f"qemu+ssh://root@localhost/system?command={ssh}&proxy=native"
+    with (
+        VmRuntime.open(facilities, VmOptions(accel="tcg", connect=uri)) as opened,
+        opened.start(new_spec()) as instance,
+    ):
+        assert output(instance, "echo alive") == "alive"
+        assert instance.memory().pss > 64 << 20
+        instance.stop()
+    assert daemon.domains() == []
+
+
 def test_no_daemon_is_told_with_a_remedy(facilities, tmp_path):
     uri = f"qemu+unix:///system?socket={tmp_path}/nothing"
     with (
