@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
-import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 
 from runtimes.base import HostError, InstanceError
+from runtimes.vm import troubles
 from runtimes.vm.apparmor import how_to_permit
 from runtimes.vm.domain import MACHINE
 from runtimes.vm.emulator import Emulator
+from runtimes.vm.live_domain import Domain
 
 _KEEPALIVE = (5, 5)
 """Seconds between questions to a daemon whether it is there, and how many it may leave without an answer."""
@@ -34,89 +31,6 @@ _LOSSES = {
     libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "the daemon no longer answers",
     libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "it was closed here",
 }
-
-
-class Domain:
-    """One domain that was started.
-
-    Attributes:
-        name: of the domain.
-        stopped: set when libvirt says that the domain has stopped or crashed, and QEMU is gone.
-        stopped_at: when it said so, nanoseconds on CLOCK_MONOTONIC.
-        lost: why nothing more will be heard of it; None as long as the connection is there.
-    """
-
-    def __init__(self, name: str, kill: Callable[[], None]) -> None:
-        self.name = name
-        self.stopped = threading.Event()
-        self.stopped_at: int | None = None
-        self.lost: str | None = None
-        self._kill = kill
-        self._handle: libvirt.virDomain | None = None
-
-    def started(self, handle: libvirt.virDomain) -> None:
-        """Take over libvirt's own handle."""
-        self._handle = handle
-
-    def note_stop(self) -> None:
-        """Called in the thread of the event loop."""
-        self.stopped_at = time.monotonic_ns()
-        self.stopped.set()
-
-    def note_loss(self, reason: str) -> None:
-        """Called in the thread of the event loop: there is nobody left who could end the domain but ourselves."""
-        self.lost = reason
-        self._kill()
-        self.stopped.set()
-
-    def monitor(self, command: str) -> Any:  # noqa: ANN401 any JSON
-        """What QEMU's monitor returns for a command without arguments.
-
-        Raises:
-            InstanceError: the domain is gone, or QEMU does not know the command.
-        """
-        try:
-            answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, json.dumps({"execute": command}), 0))
-        except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.name}: libvirt could not ask QEMU for {command}: {error}") from error
-        if "return" not in answer:
-            raise InstanceError(f"{self.name}: QEMU does not answer {command}: {answer['error']['desc']}")
-        return answer["return"]
-
-    @property
-    def machine(self) -> str:
-        """The machine type with its version, such as ``pc-q35-7.2``."""
-        system = ElementTree.fromstring(self.description()).find("os/type")
-        return "" if system is None else system.get("machine", "")
-
-    def description(self) -> str:
-        """The XML of the domain as it runs, with all that libvirt filled in.
-
-        Raises:
-            InstanceError: the domain is gone.
-        """
-        try:
-            return str(self._handle.XMLDesc(0)) if self._handle else ""
-        except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.name}: libvirt has no description of it: {error}") from error
-
-    def destroy(self, patience: float) -> None:
-        """Have libvirt kill QEMU, if it has not ended, and wait until libvirt is done with the domain.
-
-        Raises:
-            InstanceError: libvirt could not.
-        """
-        if self._handle is None or self.lost is not None:
-            return
-        try:
-            if not self.stopped.is_set():
-                self._handle.destroy()
-        except libvirt.libvirtError as error:
-            over = error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
-            if not over and self.lost is None:
-                raise InstanceError(f"{self.name}: libvirt could not destroy it: {error}") from error
-        if not self.stopped.wait(patience):
-            raise InstanceError(f"{self.name}: libvirt did not say within {patience:g} s that it has stopped")
 
 
 class Connection:
@@ -147,6 +61,7 @@ class Connection:
         self._callback = handle.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, self._domains
         )
+        self._ignore_troubles = troubles.attend(handle, self._domains)
         if self.daemon is not None:
             handle.registerCloseCallback(self._hear_loss, None)
             handle.setKeepAlive(*_KEEPALIVE)
@@ -156,6 +71,8 @@ class Connection:
         _handle: libvirt.virConnect, domain: libvirt.virDomain, event: int, _detail: int, domains: dict[str, Domain]
     ) -> None:
         known = domains.get(domain.name())
+        if known is not None and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN:
+            known.note_power_off()
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
 
@@ -201,8 +118,8 @@ class Connection:
             name: of the domain, the same as in ``xml``.
             xml: the domain.
             paused: whether its processors shall not run.
-            kill: kills QEMU, if it is there; called, in any thread, where libvirt cannot be told to: the connection was
-                lost, perhaps while the domain was being started.
+            kill: kills QEMU, if it is there; called, in any thread, where libvirt cannot be told to: QEMU hangs, or the
+                connection was lost, perhaps while the domain was being started.
 
         Raises:
             InstanceError: libvirt refused, or QEMU did not start.
@@ -210,9 +127,30 @@ class Connection:
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
         if self.daemon is not None:
             flags |= libvirt.VIR_DOMAIN_START_AUTODESTROY
+        return self._begin(name, lambda: self._handle.createXML(xml, flags), kill)
+
+    def restore(self, name: str, state: Path, *, kill: Callable[[], None] = lambda: None) -> Domain:
+        """The same for a domain that is in a saved state; its processors run when this returns.
+
+        Args:
+            name: of the domain in that state.
+            state: the file.
+            kill: as for :meth:`create`.
+
+        Raises:
+            InstanceError: libvirt refused, or QEMU did not start.
+        """
+
+        def begin() -> libvirt.virDomain:
+            self._handle.restoreFlags(str(state), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+            return self._handle.lookupByName(name)
+
+        return self._begin(name, begin, kill)
+
+    def _begin(self, name: str, begin: Callable[[], libvirt.virDomain], kill: Callable[[], None]) -> Domain:
         domain = self._domains[name] = Domain(name, kill)
         try:
-            domain.started(self._handle.createXML(xml, flags))
+            domain.started(begin())
         except libvirt.libvirtError as error:
             del self._domains[name]
             kill()
@@ -256,6 +194,8 @@ class Connection:
         if self.daemon is not None:
             with contextlib.suppress(libvirt.libvirtError):
                 self._handle.unregisterCloseCallback()
+        with contextlib.suppress(libvirt.libvirtError):
+            self._ignore_troubles()
         with contextlib.suppress(libvirt.libvirtError):
             self._handle.domainEventDeregisterAny(self._callback)
         self._handle.close()

@@ -148,6 +148,8 @@ class VmOptions(Options):
             raise ValueError("iothreads serve virtio disks; expected devices: virtio")
         if self.devices == "emulated" and self.vhost:
             raise ValueError("vhost serves virtio interfaces; expected devices: virtio")
+        if self.start == "restore" and self.connect != EMBED:
+            raise ValueError("start: restore is for connect: embed: a daemon would not end a guest with the harness")
         if self.topology and self.vcpus and self.topology.processors != self.vcpus:
             raise ValueError(f"topology: {self.topology.processors} processors, but vcpus: {self.vcpus}")
         return self

@@ -88,9 +88,10 @@ class EmulatorProcess:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         resources.callback(os.close, self._wake)
         self._pidfd = -1
+        self._unwanted = False
 
     def take_channel(self, timeout: float) -> socket.socket | None:
-        """The host's end of the agent's channel once QEMU has connected; None if it took over ``timeout`` s."""
+        """The host's end of the agent's channel once QEMU connected; None if it ended, or took over ``timeout`` s."""
         self._connected.wait(timeout)
         taken, self._socket = self._socket, None
         return taken
@@ -177,6 +178,7 @@ class EmulatorProcess:
     def _note_end(self) -> None:
         self.exited_at = time.monotonic_ns()
         self.exited.set()
+        self._connected.set()  # it will not connect any more
 
 
 def _listening(path: Path) -> socket.socket:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
-import re
+import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from runtimes import storage
-from runtimes.agent.client import AgentClient, AgentError, AgentGone
+from runtimes.agent.client import AgentClient, AgentGone
 from runtimes.base import (
     GuestKernel,
     HostError,
@@ -34,6 +36,7 @@ from runtimes.cgroup import Cgroup, adopt_cgroup
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
+from runtimes.vm.endings import Traces
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.instance import VmInstance
 from runtimes.vm.options import EMBED, VmOptions
@@ -43,18 +46,16 @@ from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulat
 from runtimes.vm.rehearsal import rehearse
 from runtimes.vm.requirements import check_connection, check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
+from runtimes.vm.saved_state import SavedState, tell_who_it_is, wait_until_it_waits
+from runtimes.vm.tsc import counter_frequency
+from runtimes.vm.watchdog import killed_after
 
 if TYPE_CHECKING:
-    from runtimes.vm.connection import Connection, Domain
+    from runtimes.vm.connection import Connection
+    from runtimes.vm.live_domain import Domain
 
 _DESTROY_TIMEOUT = 30.0
 """Seconds for libvirt to be done with a QEMU that was killed."""
-
-_CONSOLE_LINES = 15
-"""Lines of the console that an error quotes."""
-
-_REASON = re.compile(r"bench-init:|Kernel panic")
-"""Where on the console the guest, or its kernel, begins to say why it ends."""
 
 CONSOLE_NAME = "console.log"
 """What the guest printed on its serial port, in an instance's directory."""
@@ -81,6 +82,7 @@ class _OpenArm:
         root: the root disk that was made for them; None for the image's file itself.
         emulator: what libvirt starts.
         accelerator: what runs them.
+        tsc_khz: what they are told of their time stamp counter; None under KVM, which tells them itself.
         placed: whether libvirt makes their cgroups.
     """
 
@@ -88,6 +90,7 @@ class _OpenArm:
     root: Path | None
     emulator: Emulator
     accelerator: Accelerator
+    tsc_khz: int | None
     placed: bool
 
 
@@ -101,6 +104,7 @@ class VmRuntime:
         self._facilities = facilities
         self._connection = connection
         self._arm = arm
+        self._states: dict[tuple[object, ...], SavedState] = {}
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -121,26 +125,28 @@ class VmRuntime:
             connection = stack.enter_context(_open_connection(options.connect, emulator))
             with _short_directory(facilities.directory) as directory:
                 placed = rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
-            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, placed))
+            tsc_khz = counter_frequency() if accelerator.name == "tcg" else None
+            runtime = cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz, placed))
+            stack.callback(runtime._remove_states)
+            yield runtime
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         """Start a guest; must be called by the thread that opened the facilities."""
         self._connection.revive()
+        state = self._saved_state(spec) if self._arm.options.start == "restore" else None
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
-            own_cgroup = stack.enter_context(self._own_cgroup(spec))
-            sockets = stack.enter_context(_short_directory(self._facilities.directory))
-            address = self._facilities.network.allocate()
-            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
-            process = stack.enter_context(watched_emulator(sockets, tap.handed))
-            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
+            own_cgroup, traces = stack.enter_context(self._prepared(spec))
+            process, domain_spec = traces.process, traces.domain_spec
             timeline.stamp("define")
-            domain = stack.enter_context(self._started(domain_spec, spec, process))
+            domain = stack.enter_context(self._started(traces, deadline, state))
             stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
-            agent = stack.enter_context(self._connected(spec, process, deadline, timeline))
+            agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
+            stack.enter_context(traces.explained(domain))
+            domain.guarded = True
             cgroup = _cgroup_of(spec.name, process, own_cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
@@ -150,8 +156,11 @@ class VmRuntime:
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
+                memory=spec.limits.memory,
                 accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
+                traces=traces,
+                stop_timeout=spec.stop_timeout,
             )
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
@@ -172,6 +181,58 @@ class VmRuntime:
         outside = dataclasses.replace(spec.limits, io=IoLimits())
         with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
             yield cgroup
+
+    @contextmanager
+    def _prepared(self, spec: InstanceSpec) -> Iterator[tuple[Cgroup | None, Traces]]:
+        """What a guest's domain is made from, and who watches its QEMU; and its cgroup, if it is ours to make."""
+        with ExitStack() as stack:
+            own_cgroup = stack.enter_context(self._own_cgroup(spec))
+            sockets = stack.enter_context(_short_directory(self._facilities.directory))
+            address = self._facilities.network.allocate()
+            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
+            process = stack.enter_context(watched_emulator(sockets, tap.handed))
+            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
+            yield own_cgroup, Traces(spec, process, domain_spec, self._connection.log_directory)
+
+    def _saved_state(self, spec: InstanceSpec) -> SavedState:
+        """The state that an instance is restored from; one for each size of memory, processors and scratch disk.
+
+        Raises:
+            InstanceError: the guest that was to be saved did not come up.
+        """
+        size = spec.scratch.stat().st_size if spec.scratch else None
+        hardware = choose_hardware(self._arm.options, spec.limits)
+        key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, spec.limits.memory, size)
+        if key not in self._states:
+            self._states[key] = self._save_state(spec, size)
+        return self._states[key]
+
+    def _save_state(self, spec: InstanceSpec, scratch_size: int | None) -> SavedState:
+        """Start a guest that waits, save its state, and end it."""
+        number = len(self._states)
+        with _short_directory(self._facilities.scratch_directory) as directory:
+            scratch = directory / "scratch" if scratch_size is not None else None
+            if scratch is not None:
+                scratch.touch()
+                os.truncate(scratch, scratch_size or 0)
+            whole = Limits(math.ceil(spec.limits.cpus), spec.limits.cpuset, spec.limits.memory)
+            name = f"{self._facilities.run}-state-{number}"
+            waiting = dataclasses.replace(spec, name=name, limits=whole, scratch=scratch, directory=directory)
+            path = self._facilities.scratch_directory / f"{number}-{secrets.token_hex(4)}.state"
+            try:
+                deadline = time.monotonic() + spec.start_timeout
+                with self._prepared(waiting) as (_, traces), self._started(traces, deadline) as domain:
+                    with traces.ready(domain), _channel(traces.process, deadline) as channel:
+                        wait_until_it_waits(channel, deadline)
+                    domain.save(path)
+                return SavedState(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+    def _remove_states(self) -> None:
+        for state in self._states.values():
+            state.path.unlink(missing_ok=True)
 
     def _tap(self, name: str, limits: Limits) -> AbstractContextManager[HandedTap]:
         """What is made of the guest's interface before QEMU starts: nothing, if libvirt can do it in this process."""
@@ -195,6 +256,7 @@ class VmRuntime:
             memory=spec.limits.memory,
             kernel=_kernel(spec.image, arm.options),
             root=arm.root or spec.image.rootfs,
+            waits=arm.options.start == "restore",
             systemd=arm.options.init == "systemd",
             scratch=spec.scratch,
             io=spec.limits.io,
@@ -211,6 +273,7 @@ class VmRuntime:
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
             nvram=spec.directory / NVRAM_NAME,
+            tsc_khz=arm.tsc_khz,
             environment=spawn_environment(
                 cgroup.thread_files if cgroup else (), process.stamp_file, process.descriptors
             ),
@@ -219,17 +282,25 @@ class VmRuntime:
         )
 
     @contextmanager
-    def _started(self, domain_spec: DomainSpec, spec: InstanceSpec, process: EmulatorProcess) -> Iterator[Domain]:
-        """Start the domain; at the end it is gone, and QEMU's messages are in the instance's directory."""
-        xml = domain_xml(domain_spec)
+    def _started(self, traces: Traces, deadline: float, state: SavedState | None = None) -> Iterator[Domain]:
+        """Start the domain, from a saved state if there is one; at the end it is gone, and QEMU's messages are in the
+        instance's directory.
+        """
+        spec, process, domain_spec = traces.spec, traces.process, traces.domain_spec
         # libvirt would otherwise add to it, should the directory have been used before.
         domain_spec.console.unlink(missing_ok=True)
         try:
-            with adopted_orphans():
-                domain = self._connection.create(spec.name, xml, kill=process.kill)
+            with adopted_orphans(), killed_after(deadline - time.monotonic(), process.kill) as late:
+                try:
+                    if state is None:
+                        domain = self._connection.create(spec.name, domain_xml(domain_spec), kill=process.kill)
+                    else:
+                        state.rewrite(domain_spec)
+                        domain = self._connection.restore(spec.name, state.path, kill=process.kill)
+                except InstanceError as error:
+                    raise traces.start_error(error, late=late.is_set()) from error
             try:
-                with _loss_told(domain):
-                    yield domain
+                yield domain
             finally:
                 domain.destroy(_DESTROY_TIMEOUT)
                 self._connection.forget(domain)
@@ -240,21 +311,31 @@ class VmRuntime:
                     shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
 
     @contextmanager
-    def _connected(
-        self, spec: InstanceSpec, process: EmulatorProcess, deadline: float, timeline: Timeline
-    ) -> Iterator[AgentClient]:
+    def _connected(self, traces: Traces, domain: Domain, deadline: float, timeline: Timeline) -> Iterator[AgentClient]:
         """The agent's client, READY received before ``deadline`` (CLOCK_MONOTONIC, s), and all stamps up to there."""
-        channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
-        if channel is None:
-            raise InstanceError(f"{spec.name}: QEMU did not connect the agent's channel{_console(spec)}")
-        with contextlib.closing(AgentClient(channel)) as agent:
-            try:
+        process = traces.process
+        with ExitStack() as stack:
+            with traces.ready(domain):
+                channel = _channel(process, deadline)
+                if traces.domain_spec.waits:
+                    tell_who_it_is(channel, traces.domain_spec)
+                agent = stack.enter_context(contextlib.closing(AgentClient(channel)))
                 ready = agent.wait_ready(max(deadline - time.monotonic(), 0.0))
-            except (AgentError, TimeoutError) as error:
-                raise InstanceError(_explain(spec, process, error)) from error
             for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
                 timeline.stamp(name, at)
             yield agent
+
+
+def _channel(process: EmulatorProcess, deadline: float) -> socket.socket:
+    """The host's end of the agent's channel.
+
+    Raises:
+        AgentGone: QEMU did not connect it before ``deadline`` (CLOCK_MONOTONIC, s), or it has ended.
+    """
+    channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
+    if channel is None:
+        raise AgentGone("QEMU did not connect the agent's channel")
+    return channel
 
 
 def _kernel(image: Image, options: VmOptions) -> GuestKernel:
@@ -283,17 +364,6 @@ def _tap_name(address: str) -> str:
     return "bench-t" + "-".join(address.split(".")[2:])
 
 
-@contextmanager
-def _loss_told(domain: Domain) -> Iterator[None]:
-    """Whatever fails because the connection was lost, and QEMU therefore killed, fails with that reason."""
-    try:
-        yield
-    except (AgentError, InstanceError, HostError, OSError) as error:
-        if domain.lost is None:
-            raise
-        raise InstanceError(f"{domain.name}: {domain.lost}") from error
-
-
 def _cgroup_of(name: str, process: EmulatorProcess, own: Cgroup | None) -> Cgroup:
     """The cgroup that the guest's figures are read from: what is not in it would not be counted."""
     assert process.pid is not None
@@ -319,23 +389,3 @@ def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -
     (directory / DOMAIN_NAME).write_text(domain.description())
     argv = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     (directory / ARGV_NAME).write_bytes(argv.replace(b"\0", b"\n"))
-
-
-def _explain(spec: InstanceSpec, process: EmulatorProcess, error: Exception) -> str:
-    """Why a guest did not become ready."""
-    if isinstance(error, AgentGone) and process.exited.wait(_DESTROY_TIMEOUT):
-        what = f"the guest ended before it was ready ({process.describe_end()})"
-    else:
-        what = f"the guest did not get ready: {error}"
-    return f"{spec.name}: {what}{_console(spec)}"
-
-
-def _console(spec: InstanceSpec) -> str:
-    """What the console says of the end, or else its last lines, as the end of a message."""
-    console = spec.directory / CONSOLE_NAME
-    lines = console.read_text(errors="replace").splitlines() if console.exists() else []
-    if not lines:
-        return "; its console is empty"
-    last = max(0, len(lines) - _CONSOLE_LINES)
-    start = next((number for number, line in enumerate(lines) if _REASON.search(line)), last)
-    return "".join(["; on its console:", *(f"\n    {line}" for line in lines[start : start + _CONSOLE_LINES])])

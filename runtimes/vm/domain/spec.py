@@ -62,6 +62,7 @@ class DomainSpec:
         memory: bytes.
         kernel: what the guest boots; with ``boot: disk`` it is in the disk.
         root: the root disk: a file with the image's root file system, or with a whole bootable disk.
+        waits: whether the guest stops before it is given its name, its address and its scratch disk, to be saved there.
         systemd: whether the kernel starts systemd, and not the agent alone.
         scratch: an ext4 file for the scratch disk, or None.
         io: what the guest may read from it and write to it.
@@ -71,6 +72,7 @@ class DomainSpec:
         channel: path of the Unix socket that QEMU connects the agent's channel to.
         console: the file that gets what the guest prints on its serial port.
         nvram: where OVMF keeps its variables; for other firmware without meaning.
+        tsc_khz: how fast the guest's time stamp counter counts; None for the guest to find out.
     """
 
     name: str
@@ -87,6 +89,8 @@ class DomainSpec:
     channel: Path
     console: Path
     nvram: Path
+    tsc_khz: int | None = None
+    waits: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     io: IoLimits = field(default_factory=IoLimits)
     tuning: CpuTuning | None = None

@@ -139,7 +139,7 @@ def test_a_domain_is_started_asked_and_destroyed(emulator, new_domain_spec, tmp_
         with adopted_orphans():
             domain = connection.create(spec.name, domain_xml(spec), paused=True)
         assert names(connection) == ["bench-valid"]
-        assert domain.machine.startswith("pc-q35-")
+        assert "machine='pc-q35-" in domain.description()
         assert domain.monitor("query-kvm")["enabled"] is False
         with pytest.raises(InstanceError, match="no-such-command"):
             domain.monitor("no-such-command")
