@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     help="Only this arm; may be given again. The baseline is always run.",
 )
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only this workload; may be given again.")
+@click.option(
+    "--connect", metavar="URI", help="libvirt's driver for all guests: embed, system, session, or a URI; not the arms'."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the host is not looked at.")
 @format_option("table", "json")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no comparison; failures only.")
@@ -43,6 +47,7 @@ def run(
     seed: int | None,
     arms: tuple[str, ...],
     workloads: tuple[str, ...],
+    connect: str | None,
     dry_run: bool,
     output_format: str,
     quiet: bool,
@@ -57,7 +62,7 @@ def run(
     from bench.privileges import check_privileges
     from bench.suite import load_suite
 
-    loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads)
+    loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads, connect=connect)
     plan = make_plan(loaded)
     if dry_run:
         _print_plan(plan, output_format)
@@ -81,9 +86,10 @@ def _run_and_report(
             with progress() as observer:
                 check_arms(suite)
                 image = prepare_image(plan.packages(), plan.files(), observer.preparing)
-            # Not in sight of the progress, which may have a thread.
-            _become_root()
-            with progress() as observer:
+            with ExitStack() as stack:
+                # Not in sight of the progress, which may have a thread.
+                _become_root(suite, stack)
+                observer = stack.enter_context(progress())
                 result = execute(suite, plan, image, store, observer, interruption)
         _report(store, result, output_format, quiet=quiet)
     if result.interrupted:
@@ -91,16 +97,19 @@ def _run_and_report(
     return EXIT_FAILED if result.failed else 0
 
 
-def _become_root() -> None:
+def _become_root(suite: Suite, outside: ExitStack) -> None:
     """Have an ordinary user's process go on as root of a user namespace of its own.
 
-    Images are built before, and the dead's processes killed: both have ids that the new namespace does not.
+    Images are built before, and the dead's processes killed: both have ids that the new namespace does not. What arms
+    need to have outside of it is started before, and ended by ``outside``.
     """
     from runtimes.facilities import reclaim
     from runtimes.user_namespace import enter
 
     if os.geteuid() != 0:
         reclaim()
+        for arm in suite.arms:
+            outside.enter_context(arm.options.outside())
         enter()
 
 
