@@ -142,6 +142,7 @@ def test_emulated_devices_have_a_network_too(daemon, facilities, new_spec):
         opened.start(new_spec(scratch=False)) as instance,
     ):
         assert instance.facts["machine"].startswith("pc-i440fx-")
+        assert instance.facts["network_model"] == "virtio"
         assert output(instance, "cat /sys/class/net/eth0/carrier") == "1"
 
 
