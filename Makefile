@@ -10,7 +10,7 @@ PYTEST_ARGUMENTS ?=
 ARGUMENTS ?=
 LAB ?= run
 
-.PHONY: help setup setup-test bench benchmark-start test lab lint format clean
+.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start test lab lint format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +27,9 @@ bench: setup ## run the quick suite (SUITE=name for another) and report
 benchmark-start: ## time a container's start beside other tools' (ARGUMENTS="--json --rounds 500")
 	@setup/install.sh benchmark
 	@$(AS_ROOT) .venv/bin/python tests/benchmarks/container_start.py $(ARGUMENTS)
+
+benchmark-vm-start: setup ## time a guest's start beside QEMU started by hand (ARGUMENTS="--json --rounds 20")
+	@$(AS_ROOT) .venv/bin/python tests/benchmarks/vm_start.py $(ARGUMENTS)
 
 test: setup-test ## run every test
 	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import functools
+import os
 import shlex
 import time
 from collections.abc import Mapping
@@ -22,6 +26,10 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10.0
 _LEAST_COMPARED = 0.5
 """Seconds that a command must take for two clocks to be compared by it: asking and answering takes milliseconds."""
+
+
+_DISK_ERRORS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EIO, errno.EROFS))
+"""What programs say when a scratch disk fails them, often with statistics after it."""
 
 
 class WorkloadError(Exception):
@@ -88,9 +96,10 @@ def describe_end(completed: Completed) -> str:
 
 
 def last_words(completed: Completed) -> str:
-    """The last line that a command said, behind a colon, or nothing."""
+    """The last line that a command said, behind a colon, or nothing; rather one that tells of a full or broken disk."""
     said = (completed.stderr or completed.stdout).decode(errors="replace").strip().splitlines()
-    return f": {said[-1].strip()}" if said else ""
+    telling = [line for line in said if any(reason in line for reason in _DISK_ERRORS)]
+    return f": {(telling or said)[-1].strip()}" if said else ""
 
 
 def _require_success(completed: Completed) -> None:
@@ -130,6 +139,11 @@ def _stop_server(process: Process, log: TrialLog) -> Completed:
     ended = process.wait(_STOP_SECONDS)
     log.command("server", ended)
     return ended
+
+
+def _end_quietly(process: Process) -> None:
+    with contextlib.suppress(AgentError):  # its own agent is gone too
+        process.kill()
 
 
 def _read_figures(case: Case, completed: Completed) -> tuple[Sample, ...]:
@@ -174,6 +188,9 @@ def drive(
         spent = instance.usage().cpu_time
         began = time.monotonic()
         process = _spawn(agent, commands.run, commands.timeout)
+        if peer is not None:
+            # What it talks to is gone, of which no packet may ever tell it.
+            instance.agent.when_gone(functools.partial(_end_quietly, process))
         # The agent keeps the time-out; should it hang with the instance, this ends the trial.
         completed = process.wait(commands.timeout + EXIT_GRACE)
         elapsed = time.monotonic() - began

@@ -87,7 +87,8 @@ def differences(observed: Mapping[str, Mapping[str, str]]) -> list[dict[str, obj
     """The facts on which the arms do not agree.
 
     Args:
-        observed: arm → what :func:`observe` gave for it.
+        observed: arm → what :func:`observe` gave for it, and what its instance told of itself. What only some arms can
+            tell, such as a guest's machine type, is compared between those.
 
     Returns:
         one ``{"fact": name, "values": {arm: value}}`` a fact, in the order of the facts.
@@ -96,6 +97,6 @@ def differences(observed: Mapping[str, Mapping[str, str]]) -> list[dict[str, obj
     rows: list[dict[str, object]] = []
     for name in names:
         values = {arm: facts.get(name, "not visible") for arm, facts in observed.items()}
-        if len(set(values.values())) > 1:
+        if len({facts[name] for facts in observed.values() if name in facts}) > 1:
             rows.append({"fact": name, "values": values})
     return rows

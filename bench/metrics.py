@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.asked_limits import CPUS_USED
+from bench.waterfall import memory_waterfall
 from results.records import FOOTPRINT_PARTS, Accel, Sample
 from runtimes.base import MemoryReading, Timeline, Usage
 
@@ -28,7 +29,8 @@ def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator
     """Start and stop of one instance, seconds of host time.
 
     ``startup_time`` runs from the request to READY and is the sum of the ``startup.<phase>``; ``first_output_time``
-    from the request to the workload's first byte of output, where it gave any; ``shutdown_time`` from asking to gone.
+    from the request to the workload's first byte of output, where it gave any; ``shutdown_time`` from asking to gone,
+    the sum of the ``shutdown.<phase>``.
     """
     yield Sample("startup_time", timeline.seconds("requested", "ready"), "s", "lower")
     for phase, seconds in timeline.phases():
@@ -37,6 +39,8 @@ def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator
         since_request = (first_output_at - timeline.stamps["requested"]) / 1e9
         yield Sample("first_output_time", since_request, "s", "lower")
     yield Sample("shutdown_time", timeline.seconds("stop_requested", "stopped"), "s", "lower")
+    for phase, seconds in timeline.phases("stop_requested", "stopped"):
+        yield Sample(f"shutdown.{phase}", seconds, "s", "lower")
 
 
 def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:
@@ -47,6 +51,10 @@ def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]
     pages a CPU (MEMCG_CHARGE_BATCH in linux/memcontrol.h): for an instance of some hundred KiB it says more of the
     batches than of the instance. ``memory.pss`` is the proportional set size of its processes, and
     ``memory.host_available_drop`` by how much the host's MemAvailable fell: noisy, and maybe negative.
+
+    ``memory.guest_<part>`` is by the guest's kernel, ``memory.balloon_<part>`` by its balloon driver,
+    ``memory.ram_resident`` what of a guest's memory the host holds, and ``memory.ram_hugetlb`` the part of that in huge
+    pages, which is not in the footprint. ``memory_waterfall.<step>`` is :func:`bench.waterfall.memory_waterfall`.
     """
     yield Sample("memory_footprint", sum(idle.parts.get(part, 0) for part in FOOTPRINT_PARTS), "bytes", "lower")
     yield Sample("memory.charged", idle.charged, "bytes", "neutral")
@@ -56,6 +64,13 @@ def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]
     yield Sample("memory.host_available_drop", available_drop, "bytes", "neutral")
     for part, value in idle.guest.items():
         yield Sample(f"memory.guest_{part}", value, "bytes", "neutral")
+    for part, value in idle.balloon.items():
+        yield Sample(f"memory.balloon_{part}", value, "bytes", "neutral")
+    if idle.guest_memory is not None:
+        yield Sample("memory.ram_resident", idle.guest_memory.resident, "bytes", "neutral")
+        yield Sample("memory.ram_hugetlb", idle.guest_memory.hugetlb, "bytes", "neutral")
+    for step, value in memory_waterfall(idle).items():
+        yield Sample(f"memory_waterfall.{step}", value, "bytes", "lower")
 
 
 def usage_samples(usage: Usage) -> Iterator[Sample]:

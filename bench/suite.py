@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.asked_limits import check_limit
-from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, UseFile
-from runtimes.base import IoLimits, Limits, NetLimits, Options
+from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, TimeoutsFile, UseFile
+from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, dump_document, invalid, read_document
 from workloads.errors import InvalidInput, expected
 from workloads.fields import Scalar
@@ -35,6 +35,23 @@ MAX_CASES = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an instance may take; a trial in which it takes longer has failed.
+
+    Attributes:
+        start: seconds from the request to READY.
+        stop: seconds from the request to stop until it is gone.
+    """
+
+    start: float = START_TIMEOUT
+    stop: float = STOP_TIMEOUT
+
+    def overridden(self, file: TimeoutsFile) -> Timeouts:
+        """The same where ``file`` says nothing else."""
+        return Timeouts(file.start or self.start, file.stop or self.stop)
+
+
+@dataclass(frozen=True, slots=True)
 class Arm:
     """A configured runtime under comparison.
 
@@ -43,6 +60,7 @@ class Arm:
         runtime: the runtime's name.
         limits: what every instance of it may use.
         options: an instance of the runtime's ``options_model``.
+        timeouts: how long every instance of it may take.
         limits_place: where the limits stand, ``FILE:LINE:COLUMN: limits``, or ``…: arms.NAME.limits`` where the arm has
             limits of its own.
     """
@@ -51,6 +69,7 @@ class Arm:
     runtime: str
     limits: Limits
     options: Options
+    timeouts: Timeouts = Timeouts()
     limits_place: str = field(default="limits", compare=False)
 
 
@@ -100,6 +119,7 @@ class Suite:
         description: what it is for, in a sentence.
         baseline: name of the arm that the others are divided by.
         limits: of every arm that does not override them.
+        timeouts: likewise.
         arms: in the order of the file.
         uses: the workloads, in the order of the file.
         sampling: how much is measured.
@@ -112,6 +132,7 @@ class Suite:
     arms: tuple[Arm, ...]
     uses: tuple[Use, ...]
     sampling: Sampling
+    timeouts: Timeouts = Timeouts()
 
     @property
     def definitions(self) -> dict[str, Workload]:
@@ -123,7 +144,8 @@ class Suite:
         """SHA-256 of all that decides what is measured, hexadecimal.
 
         That is the baseline, the arms with limits and options, and the cases with the definition of their workloads;
-        not the order they stand in, not how often they are measured, and no text that is only for reading.
+        not the order they stand in, not how often they are measured, not when a trial is given up, and no text that is
+        only for reading.
         """
         reading = {"description", "source", "tags"}
         cases = [
@@ -149,7 +171,8 @@ class Suite:
 
     def as_data(self) -> dict[str, Any]:
         """The suite as plain data in the form of a suite file."""
-        arms = {arm.name: _arm_data(arm, self.limits) for arm in self.arms}
+        arms = {arm.name: _arm_data(arm, self) for arm in self.arms}
+        timeouts = _timeouts_data(self.timeouts, Timeouts())
         sampling: dict[str, Any] = {"blocks": self.sampling.blocks}
         if self.sampling.seed is not None:
             sampling["seed"] = self.sampling.seed
@@ -160,6 +183,7 @@ class Suite:
             "description": self.description,
             "baseline": self.baseline,
             "limits": limits_data(self.limits),
+            **({"timeouts": timeouts} if timeouts else {}),
             "arms": arms,
             "workloads": [_use_data(use) for use in self.uses],
             "sampling": sampling,
@@ -186,12 +210,20 @@ def limits_data(limits: Limits) -> dict[str, Any]:
     return data | ({"net": net} if net else {})
 
 
-def _arm_data(arm: Arm, common: Limits) -> dict[str, Any]:
+def _timeouts_data(timeouts: Timeouts, common: Timeouts) -> dict[str, str]:
+    given = asdict(common)
+    return {key: format_duration(value) for key, value in asdict(timeouts).items() if value != given[key]}
+
+
+def _arm_data(arm: Arm, suite: Suite) -> dict[str, Any]:
     data: dict[str, Any] = {"runtime": arm.runtime}
-    if arm.limits != common:
+    if arm.limits != suite.limits:
         # An arm without a limit that the suite has must say so.
-        lifted = dict.fromkeys(limits_data(common))
+        lifted = dict.fromkeys(limits_data(suite.limits))
         data["limits"] = lifted | limits_data(arm.limits)
+    timeouts = _timeouts_data(arm.timeouts, suite.timeouts)
+    if timeouts:
+        data["timeouts"] = timeouts
     return data | arm.options.model_dump(mode="json", exclude_unset=True)
 
 
@@ -308,7 +340,7 @@ class _Resolver:
         if file.baseline not in file.arms:
             self._problem(("baseline",), f"no arm '{file.baseline}'; {expected(file.baseline, file.arms)}")
         limits = self._limits(file.limits, LimitsOverride(), ("limits",))
-        arms = [self._arm(name, arm, file.limits) for name, arm in file.arms.items()]
+        arms = [self._arm(name, arm, file) for name, arm in file.arms.items()]
         uses = [self._use(index, use) for index, use in enumerate(file.workloads)]
         kept = [use for use in uses if use is not None]
         for arm in arms:
@@ -327,6 +359,7 @@ class _Resolver:
             arms=tuple(arm for arm in arms if arm is not None),
             uses=tuple(kept),
             sampling=Sampling(file.sampling.blocks, file.sampling.seed, file.sampling.time_budget),
+            timeouts=Timeouts().overridden(file.timeouts),
         )
 
     def _problem(self, location: Location, message: str, *, at_key: bool = False) -> None:
@@ -341,21 +374,22 @@ class _Resolver:
         values = limits.model_dump()
         return Limits(**values | {"io": IoLimits(**values["io"]), "net": NetLimits(**values["net"])})
 
-    def _arm(self, name: str, arm: ArmFile, common: LimitsFile) -> Arm | None:
+    def _arm(self, name: str, arm: ArmFile, suite: SuiteFile) -> Arm | None:
         location: Location = ("arms", name)
         own: Location = (*location, "limits")
-        limits = self._limits(common, arm.limits, own)
+        limits = self._limits(suite.limits, arm.limits, own)
         if arm.runtime not in self._runtime_names:
             message = f"unknown runtime '{arm.runtime}'; {expected(arm.runtime, self._runtime_names)}"
             self._problem((*location, "runtime"), message)
             return None
         model = self._options_model_for(arm.runtime)
-        options, problems = check(self._document, model, location, also=("runtime", "limits"))
+        options, problems = check(self._document, model, location, also=("runtime", "limits", "timeouts"))
         self._problems += problems
         if options is None:
             return None
         place = self._document.place(own if arm.limits.model_fields_set else ("limits",))
-        return Arm(name, arm.runtime, limits, options, place)
+        timeouts = Timeouts().overridden(suite.timeouts).overridden(arm.timeouts)
+        return Arm(name, arm.runtime, limits, options, timeouts, place)
 
     def _check_network(self, arm: Arm | None, uses: Sequence[Use]) -> None:
         """An arm without a network has no workload whose client stands outside it."""

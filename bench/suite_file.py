@@ -110,6 +110,7 @@ Pids = Annotated[int, Strict(), Field(ge=1, le=MAX_PIDS)]
 IoBytes = Annotated[int, PlainValidator(_io_bytes)]
 IoOps = Annotated[int, Strict(), Field(ge=1, le=MAX_IO_OPS)]
 Bandwidth = Annotated[int, PlainValidator(_bandwidth)]
+LongEnough = Annotated[Duration, AfterValidator(_positive)]
 
 
 class IoFile(Part):
@@ -170,6 +171,18 @@ class LimitsOverride(Part):
         }
 
 
+class TimeoutsFile(Part):
+    """How long instances may take; without one, the suite's, or else the default.
+
+    Attributes:
+        start: seconds from the request to READY.
+        stop: seconds from the request to stop until it is gone.
+    """
+
+    start: LongEnough | None = None
+    stop: LongEnough | None = None
+
+
 class ArmFile(Part):
     """One arm; every other key is an option of its runtime."""
 
@@ -177,6 +190,7 @@ class ArmFile(Part):
 
     runtime: str
     limits: LimitsOverride = LimitsOverride()
+    timeouts: TimeoutsFile = TimeoutsFile()
 
 
 class UseFile(Part):
@@ -198,7 +212,7 @@ class SamplingFile(Part):
 
     blocks: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 10
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
-    time_budget: Annotated[Duration, AfterValidator(_positive)] | None = None
+    time_budget: LongEnough | None = None
 
 
 class SuiteFile(Part):
@@ -208,6 +222,7 @@ class SuiteFile(Part):
     description: str = ""
     baseline: str
     limits: LimitsFile
+    timeouts: TimeoutsFile = TimeoutsFile()
     arms: Annotated[dict[Name, ArmFile], Field(min_length=1)]
     workloads: Annotated[tuple[Annotated[UseFile, BeforeValidator(_use)], ...], Field(min_length=1)]
     sampling: SamplingFile = SamplingFile()

@@ -107,6 +107,8 @@ def _specification(trial: Trial, context: TrialContext, scratch: Path | None) ->
         limits=trial.arm.limits,
         scratch=scratch,
         directory=directory,
+        start_timeout=trial.arm.timeouts.start,
+        stop_timeout=trial.arm.timeouts.stop,
     )
 
 
@@ -157,7 +159,7 @@ def _measure(
         usage = instance.usage()
         measured.facts = {**instance.facts, **_clock_facts(instance, driven)}
         if observe:
-            measured.observed = fairness.observe(instance.agent)
+            measured.observed = {**instance.facts, **fairness.observe(instance.agent)}
         instance.stop()
         measured.samples = [
             *metrics.startup_samples(instance.timeline, driven.first_output_at),
@@ -191,10 +193,13 @@ def carry_out(trial: Trial, opened: OpenArm, context: TrialContext, *, observe: 
         try:
             _measure(trial, opened, context, log, measured, observe=observe)
         except (WorkloadError, InstanceError, HostError, AgentError, OSError) as failure:
-            error = str(failure)
-            log.note(f"failed: {error}")
             if not isinstance(failure, WorkloadError):
                 log.note("".join(traceback.format_exception(failure)))
+            error = " ".join(str(failure).split())
+            # At the end, which is what the report shows of a log.
+            log.note(f"failed: {error}")
+            if isinstance(failure, InstanceError) and failure.details:
+                log.note(failure.details)
     record = TrialRecord(
         run=context.run,
         trial=trial.number,

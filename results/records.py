@@ -33,14 +33,36 @@ FOOTPRINT_PARTS = ("anon", "file", "kernel")
 """The parts of ``memory.<part>`` that make up ``memory_footprint`` without overlap (kernel documentation, cgroup-v2,
 ``memory.stat``)."""
 
-_PART_PREFIXES = ("startup.", "memory.", "image_size.", "cpu.", "io.", "pressure.", "limit.")
+WATERFALL_STEPS = (
+    "application",
+    "guest_kernel",
+    "guest_page_cache",
+    "guest_free",
+    "vmm",
+    "host_kernel",
+    "host_page_cache",
+    "residual",
+)
+"""The steps of ``memory_waterfall.<step>``, which add up to what the host holds for an instance."""
+
+_PART_PREFIXES = (
+    "startup.",
+    "shutdown.",
+    "memory.",
+    "memory_waterfall.",
+    "image_size.",
+    "cpu.",
+    "io.",
+    "pressure.",
+    "limit.",
+)
 
 
 def is_part(metric: str) -> bool:
     """Whether ``metric`` is a detail beside the whole figures.
 
-    That is a startup phase, a part of the memory, of the image or of the CPU time, what went to the disks, how long was
-    waited for a resource, or what a limit gave.
+    That is a phase of startup or shutdown, a part of the memory, of the image or of the CPU time, what went to the
+    disks, how long was waited for a resource, or what a limit gave.
     """
     return metric.startswith(_PART_PREFIXES)
 

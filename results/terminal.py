@@ -17,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from results.charts.cases import of_case, reference_case
 from results.charts.quantities import MISSING, interval, is_scaled, quantity, ratio
 from results.checks import UNIT as CHECK
 from results.checks import checks_of
@@ -28,7 +29,9 @@ from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
+from results.terminal_waterfall import waterfall_table
 from results.trials import choose_reference, natural
+from results.waterfall import waterfalls_of
 
 if TYPE_CHECKING:
     from results.store import Store
@@ -45,14 +48,22 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, checks, limits, figures by workload case, notes, and trials that failed.
+    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, figures by workload case, notes,
+    and trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    outcomes = [*check_tables(checks_of(frame)), *limit_table(limits_of(frame))]
-    return summary_view(run, store.trials(run.id), describe(frame), outcomes)
+    trials = store.trials(run.id)
+    emulated = {trial.arm for trial in trials if trial.accel == EMULATED}
+    waterfalls = waterfalls_of(of_case(frame, reference_case(frame)))
+    outcomes = [
+        *check_tables(checks_of(frame)),
+        *limit_table(limits_of(frame)),
+        *waterfall_table(waterfalls, run.arms, emulated),
+    ]
+    return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:

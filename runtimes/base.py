@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 
 class InstanceError(Exception):
-    """An instance did not start, died, or could not be stopped: the trial has failed, the run goes on."""
+    """An instance did not start, died, or could not be stopped: the trial has failed, the run goes on.
+
+    Attributes:
+        details: lines that go with the message, such as the last ones of a console; may be empty.
+    """
+
+    def __init__(self, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class HostError(Exception):
@@ -130,6 +138,15 @@ class Limits:
     net: NetLimits = NetLimits()
 
 
+START_TIMEOUT = 120.0
+"""Seconds from the request to READY, if a suite does not say otherwise; a guest emulated on an emulated machine may
+need a minute."""
+
+STOP_TIMEOUT = 60.0
+"""Seconds from the request to stop until an instance is gone, if a suite does not say otherwise; a guest writes all it
+has cached to its disk first."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One instance to start.
@@ -140,7 +157,8 @@ class InstanceSpec:
         limits: what it may use.
         scratch: a file that holds a fresh ext4 file system for ``/scratch``, or None.
         directory: where artefacts of this instance go (console log, domain XML, QEMU argv); exists.
-        start_timeout: seconds from the request to READY; a guest emulated on an emulated machine may need a minute.
+        start_timeout: seconds from the request to READY.
+        stop_timeout: seconds from the request to stop until it is gone.
     """
 
     name: str
@@ -148,7 +166,8 @@ class InstanceSpec:
     limits: Limits
     scratch: Path | None
     directory: Path
-    start_timeout: float = 120.0
+    start_timeout: float = START_TIMEOUT
+    stop_timeout: float = STOP_TIMEOUT
 
 
 @dataclass(slots=True)
@@ -157,7 +176,8 @@ class Timeline:
 
     A phase is named by the stamp that ends it: the phase ``clone`` runs from the stamp before it to the stamp
     ``clone``. Every runtime stamps ``requested`` first, ``ready`` when the agent's READY arrived, then
-    ``stop_requested`` and ``stopped``.
+    ``stop_requested``, ``goodbye`` when the agent has ended all that it ran, ``exited`` when the process that the
+    instance is to the host has ended, and ``stopped``.
     """
 
     stamps: dict[str, int] = field(default_factory=dict)
@@ -187,6 +207,32 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestMemory:
+    """What the host holds of the memory that a guest was given, bytes.
+
+    Attributes:
+        size: of the guest's memory.
+        anonymous: resident as anonymous memory of QEMU.
+        file: resident as pages of a file.
+        hugetlb: resident as huge pages that were set aside, which no cgroup's memory is charged for.
+        page: of the host's pages that it is made of.
+        transparent_huge: the part of ``anonymous`` in transparent huge pages.
+    """
+
+    size: int
+    anonymous: int
+    file: int
+    hugetlb: int
+    page: int
+    transparent_huge: int
+
+    @property
+    def resident(self) -> int:
+        """All that the host holds of it."""
+        return self.anonymous + self.file + self.hugetlb
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryReading:
     """What the host gives for one instance now, bytes.
 
@@ -196,12 +242,17 @@ class MemoryReading:
         pss: proportional set size over all processes of the instance, the VMM included.
         guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is
             shared.
+        guest_memory: what of that kernel's memory the host holds; None where the kernel is shared.
+        balloon: what the guest's balloon driver told of its memory (``available``, ``unused``, ``usable``…); empty
+            without one, or if it has not told anything yet.
     """
 
     charged: int
     parts: Mapping[str, int]
     pss: int
     guest: Mapping[str, int] = field(default_factory=dict)
+    guest_memory: GuestMemory | None = None
+    balloon: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +359,14 @@ class Options(BaseModel):
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels that the image must have for such an arm, besides its own."""
         return ()
+
+    def outside(self) -> AbstractContextManager[None]:
+        """What an ordinary user's run has to start before it goes into a user namespace of its own.
+
+        Raises:
+            HostError: it cannot be had.
+        """
+        return nullcontext()
 
 
 class Runtime(Protocol):

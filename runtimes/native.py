@@ -72,7 +72,8 @@ class NativeRuntime:
             )
             # A container takes its mounts along, and a guest syncs: the end of each includes writing to its disk.
             release = functools.partial(unmount_scratch, str(root)) if scratch else None
-            yield LaunchedInstance(agent, timeline, facilities.network.gateway, host_facts(), cgroup, pidfd, release)
+            address = facilities.network.gateway
+            yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout, release)
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -7,10 +7,12 @@ clash with the host's, and the kernel removes everything when the run's last pro
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +33,10 @@ _BRIDGE = "bench-bridge"
 _NETWORK = (10, 213)
 _PREFIX = 16
 _LAST = 0xFFFE
+
+TAP_DEVICE = Path("/dev/net/tun")
+_TUNSETIFF = 0x400454CA
+_IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 _UNLIMITED = NetLimits()
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[1]
@@ -126,6 +132,30 @@ class RunNetwork:
                 # The pair goes with the namespace, but later; the end of the instance should be its end too.
                 with contextlib.suppress(_netlink_error()):
                     self._route.link("del", ifname=name)
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def make_tap(self, name: str) -> Iterator[int]:
+        """Make a tap on the bridge and open it, for a VMM that cannot do so itself.
+
+        It is there as long as somebody has the descriptor open that is yielded. Packets have the header of virtio-net
+        (kernel documentation, networking/tuntap).
+
+        Raises:
+            HostError: the kernel refused.
+        """
+        fd = -1
+        try:
+            fd = os.open(TAP_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR))
+            self._route.link("set", index=socket.if_nametoindex(name), master=self._index, state="up")
+        except (_netlink_error(), OSError) as error:
+            if fd >= 0:
+                os.close(fd)
+            raise HostError(f"cannot make the tap {name} on the bridge {self.bridge}: {error}") from error
+        try:
+            yield fd
         finally:
             os.close(fd)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from results.charts.levels import cpu_time_chart, memory_peak_chart
 from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
-from results.charts.startup import startup_chart, startup_phases_chart
+from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
+from results.charts.waterfall import waterfall_chart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,9 @@ def _executed(data: ChartData, *, emulated: bool) -> list[Comparison]:
 CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "startup": lambda data, width: startup_chart(data.reference, data.arms, width),
     "startup-phases": lambda data, width: startup_phases_chart(data.reference, data.arms, width),
+    "shutdown-phases": lambda data, width: shutdown_phases_chart(data.reference, data.arms, width),
     "memory": lambda data, width: memory_chart(data.reference, data.arms, width),
+    "memory-waterfall": lambda data, width: waterfall_chart(data.reference, data.arms, width),
     "memory-peak": lambda data, width: memory_peak_chart(data.frame, data.arms, width),
     "image-size": lambda data, width: image_chart(data.reference, data.arms, width),
     "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),

@@ -57,16 +57,30 @@ def startup_phases(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
     return part_medians(frame, "startup")
 
 
+def shutdown_phases(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The same of shutdown."""
+    return part_medians(frame, "shutdown")
+
+
 def startup_phases_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
     """Startup by phase, one panel an arm on a scale of its own: each phase's median, starting where the last ended.
 
     Args and returns are those of :func:`startup_chart`.
     """
-    phases = startup_phases(frame)
+    return _phases_chart(startup_phases(frame), arm_medians(frame, "startup_time"), arms, width)
+
+
+def shutdown_phases_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
+    """The same for shutdown."""
+    return _phases_chart(shutdown_phases(frame), arm_medians(frame, "shutdown_time"), arms, width)
+
+
+def _phases_chart(
+    phases: dict[str, dict[str, float]], wholes: dict[str, float], arms: Sequence[ArmStyle], width: float
+) -> Figure | None:
     present = [arm for arm in arms if sum(phases.get(arm.name, {}).values()) > 0]
     if not present:
         return None
-    wholes = arm_medians(frame, "startup_time")
     heights = [len(phases[arm.name]) + 0.2 for arm in present]
     with drawing():
         figure = new_figure(width, (sum(heights) + 2.4 * len(present)) * ROW)

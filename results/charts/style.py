@@ -32,7 +32,9 @@ NARROW = 3.9
 """Inches across for a phone: the same chart with the same size of text."""
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#57606a", "#d0d7de", "#ffffff"
-_SERIES = ("#5c6773", "#0072b2", "#d55e00", "#00825f", "#b0568c", "#9a6a00", "#1a8aa8")
+SERIES = ("#5c6773", "#0072b2", "#d55e00", "#00825f", "#b0568c", "#9a6a00", "#1a8aa8")
+"""Colours of series, ``--series-<index>`` in a page's style."""
+
 _MARKERS = ("s", "o", "^", "D", "v", "P", "X")
 
 _VARIABLES = {
@@ -40,7 +42,7 @@ _VARIABLES = {
     MUTED: f"var(--muted, {MUTED})",
     GRID: f"var(--grid, {GRID})",
     PAPER: f"var(--paper, {PAPER})",
-} | {colour: f"var(--series-{index}, {colour})" for index, colour in enumerate(_SERIES)}
+} | {colour: f"var(--series-{index}, {colour})" for index, colour in enumerate(SERIES)}
 
 _RC: dict[RcKeyType, Any] = {
     "text.parse_math": False,  # a workload may have a dollar sign in its name
@@ -95,11 +97,11 @@ def arm_styles(arms: Sequence[str], baseline: str, emulated: Collection[str]) ->
     for name in arms:
         index = 0
         if name != baseline:
-            index = 1 + others % (len(_SERIES) - 1)
+            index = 1 + others % (len(SERIES) - 1)
             others += 1
         label = f"{shown(name, 24)} (emulated)" if name in emulated else shown(name, 24)
         marker = _MARKERS[0] if name == baseline else _MARKERS[1 + (others - 1) % (len(_MARKERS) - 1)]
-        styles.append(ArmStyle(name, label, index, _SERIES[index], marker, name in emulated))
+        styles.append(ArmStyle(name, label, index, SERIES[index], marker, name in emulated))
     return tuple(styles)
 
 

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians, split_params
 from results.charts.quantities import MISSING, number, quantity, ratio
-from results.charts.startup import startup_phases
+from results.charts.startup import shutdown_phases, startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
 from results.records import is_part
 from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
+from results.report.waterfall import waterfall_picture, waterfall_table
 from results.stats.verdict import THRESHOLD
 from results.summary import Summary, describe
 from results.trials import natural
@@ -39,9 +40,18 @@ def startup(data: RunData, charts: Charts) -> Section:
         Picture(
             "startup-phases",
             "Where startup goes",
-            f"Startup phases by arm, medians: {_spoken_phases(data)}.",
+            f"Startup phases by arm, medians: {_spoken_phases(data, startup_phases(data.reference_frame))}.",
             "Median of each phase, named by the event that ends it; each begins where the last ended. Every arm has "
-            "a scale of its own, so compare shares within a panel and never lengths between panels.",
+            "a scale of its own, so compare shares within a panel and never lengths between panels. Phases that begin "
+            "with guest_ end by the guest's clock, counted back from READY; all others are by the host's.",
+        ),
+        Picture(
+            "shutdown-phases",
+            "Where shutdown goes",
+            f"Shutdown phases by arm, medians: {_spoken_phases(data, shutdown_phases(data.reference_frame))}.",
+            "From the request to stop: goodbye, when the agent has ended all that it ran; powered_off, when a guest "
+            "has switched itself off; exited, when the instance's process on the host has ended; stopped, when all "
+            "that was made for it is gone. Every arm has a scale of its own.",
         ),
     )
     tables = (_levels(data, ("startup_time", "first_output_time", "shutdown_time"), "Startup and shutdown"),)
@@ -61,6 +71,7 @@ def memory(data: RunData, charts: Charts) -> Section:
             "Memory charged to the instance's cgroup after READY and before any work: anonymous memory, page cache and "
             "kernel memory. For a virtual machine that is the cgroup of QEMU, the guest's memory in it.",
         ),
+        waterfall_picture(data),
         Picture(
             "memory-peak",
             "Peak under each workload",
@@ -78,6 +89,7 @@ def memory(data: RunData, charts: Charts) -> Section:
     )
     tables = (
         _levels(data, ("memory_footprint", "memory.pss"), "Idle memory, charged and mapped"),
+        waterfall_table(data),
         _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
         _parts(data, "image_size", "image_size", "Image by part"),
     )
@@ -151,7 +163,7 @@ def comparisons(data: RunData) -> Section:
     parts = [comparison for comparison in data.comparisons if is_part(comparison.metric)]
     tables = (
         _comparisons(data, whole, "Every metric", folded=True),
-        _comparisons(data, parts, "Startup phases; parts of memory, image, CPU time, I/O and pressure", folded=True),
+        _comparisons(data, parts, "Phases; parts of memory, image, CPU time, I/O and pressure", folded=True),
     )
     text = f"Ratios as measured: arm divided by {data.run.baseline}, so whether above 1× is good depends on the metric."
     return Section("comparisons", "All comparisons", (text,), (), (), _filled(tables))
@@ -270,8 +282,7 @@ def _spoken(data: RunData, medians: dict[str, float], unit: str) -> str:
     return ", ".join(f"{arm.label} {quantity(medians[arm.name], unit)}" for arm in data.arms if arm.name in medians)
 
 
-def _spoken_phases(data: RunData) -> str:
-    phases = startup_phases(data.reference_frame)
+def _spoken_phases(data: RunData, phases: dict[str, dict[str, float]]) -> str:
     return "; ".join(
         f"{arm.label}: " + ", ".join(f"{name} {quantity(value, 's')}" for name, value in phases[arm.name].items())
         for arm in data.arms

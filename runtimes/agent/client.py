@@ -20,7 +20,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from runtimes.agent import protocol
@@ -71,7 +71,11 @@ _RECEIVE_SIZE = 256 * 1024
 
 
 class AgentClient:
-    """Speaks to one agent over a connected stream socket, which it owns from now on."""
+    """Speaks to one agent over a connected stream socket, which it owns from now on.
+
+    Attributes:
+        goodbye_at: when the agent's goodbye came, nanoseconds on the host's CLOCK_MONOTONIC; None if it has not.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -82,8 +86,9 @@ class AgentClient:
         self._send_lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._gone: AgentError | None = None
-        self._said_goodbye = False
+        self.goodbye_at: int | None = None
         self._receivers: dict[int, Receiver] = {}
+        self._mourners: list[Callable[[], None]] = []
         self._reader: threading.Thread | None = None
 
     @property
@@ -177,21 +182,29 @@ class AgentClient:
         self._request(Frame(FrameType.READ, next(self._ids), protocol.encode_text(path)), reading)
         return reading.wait()
 
-    def shutdown(self) -> None:
+    def when_gone(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called once the stream has ended, in another thread, or now if it has."""
+        with self._lock:
+            if self._gone is None:
+                self._mourners.append(call)
+                return
+        call()
+
+    def shutdown(self, timeout: float = SHUTDOWN_TIMEOUT) -> None:
         """Have the agent kill all that it runs, say goodbye, and exit or power off.
 
         Does nothing if it has said goodbye already.
 
         Raises:
-            AgentTimeoutError: it has not said goodbye in time.
+            AgentTimeoutError: it has not said goodbye within ``timeout`` seconds.
             AgentGone: it ended without.
         """
         with suppress(AgentGone):
             self._send(Frame(FrameType.SHUTDOWN))
         with self._ended:
-            if not self._ended.wait_for(lambda: self._gone, SHUTDOWN_TIMEOUT):
-                raise AgentTimeoutError(f"the agent has not said goodbye within {SHUTDOWN_TIMEOUT:g} s")
-            if not self._said_goodbye and self._gone:
+            if not self._ended.wait_for(lambda: self._gone, timeout):
+                raise AgentTimeoutError(f"the agent has not said goodbye within {timeout:g} s")
+            if self.goodbye_at is None and self._gone:
                 raise self._gone.with_traceback(None)
 
     def close(self) -> None:
@@ -258,13 +271,15 @@ class AgentClient:
                 receiver.fail(error)
             self._receivers.clear()
             self._ended.notify_all()
+        for call in self._mourners:
+            call()
 
     def _dispatch(self, frames: Iterable[Frame], stamp: int) -> None:
         for frame in frames:
             if frame.type is FrameType.FATAL:
                 raise AgentGone(f"the agent failed: {protocol.decode_text(frame.payload)}")
             if frame.type is FrameType.GOODBYE:
-                self._said_goodbye = True
+                self.goodbye_at = stamp
                 raise AgentGone(f"the agent said goodbye: {protocol.decode_text(frame.payload)}")
             with self._lock:
                 receiver = self._receivers.get(frame.id)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.base import HostError
+from runtimes.cgroup.adopted import adopt_cgroup
 from runtimes.cgroup.base import Cgroup, RunCgroups, harness_leaf
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
 
@@ -15,6 +16,7 @@ __all__ = [
     "REQUIRED_CONTROLLERS",
     "Cgroup",
     "RunCgroups",
+    "adopt_cgroup",
     "describe_version",
     "missing_controllers",
     "open_cgroups",

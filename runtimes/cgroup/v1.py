@@ -64,7 +64,7 @@ class CgroupV1(Cgroup):
         self._cpuacct = by_controller["cpuacct"]
         self._blkio = by_controller.get("blkio")
         self._io_directory = io_directory
-        self._freezer = by_controller["freezer"]
+        self._freezer = by_controller.get("freezer")
 
     def current(self) -> int:
         return int((self._memory / "memory.usage_in_bytes").read_text())
@@ -116,6 +116,7 @@ class CgroupV1(Cgroup):
 
     def _signal_all(self) -> None:
         # A frozen process cannot fork while the list is read; it dies of the signal as it is thawed.
+        assert self._freezer is not None, "only cgroups of our own are cleared"
         state = self._freezer / "freezer.state"
         state.write_text("FROZEN")
         try:

@@ -92,7 +92,7 @@ class ContainerRuntime:
                 launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)
             )
             address = namespace.address if namespace else None
-            yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd)
+            yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout)
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -6,18 +6,17 @@ import os
 import platform
 import select
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.accounting import read_memory, read_usage
-from runtimes.agent.client import AgentClient, AgentError
+from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import Launcher, LaunchRequest
 from runtimes.launcher.entry import AGENT_FD
-
-_STOP_TIMEOUT = 10.0
 
 LOG_NAME = "agent.log"
 """The file in an instance's directory that the agent's standard output and error go to."""
@@ -40,6 +39,7 @@ class LaunchedInstance:
         facts: Mapping[str, str],
         cgroup: Cgroup,
         pidfd: int,
+        stop_timeout: float,
         release: Callable[[], None] | None = None,
     ) -> None:
         self.agent = agent
@@ -48,6 +48,7 @@ class LaunchedInstance:
         self.facts = facts
         self._cgroup = cgroup
         self._pidfd = pidfd
+        self._stop_timeout = stop_timeout
         self._release = release
 
     def memory(self) -> MemoryReading:
@@ -57,19 +58,24 @@ class LaunchedInstance:
         return read_usage(self._cgroup)
 
     def stop(self) -> None:
-        self.timeline.stamp("stop_requested")
+        deadline = self.timeline.stamp("stop_requested") / 1e9 + self._stop_timeout
         try:
-            self.agent.shutdown()
-            ended = wait_for_end(self._pidfd, _STOP_TIMEOUT)
+            self.agent.shutdown(self._stop_timeout)
+            ended = wait_for_end(self._pidfd, max(deadline - time.monotonic(), 0.0))
         except AgentError as error:
             raise InstanceError(f"the instance could not be stopped in order: {error}") from error
+        if ended and self.agent.goodbye_at is not None:
+            self.timeline.stamp("goodbye", self.agent.goodbye_at)
+            self.timeline.stamp("exited")
         if self._release is not None or not ended:
             self._cgroup.kill()
         if self._release is not None:
             self._release()
         self.timeline.stamp("stopped")
         if not ended:
-            raise InstanceError(f"the agent did not end within {_STOP_TIMEOUT:g} s of being told to, and was killed")
+            raise InstanceError(
+                f"the agent did not end within {self._stop_timeout:g} s of being told to, and was killed"
+            )
 
 
 @contextmanager
@@ -91,7 +97,7 @@ def launched_agent(
         The client, and a pidfd of the agent.
 
     Raises:
-        InstanceError: it did not come up.
+        InstanceError: it did not come up, or has ended before it was told to.
     """
     ours, theirs = socket.socketpair()
     try:
@@ -112,6 +118,8 @@ def launched_agent(
                 timeline.stamp(phase, at)
             timeline.stamp("ready", ready_at)
             yield agent, launched.pidfd
+        except AgentGone as error:
+            raise InstanceError(f"the agent has ended: {error}{_tail(log_path)}") from error
         finally:
             os.close(launched.pidfd)
             agent.close()

@@ -1,177 +1,160 @@
-"""libvirt's QEMU driver inside this process: opening it, starting domains, hearing of their ends.
+"""A connection to libvirt's QEMU driver: starting domains, hearing of their ends and of its own.
 
-``qemu:///embed?root=DIRECTORY`` needs no daemon, but has terms of its own:
-
-* It needs libvirt's event loop, which runs in a thread here, from before the driver is opened until it is closed.
-* It is initialised once in the life of a process, with one root directory: a second root is refused even when no
-  connection to the first is left. So the directory has a name that goes with the process; it is there while connections
-  are open, and made anew, as libvirt left it, for the next one.
-* It wants to look up the user ``libvirt-qemu``, whom only Debian's package of the *daemon* adds, although its
-  configuration names another. Where the user is missing, the driver is opened in a mount namespace in which
-  ``/etc/passwd`` has him.
-* With systemd on the bus it would have machined put every QEMU into a scope, out of the instance's cgroup. So the bus
-  is hidden from it; ``cgroup_controllers = []`` does the rest.
+Where the driver is, in this process (:mod:`runtimes.vm.embedded`) or in a daemon (:mod:`runtimes.vm.daemon`), makes
+little difference here. A daemon may end, however, and its domains outlive it: then whoever waits for one of them is
+told, and QEMU is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import grp
-import json
-import os
-import pwd
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import libvirt
-import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 
-from runtimes import syscalls
 from runtimes.base import HostError, InstanceError
-from runtimes.leftovers import PREFIX, held_directory, run_parents
+from runtimes.vm import troubles
+from runtimes.vm.apparmor import how_to_permit
 from runtimes.vm.domain import MACHINE
 from runtimes.vm.emulator import Emulator
+from runtimes.vm.live_domain import Domain
 
-_CONFIGURATION = """\
-stdio_handler = "file"
-security_driver = "none"
-user = "root"
-group = "root"
-dynamic_ownership = 0
-remember_owner = 0
-cgroup_controllers = []
-namespaces = []
-"""
+_KEEPALIVE = (5, 5)
+"""Seconds between questions to a daemon whether it is there, and how many it may leave without an answer."""
 
-_DRIVER_USER = "libvirt-qemu"
-_NO_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent"}
-
-
-class Domain:
-    """One domain that was started.
-
-    Attributes:
-        name: of the domain.
-        stopped: set when libvirt says that the domain has stopped or crashed, and QEMU is gone.
-        stopped_at: when it said so, nanoseconds on CLOCK_MONOTONIC.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.stopped = threading.Event()
-        self.stopped_at: int | None = None
-        self._handle: libvirt.virDomain | None = None
-
-    def started(self, handle: libvirt.virDomain) -> None:
-        """Take over libvirt's own handle."""
-        self._handle = handle
-
-    def note_stop(self) -> None:
-        """Called in the thread of the event loop."""
-        self.stopped_at = time.monotonic_ns()
-        self.stopped.set()
-
-    def monitor(self, command: str) -> Any:  # noqa: ANN401 any JSON
-        """What QEMU's monitor returns for a command without arguments.
-
-        Raises:
-            InstanceError: the domain is gone, or QEMU does not know the command.
-        """
-        try:
-            answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, json.dumps({"execute": command}), 0))
-        except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.name}: libvirt could not ask QEMU for {command}: {error}") from error
-        if "return" not in answer:
-            raise InstanceError(f"{self.name}: QEMU does not answer {command}: {answer['error']['desc']}")
-        return answer["return"]
-
-    @property
-    def machine(self) -> str:
-        """The machine type with its version, such as ``pc-q35-7.2``."""
-        system = ElementTree.fromstring(self.description()).find("os/type")
-        return "" if system is None else system.get("machine", "")
-
-    def description(self) -> str:
-        """The XML of the domain as it runs, with all that libvirt filled in.
-
-        Raises:
-            InstanceError: the domain is gone.
-        """
-        try:
-            return str(self._handle.XMLDesc(0)) if self._handle else ""
-        except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.name}: libvirt has no description of it: {error}") from error
-
-    def destroy(self, patience: float) -> None:
-        """Have libvirt kill QEMU, if it has not ended, and wait until libvirt is done with the domain.
-
-        Raises:
-            InstanceError: libvirt could not.
-        """
-        if self._handle is None:
-            return
-        try:
-            if not self.stopped.is_set():
-                self._handle.destroy()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
-                raise InstanceError(f"{self.name}: libvirt could not destroy it: {error}") from error
-        if not self.stopped.wait(patience):
-            raise InstanceError(f"{self.name}: libvirt did not say within {patience:g} s that it has stopped")
+_LOSSES = {
+    libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection failed",
+    libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "the daemon ended or closed it",
+    libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "the daemon no longer answers",
+    libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT: "it was closed here",
+}
 
 
 class Connection:
     """An open connection to the driver.
 
     Attributes:
-        libvirt_version: of the library.
-        log_directory: where libvirt writes ``NAME.log`` for every domain, with QEMU's messages.
+        libvirt_version: of the driver.
+        log_directory: where libvirt writes ``NAME.log`` for every domain, with QEMU's messages; None if it is not ours
+            to know.
+        daemon: the URI of the daemon that starts QEMU; None where this process does.
+        lost: why it is of no use any more; None as long as it is there.
     """
 
-    def __init__(self, handle: libvirt.virConnect, log_directory: Path) -> None:
+    def __init__(
+        self, handle: libvirt.virConnect, log_directory: Path | None, reopen: Callable[[], libvirt.virConnect] | None
+    ) -> None:
+        """``reopen`` opens a connection to the same daemon anew, and is None where there is none."""
         self.libvirt_version = _version(handle.getLibVersion())
         self.log_directory = log_directory
-        self._handle = handle
+        self.daemon = None if reopen is None else handle.getURI()
+        self.lost: str | None = None
+        self._reopen = reopen
         self._domains: dict[str, Domain] = {}
+        self._attend(handle)
+
+    def _attend(self, handle: libvirt.virConnect) -> None:
+        self._handle = handle
         self._callback = handle.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._hear, self._domains
         )
+        self._ignore_troubles = troubles.attend(handle, self._domains)
+        if self.daemon is not None:
+            handle.registerCloseCallback(self._hear_loss, None)
+            handle.setKeepAlive(*_KEEPALIVE)
 
     @staticmethod
     def _hear(
         _handle: libvirt.virConnect, domain: libvirt.virDomain, event: int, _detail: int, domains: dict[str, Domain]
     ) -> None:
         known = domains.get(domain.name())
+        if known is not None and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN:
+            known.note_power_off()
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
 
-    def create(self, name: str, xml: str, *, paused: bool = False) -> Domain:
+    def _hear_loss(self, _handle: libvirt.virConnect, reason: int, _opaque: object) -> None:
+        self.lost = f"the connection to libvirt at {self.daemon} was lost: {_LOSSES.get(reason, f'reason {reason}')}"
+        for domain in list(self._domains.values()):
+            domain.note_loss(self.lost)
+
+    def revive(self) -> None:
+        """Connect anew if the connection was lost.
+
+        Raises:
+            InstanceError: that failed.
+        """
+        if self.lost is None or self._reopen is None:
+            return
+        try:
+            handle = self._reopen()
+        except libvirt.libvirtError as error:
+            raise InstanceError(f"{self.lost}, and cannot be had again: {error}") from error
+        self._dismiss()
+        self.lost = None
+        self._attend(handle)
+
+    @functools.cached_property
+    def security_models(self) -> tuple[str, ...]:
+        """The security drivers that would confine QEMU."""
+        models = ElementTree.fromstring(self._handle.getCapabilities()).iterfind("host/secmodel/model")
+        return tuple(model.text for model in models if model.text and model.text != "none")
+
+    @property
+    def host(self) -> str:
+        """Name of the host that the driver runs on, as it says itself."""
+        return str(self._handle.getHostname())
+
+    def create(self, name: str, xml: str, *, paused: bool = False, kill: Callable[[], None] = lambda: None) -> Domain:
         """Start a transient domain; its processors run when this returns, unless it is to be paused.
 
-        QEMU and the domain's tap are made by the calling thread, in its network and mount namespaces.
+        Without a daemon, QEMU and the domain's tap are made by the calling thread, in its network and mount namespaces.
+        With one, the domain is destroyed when the connection ends, however it does.
 
         Args:
             name: of the domain, the same as in ``xml``.
             xml: the domain.
             paused: whether its processors shall not run.
+            kill: kills QEMU, if it is there; called, in any thread, where libvirt cannot be told to: QEMU hangs, or the
+                connection was lost, perhaps while the domain was being started.
 
         Raises:
             InstanceError: libvirt refused, or QEMU did not start.
         """
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
-        domain = self._domains[name] = Domain(name)
+        if self.daemon is not None:
+            flags |= libvirt.VIR_DOMAIN_START_AUTODESTROY
+        return self._begin(name, lambda: self._handle.createXML(xml, flags), kill)
+
+    def restore(self, name: str, state: Path, *, kill: Callable[[], None] = lambda: None) -> Domain:
+        """The same for a domain that is in a saved state; its processors run when this returns.
+
+        Args:
+            name: of the domain in that state.
+            state: the file.
+            kill: as for :meth:`create`.
+
+        Raises:
+            InstanceError: libvirt refused, or QEMU did not start.
+        """
+
+        def begin() -> libvirt.virDomain:
+            self._handle.restoreFlags(str(state), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+            return self._handle.lookupByName(name)
+
+        return self._begin(name, begin, kill)
+
+    def _begin(self, name: str, begin: Callable[[], libvirt.virDomain], kill: Callable[[], None]) -> Domain:
+        domain = self._domains[name] = Domain(name, kill)
         try:
-            domain.started(self._handle.createXML(xml, flags))
+            domain.started(begin())
         except libvirt.libvirtError as error:
             del self._domains[name]
-            raise InstanceError(f"{name}: libvirt could not start it: {error}") from error
+            kill()
+            raise InstanceError(f"{name}: libvirt could not start it: {self.lost or error}") from error
         except BaseException:  # interrupted when libvirt had started it, and nobody here knew yet
             del self._domains[name]
             with contextlib.suppress(libvirt.libvirtError):
@@ -196,159 +179,27 @@ class Connection:
         try:
             self._handle.getDomainCapabilities(str(emulator.path), "x86_64", MACHINE, kind)
         except libvirt.libvirtError as error:
-            raise HostError(f"libvirt cannot use {emulator.qemu} for domains of type {kind}: {error}") from error
+            permission = how_to_permit(emulator.path) if self.daemon else ""
+            raise HostError(
+                f"libvirt cannot use {emulator.qemu} for domains of type {kind}: {error}"
+                + (f"; {permission}" if permission else "")
+            ) from error
 
     def close(self) -> None:
         """Close it; all domains of ours have been destroyed."""
-        self._handle.domainEventDeregisterAny(self._callback)
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Each callback holds the connection open; those of a lost one are let go here, though there is an error."""
+        if self.daemon is not None:
+            with contextlib.suppress(libvirt.libvirtError):
+                self._handle.unregisterCloseCallback()
+        with contextlib.suppress(libvirt.libvirtError):
+            self._ignore_troubles()
+        with contextlib.suppress(libvirt.libvirtError):
+            self._handle.domainEventDeregisterAny(self._callback)
         self._handle.close()
-
-
-class _Driver:
-    """The one driver of this process, and how many use it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._held = ExitStack()
-        self._skeleton: list[Path] = []
-
-    @contextmanager
-    def used(self, emulator: Emulator) -> Iterator[Path]:
-        """Have the event loop running and the root directory there; yields the directory."""
-        with self._lock:
-            if self._users == 0:
-                self._set_up(emulator)
-            self._users += 1
-        try:
-            yield self._root()
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    root = self._root()
-                    self._skeleton = [path.relative_to(root) for path in root.rglob("*") if path.is_dir()]
-                    self._held.close()
-
-    @staticmethod
-    def _root() -> Path:
-        return run_parents()[0] / f"{PREFIX}libvirt-{os.getpid()}" / "libvirt"
-
-    def _set_up(self, emulator: Emulator) -> None:
-        with ExitStack() as stack:
-            root = self._root()
-            stack.enter_context(held_directory(root.parent))
-            (root / "etc").mkdir(parents=True)
-            (root / "etc" / "qemu.conf").write_text(_CONFIGURATION)
-            (root / "cache").symlink_to(emulator.knowledge)
-            for directory in self._skeleton:
-                (root / directory).mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_environment(_NO_BUS))
-            stack.enter_context(_event_loop())
-            self._held = stack.pop_all()
-
-
-_driver = _Driver()
-
-
-@contextmanager
-def open_connection(emulator: Emulator) -> Iterator[Connection]:
-    """Open libvirt's QEMU driver in this process.
-
-    Connections may be opened several at a time and one after the other.
-
-    Raises:
-        HostError: libvirt or its QEMU driver is missing or does not work.
-    """
-    libvirt.registerErrorHandler(_ignore, None)  # the default prints to standard error; errors are raised anyway
-    with _driver.used(emulator) as root:
-        try:
-            handle = _open(root)
-        except (libvirt.libvirtError, OSError) as error:
-            raise HostError(
-                f"libvirt cannot open its QEMU driver: {error}; needed by the runtime vm: "
-                "apt-get install libvirt-daemon-driver-qemu"
-            ) from error
-        connection = Connection(handle, root / "log" / "qemu")
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-
-def _ignore(_context: object, _error: object) -> None:
-    return None
 
 
 def _version(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
-
-
-@functools.cache
-def _register_events() -> None:
-    """Make libvirt's own event loop the one of this process, which can be done once."""
-    libvirt.virEventRegisterDefaultImpl()
-
-
-@contextmanager
-def _event_loop() -> Iterator[None]:
-    """Run libvirt's event loop in a thread."""
-    _register_events()
-    ending = threading.Event()
-
-    def run() -> None:
-        while not ending.is_set():
-            libvirt.virEventRunDefaultImpl()
-
-    thread = threading.Thread(target=run, name="libvirt events", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ending.set()
-        # A timer that is due at once is what ends the iteration that waits for events.
-        timer = libvirt.virEventAddTimeout(0, _ignore, None)
-        thread.join()
-        libvirt.virEventRemoveTimeout(timer)
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _open(root: Path) -> libvirt.virConnect:
-    uri = f"qemu:///embed?root={root}"
-    try:
-        pwd.getpwnam(_DRIVER_USER)
-        grp.getgrnam(_DRIVER_USER)
-    except KeyError:
-        # A thread of its own: it ends together with its mount namespace.
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            return executor.submit(_open_with_driver_user, root, uri).result()
-    return libvirt.open(uri)
-
-
-def _open_with_driver_user(root: Path, uri: str) -> libvirt.virConnect:
-    """Open the driver where the user and group that it insists on can be looked up; nothing is run as them."""
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-    number = 65534
-    lines = {
-        "passwd": f"{_DRIVER_USER}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin\n",
-        "group": f"{_DRIVER_USER}:x:{number}:\n",
-    }
-    for name, line in lines.items():
-        file = root / "etc" / name
-        file.write_text(Path("/etc", name).read_text() + line)
-        syscalls.mount(str(file), f"/etc/{name}", "", syscalls.MS_BIND)
-    return libvirt.open(uri)

@@ -8,8 +8,13 @@
  * Having been started for a domain, and not only to be asked, it is killed when the harness ends, however that ends: libvirt
  * has QEMU stay when the guest powers off, and nobody would be left to end it.
  *
- * Environment, both taken out of it again:
+ * A daemon's QEMU is in other namespaces than the harness, and may lack the capabilities to enter them. So it is handed what
+ * it needs of them: the run's tap, already open.
+ *
+ * Environment, all taken out of it again:
  *   BENCH_CGROUP_JOIN  files of cgroups, separated by colons; "0" is written into each, which moves the writer
+ *   BENCH_DESCRIPTORS  a Unix socket; who listens sends one message with descriptors and a letter for each: 'u' is a user
+ *                      namespace to enter, 'k' is kept open for QEMU, the first as number FIRST_KEPT, the next as the next
  *   BENCH_SPAWN_STAMP   a file or FIFO that gets one line, "PID NANOSECONDS", the time being CLOCK_MONOTONIC;
  *                      the process is killed with its parent, to which libvirt has left it by now
  * Without them it only becomes QEMU: so does libvirt ask QEMU for its capabilities.
@@ -17,15 +22,21 @@
  * Compiled with -DQEMU="path". What goes wrong is said on standard error, which libvirt quotes, with exit status 126.
  */
 
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { FIRST_KEPT = 200, MOST = 8 };
 
 static void fail(const char *what, const char *path)
 {
@@ -60,6 +71,53 @@ static void stamp(const char *path)
     write_whole(path, line);
 }
 
+static void take(char letter, int fd, int *next)
+{
+    if (letter == 'u') {
+        if (setns(fd, CLONE_NEWUSER) < 0)
+            fail("enter the user namespace of", "the run");
+    } else {
+        /* libvirt's own descriptors have low numbers, and must not be lost. */
+        if (fcntl(*next, F_GETFD) >= 0 || dup2(fd, *next) < 0)
+            fail("keep open", "a descriptor");
+        ++*next;
+    }
+    close(fd);
+}
+
+static void take_descriptors(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    union {
+        struct cmsghdr aligned;
+        char bytes[CMSG_SPACE(MOST * sizeof(int))];
+    } control;
+    char letters[MOST];
+    struct iovec text = {letters, sizeof letters};
+    struct msghdr message = {
+        .msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+    };
+    struct cmsghdr *header;
+    ssize_t count;
+    int next = FIRST_KEPT;
+    int connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+    if (connected < 0 || connect(connected, (struct sockaddr *)&address, sizeof address) < 0)
+        fail("connect to", path);
+    count = recvmsg(connected, &message, MSG_CMSG_CLOEXEC);
+    header = CMSG_FIRSTHDR(&message);
+    if (count <= 0 || !header || header->cmsg_len != CMSG_LEN(count * sizeof(int)))
+        fail("receive descriptors from", path);
+    for (ssize_t i = 0; i < count; i++) {
+        int fd;
+
+        memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+        take(letters[i], fd, &next);
+    }
+    close(connected);
+}
+
 static void die_with_parent(void)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
@@ -69,16 +127,20 @@ static void die_with_parent(void)
 int main(int argc, char **argv)
 {
     char *join_files = getenv("BENCH_CGROUP_JOIN");
+    char *descriptors = getenv("BENCH_DESCRIPTORS");
     char *stamp_file = getenv("BENCH_SPAWN_STAMP");
 
     (void)argc;
     if (join_files)
         join(join_files);
+    if (descriptors)
+        take_descriptors(descriptors);
     if (stamp_file) {
         die_with_parent();
         stamp(stamp_file);
     }
     unsetenv("BENCH_CGROUP_JOIN");
+    unsetenv("BENCH_DESCRIPTORS");
     unsetenv("BENCH_SPAWN_STAMP");
     execv(QEMU, argv);
     fail("execute", QEMU);

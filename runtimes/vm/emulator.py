@@ -19,6 +19,9 @@ from runtimes.cache import cache_directory
 
 _SOURCE = Path(__file__).with_name("emulator.c")
 
+FIRST_KEPT = 200
+"""Number under which QEMU finds the first descriptor that it was handed; the others follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
@@ -60,9 +63,12 @@ def build_emulator(qemu: Path) -> Emulator:
     return Emulator(path=binary, qemu=qemu, knowledge=knowledge)
 
 
-def spawn_environment(join_files: Sequence[Path], stamp_file: Path) -> Mapping[str, str]:
-    """The environment that has the emulator join a cgroup and write its stamp."""
-    return {"BENCH_CGROUP_JOIN": ":".join(map(str, join_files)), "BENCH_SPAWN_STAMP": str(stamp_file)}
+def spawn_environment(
+    join_files: Sequence[Path], stamp_file: Path, descriptors: Path | None = None
+) -> Mapping[str, str]:
+    """The environment that has the emulator join a cgroup, ask at a socket for descriptors, and write its stamp."""
+    asking = {} if descriptors is None else {"BENCH_DESCRIPTORS": str(descriptors)}
+    return {"BENCH_CGROUP_JOIN": ":".join(map(str, join_files)), "BENCH_SPAWN_STAMP": str(stamp_file), **asking}
 
 
 def parse_spawn_stamp(line: bytes) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class Hardware:
         topology: None for one socket a processor, as QEMU has it.
         hugepages: bytes of a page of the guest's memory; None for the host's ordinary ones.
         vhost: None for where libvirt can have it.
-        quick_kernel: whether the kernel is told to leave out what only delays its start.
+        quick_start: whether kernel and libvirt are told to leave out what only delays the start.
     """
 
     machine: Machine
@@ -42,7 +42,7 @@ class Hardware:
     balloon: bool
     free_page_reporting: bool
     vhost: bool | None
-    quick_kernel: bool
+    quick_start: bool
 
     @property
     def unpacked_kernel(self) -> bool:
@@ -81,7 +81,7 @@ def choose_hardware(options: VmOptions, limits: Limits) -> Hardware:
         balloon=_has_balloon(options),
         free_page_reporting=options.free_page_reporting,
         vhost=options.vhost,
-        quick_kernel=options.tuned,
+        quick_start=options.tuned,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,14 +12,15 @@ from runtimes.accounting import read_memory, read_usage
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
+from runtimes.vm.endings import Traces
+from runtimes.vm.facts import read_facts
+from runtimes.vm.guest_phases import STARTUP_FILE, ClockReading, GuestClockError, guest_stamps, parse_uptime
+from runtimes.vm.memory_map import read_guest_memory
 from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess
 
 if TYPE_CHECKING:
-    from runtimes.vm.connection import Domain
-
-_STOP_TIMEOUT = 20.0
-"""Seconds from the request to stop until the guest has powered off; emulated ones on a busy host take two."""
+    from runtimes.vm.live_domain import Domain
 
 
 class VmInstance:
@@ -32,8 +35,11 @@ class VmInstance:
         domain: Domain,
         process: EmulatorProcess,
         cgroup: Cgroup,
+        memory: int,
         accelerator: Accelerator,
         libvirt_version: str,
+        traces: Traces,
+        stop_timeout: float,
     ) -> None:
         self.agent = agent
         self.timeline = timeline
@@ -41,41 +47,81 @@ class VmInstance:
         self._domain = domain
         self._process = process
         self._cgroup = cgroup
+        self._memory = memory
         self._accelerator = accelerator
         self._libvirt_version = libvirt_version
+        self._traces = traces
+        self._stop_timeout = stop_timeout
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
-        """Read back from QEMU and the guest when first asked for: no other arm does such work before it is measured."""
+        """Read back from QEMU and the guest when first asked for: no other arm does such work before it is measured.
+
+        That adds to the timeline the phases of the start that only the guest can tell.
+        """
         accelerated = bool(self._domain.monitor("query-kvm")["enabled"])
         accel = "kvm" if accelerated else "tcg"
         if accel != self._accelerator.name:
             raise InstanceError(f"{self._domain.name}: asked for {self._accelerator.name}, but QEMU runs it by {accel}")
         return {
+            **self._place_guest_phases(),
             "accel": accel,
             "accel_reason": self._accelerator.reason,
-            "kernel": self.agent.read_file("/proc/sys/kernel/osrelease").decode().strip(),
-            "machine": self._domain.machine,
+            **read_facts(self._domain, self._pid, read_guest_memory(self._pid, self._memory), self.agent),
             "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
             "libvirt": self._libvirt_version,
         }
 
+    def _place_guest_phases(self) -> dict[str, str]:
+        """Add to the timeline what the guest tells of its start; returns the fact that says why there is none of it."""
+        hello, stamps = self.agent.hello, self.timeline.stamps
+        try:
+            startup = self.agent.read_file(STARTUP_FILE).decode(errors="replace")
+        except FileNotFoundError:
+            startup = ""
+        uptime = self.agent.read_file("/proc/uptime").decode()
+        later = ClockReading(parse_uptime(uptime), time.monotonic_ns())
+        try:
+            placed = guest_stamps(stamps["resume"], ClockReading(hello.boottime, stamps["ready"]), later, startup)
+        except GuestClockError as error:
+            return {"guest_phases": f"left out: {error}"}
+        for phase, at in placed.items():
+            self.timeline.stamp(phase, at)
+        return {}
+
     def memory(self) -> MemoryReading:
-        return read_memory(self._cgroup, self.agent.read_file("/proc/meminfo"))
+        reading = read_memory(self._cgroup, self.agent.read_file("/proc/meminfo"))
+        ram = read_guest_memory(self._pid, self._memory)
+        return dataclasses.replace(reading, guest_memory=ram, balloon=self._domain.balloon())
+
+    @property
+    def _pid(self) -> int:
+        assert self._process.pid is not None, "it has said READY"
+        return self._process.pid
 
     def usage(self) -> Usage:
         return read_usage(self._cgroup)
 
     def stop(self) -> None:
-        """Power the guest off; ``exited`` is stamped when QEMU has ended, ``stopped`` when libvirt is done with it."""
-        name = self._domain.name
-        self.timeline.stamp("stop_requested")
+        """Power the guest off.
+
+        ``goodbye`` is stamped when the agent has ended all that ran in the guest, ``powered_off`` when libvirt heard of
+        it, ``exited`` when QEMU has ended, ``stopped`` when libvirt is done with it.
+        """
+        deadline = self.timeline.stamp("stop_requested") / 1e9 + self._stop_timeout
+        self._domain.guarded = False
         try:
-            self.agent.shutdown()
+            self.agent.shutdown(self._stop_timeout)
         except AgentError as error:
-            raise InstanceError(f"{name}: the guest did not take the request to stop: {error}") from error
-        if not self._domain.stopped.wait(_STOP_TIMEOUT):
-            raise InstanceError(f"{name}: the guest has not powered off {_STOP_TIMEOUT:g} s after the request to stop")
-        if self._process.exited_at is not None:
-            self.timeline.stamp("exited", self._process.exited_at)
+            raise self._traces.error("the guest could not be stopped in order", error, self._domain) from error
+        if not self._domain.stopped.wait(max(deadline - time.monotonic(), 0.0)):
+            late = TimeoutError(f"it has not powered off within {self._stop_timeout:g} s of the request to stop")
+            raise self._traces.error("the guest could not be stopped in order", late, self._domain)
+        for phase, at in (
+            ("goodbye", self.agent.goodbye_at),
+            ("powered_off", self._domain.powered_off_at),
+            ("exited", self._process.exited_at),
+        ):
+            if at is not None:
+                self.timeline.stamp(phase, at)
         self.timeline.stamp("stopped", self._domain.stopped_at)

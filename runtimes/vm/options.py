@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -20,6 +22,11 @@ IMAGE_KERNEL = "image"
 GENERIC_KERNEL = "generic"
 HOST_KERNEL = "host"
 
+EMBED, SYSTEM, SESSION = "embed", "system", "session"
+
+_URI = re.compile(r"qemu(\+[a-z0-9]+)?://[^/?\s]*/(system|session)(\?\S*)?")
+"""A URI of libvirt's QEMU driver in a daemon (libvirt's "Connection URIs" and "Remote support")."""
+
 _DIRECT = ("none", "directsync")
 """Cache modes that pass by the host's page cache, without which ``io: native`` is refused by QEMU."""
 
@@ -28,6 +35,16 @@ def _check_kernel(kernel: str) -> str:
     if kernel in (IMAGE_KERNEL, GENERIC_KERNEL, HOST_KERNEL) or kernel.startswith("/"):
         return kernel
     raise ValueError(f"expected {IMAGE_KERNEL}, {GENERIC_KERNEL}, {HOST_KERNEL}, or the absolute path of a kernel file")
+
+
+def _check_connect(connect: str) -> str:
+    """Each connection by one name."""
+    plain = connect.removeprefix("qemu:///")
+    if plain in (EMBED, SYSTEM, SESSION):
+        return plain
+    if _URI.fullmatch(connect):
+        return connect
+    raise ValueError(f"expected {EMBED}, {SYSTEM}, {SESSION}, or a URI such as qemu+ssh://root@localhost/system")
 
 
 class Topology(BaseModel):
@@ -93,7 +110,7 @@ class VmOptions(Options):
     free_page_reporting: bool = False
     vhost: bool | None = None
     start: Literal["cold", "restore"] = "cold"
-    connect: str = "embed"
+    connect: Annotated[str, AfterValidator(_check_connect)] = EMBED
     tuned: bool = False
 
     @property
@@ -110,6 +127,13 @@ class VmOptions(Options):
     def kernels(self) -> tuple[str, ...]:
         return () if self.guest_kernel == IMAGE_KERNEL else (self.guest_kernel,)
 
+    def outside(self) -> AbstractContextManager[None]:
+        if self.connect != SESSION:
+            return nullcontext()
+        from runtimes.vm.daemon import session_daemon
+
+        return session_daemon()
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.boot == "disk" and self.firmware == "qboot":
@@ -124,6 +148,8 @@ class VmOptions(Options):
             raise ValueError("iothreads serve virtio disks; expected devices: virtio")
         if self.devices == "emulated" and self.vhost:
             raise ValueError("vhost serves virtio interfaces; expected devices: virtio")
+        if self.start == "restore" and self.connect != EMBED:
+            raise ValueError("start: restore is for connect: embed: a daemon would not end a guest with the harness")
         if self.topology and self.vcpus and self.topology.processors != self.vcpus:
             raise ValueError(f"topology: {self.topology.processors} processors, but vcpus: {self.vcpus}")
         return self

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes import syscalls
@@ -25,19 +26,49 @@ from runtimes.vm.emulator import parse_spawn_stamp
 _STAMP_SIZE = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What the emulator is handed of the harness's namespaces.
+
+    Attributes:
+        kept: descriptors that QEMU shall have, from the number :data:`runtimes.vm.emulator.FIRST_KEPT` upwards.
+        user_namespace: descriptor of the user namespace that it shall enter, or None.
+    """
+
+    kept: tuple[int, ...] = ()
+    user_namespace: int | None = None
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All of them, in the order of the letters."""
+        return [*([] if self.user_namespace is None else [self.user_namespace]), *self.kept]
+
+    @property
+    def letters(self) -> str:
+        """What each is for, as the emulator reads it."""
+        return ("" if self.user_namespace is None else "u") + "k" * len(self.kept)
+
+
+NOTHING = Handed()
+
+
 class EmulatorProcess:
     """Watches for one QEMU process, by events alone, in a thread of its own.
 
     Attributes:
         channel: path of the Unix socket to which QEMU shall connect the agent's channel.
+        descriptors: path of the Unix socket where the emulator gets what it is handed; None if that is nothing.
         stamp_file: path of the FIFO to which the emulator shall write its stamp.
+        spawned: set when the emulator's stamp was read.
         exited: set when the process has ended and was collected.
         pid: of the process; None before it is there. Like the stamps, nanoseconds on CLOCK_MONOTONIC.
     """
 
-    def __init__(self, directory: Path, resources: ExitStack) -> None:
+    def __init__(self, directory: Path, handed: Handed, resources: ExitStack) -> None:
         self.channel = directory / "agent"
+        self.descriptors = directory / "descriptors" if handed.letters else None
         self.stamp_file = directory / "spawn"
+        self.spawned = threading.Event()
         self.exited = threading.Event()
         self.pid: int | None = None
         self.spawned_at: int | None = None
@@ -47,18 +78,20 @@ class EmulatorProcess:
         self._connected = threading.Event()
         self._socket: socket.socket | None = None
         self._ending = "ended"
+        self._unwanted = False
         os.mkfifo(self.stamp_file)
         self._fifo = os.open(self.stamp_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         resources.callback(os.close, self._fifo)
-        self._listener = resources.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-        self._listener.bind(str(self.channel))
-        self._listener.listen(1)
+        self._listener = resources.enter_context(_listening(self.channel))
+        self._handed = handed
+        self._counter = resources.enter_context(_listening(self.descriptors)) if self.descriptors else None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         resources.callback(os.close, self._wake)
         self._pidfd = -1
+        self._unwanted = False
 
     def take_channel(self, timeout: float) -> socket.socket | None:
-        """The host's end of the agent's channel once QEMU has connected; None if it took over ``timeout`` s."""
+        """The host's end of the agent's channel once QEMU connected; None if it ended, or took over ``timeout`` s."""
         self._connected.wait(timeout)
         taken, self._socket = self._socket, None
         return taken
@@ -70,7 +103,8 @@ class EmulatorProcess:
     def watch(self) -> None:
         """Handle what happens until :meth:`wake` is called."""
         poller = select.poll()
-        for fd in (self._wake, self._fifo, self._listener.fileno()):
+        counter = self._counter.fileno() if self._counter else -1
+        for fd in (self._wake, self._fifo, self._listener.fileno(), *([counter] if self._counter else [])):
             poller.register(fd, select.POLLIN)
         while True:
             for fd, _ in poller.poll():
@@ -80,6 +114,8 @@ class EmulatorProcess:
                     self._read_stamp(poller)
                 elif fd == self._pidfd:
                     self._collect(poller)
+                elif fd == counter:
+                    self._hand_over()
                 else:
                     self._accept(poller)
 
@@ -87,13 +123,28 @@ class EmulatorProcess:
         """Have :meth:`watch` return."""
         os.eventfd_write(self._wake, 1)
 
+    def kill(self) -> None:
+        """Kill the process, also should it only be about to start: for where libvirt can no longer be told to."""
+        self._unwanted = True
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _hand_over(self) -> None:
+        assert self._counter is not None
+        asking, _ = self._counter.accept()
+        with asking, contextlib.suppress(BrokenPipeError):
+            socket.send_fds(asking, [self._handed.letters.encode()], self._handed.descriptors)
+
     def _read_stamp(self, poller: select.poll) -> None:
         poller.unregister(self._fifo)
         line = os.read(self._fifo, _STAMP_SIZE)
         if not line:  # the emulator died between opening it and writing
             return
         self.pid, self.spawned_at = parse_spawn_stamp(line)
-        # The process is our child, and nobody else should have collected it: the pid is still its own.
+        self.spawned.set()
+        # Where the process is our child, nobody else should have collected it, and the pid is still its own; a daemon's
+        # would have to end and its pid to be given out anew within microseconds.
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -101,6 +152,8 @@ class EmulatorProcess:
             return
         self._resources.callback(os.close, self._pidfd)
         poller.register(self._pidfd, select.POLLIN)
+        if self._unwanted:
+            self.kill()
 
     def _accept(self, poller: select.poll) -> None:
         poller.unregister(self._listener.fileno())
@@ -125,6 +178,14 @@ class EmulatorProcess:
     def _note_end(self) -> None:
         self.exited_at = time.monotonic_ns()
         self.exited.set()
+        self._connected.set()  # it will not connect any more
+
+
+def _listening(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen(1)
+    return listener
 
 
 def _describe(code: int, status: int) -> str:
@@ -134,14 +195,15 @@ def _describe(code: int, status: int) -> str:
 
 
 @contextmanager
-def watched_emulator(directory: Path) -> Iterator[EmulatorProcess]:
+def watched_emulator(directory: Path, handed: Handed = NOTHING) -> Iterator[EmulatorProcess]:
     """Watch for a QEMU process that is about to be started.
 
     Args:
-        directory: an empty one with a short path, for the socket and the FIFO.
+        directory: an empty one with a short path, for the sockets and the FIFO.
+        handed: what the emulator is handed, if it asks at ``descriptors``.
     """
     with ExitStack() as resources:
-        process = EmulatorProcess(directory, resources)
+        process = EmulatorProcess(directory, handed, resources)
         thread = threading.Thread(target=process.watch, name=f"watch {directory.name}", daemon=True)
         thread.start()
         try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes import storage
 from runtimes.base import GuestKernel, HostError, InstanceError
+from runtimes.cgroup import adopt_cgroup
 from runtimes.vm.domain import bare_domain_xml
 from runtimes.vm.emulator import Emulator, spawn_environment
-from runtimes.vm.process import adopted_orphans, watched_emulator
+from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Connection
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _TIMEOUT = 30.0
 
 
-def rehearse(connection: Connection, emulator: Emulator, kind: str, guest_kernel: GuestKernel, directory: Path) -> None:
+def rehearse(connection: Connection, emulator: Emulator, kind: str, guest_kernel: GuestKernel, directory: Path) -> bool:
     """Pay what the first domain would pay: libvirt asks the emulator what it can do, starts its worker thread, and is
     loaded as QEMU is; the guest's kernel, whose pages would be charged to their first reader, is read.
 
@@ -29,21 +30,35 @@ def rehearse(connection: Connection, emulator: Emulator, kind: str, guest_kernel
         guest_kernel: of the instances to come.
         directory: an empty one with a short path.
 
+    Returns:
+        Whether libvirt makes a cgroup for QEMU and keeps it there; then nobody else can place it.
+
     Raises:
-        HostError: the emulator cannot do that.
+        HostError: the emulator cannot do that, or what libvirt starts is on another host.
     """
     for part in (guest_kernel.bzimage, guest_kernel.elf, guest_kernel.initramfs):
         if part is not None:
             storage.read_file_through(part)
     connection.learn(emulator, kind)
-    name = f"bench-rehearsal-{os.getpid()}"
+    name = f"bench-rehearsal-{secrets.token_hex(4)}"
+    models = connection.security_models if connection.daemon else ()
     try:
         with watched_emulator(directory) as process:
-            xml = bare_domain_xml(name, kind, emulator.path, spawn_environment((), process.stamp_file))
+            xml = bare_domain_xml(name, kind, emulator.path, spawn_environment((), process.stamp_file), models)
             with adopted_orphans():
-                domain = connection.create(name, xml, paused=True)
-            domain.destroy(_TIMEOUT)
-            connection.forget(domain)
-            process.exited.wait(_TIMEOUT)
+                domain = connection.create(name, xml, paused=True, kill=process.kill)
+            try:
+                placed = _is_placed(connection, process, name)
+            finally:
+                domain.destroy(_TIMEOUT)
+                connection.forget(domain)
+                process.exited.wait(_TIMEOUT)
+            return placed
     except InstanceError as error:
         raise HostError(f"libvirt cannot use {emulator.qemu} for domains of type {kind}: {error}") from error
+
+
+def _is_placed(connection: Connection, process: EmulatorProcess, name: str) -> bool:
+    if not process.spawned.wait(_TIMEOUT) or process.pid is None:
+        raise HostError(f"what libvirt at {connection.daemon or 'qemu:///embed'} starts does not reach this process")
+    return adopt_cgroup(process.pid, name) is not None

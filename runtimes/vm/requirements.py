@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+import os
 from typing import Literal
 
+from runtimes import rootless
 from runtimes.base import HostError, Image, Limits
-from runtimes.network import check_bandwidth
+from runtimes.network import TAP_DEVICE, check_bandwidth
+from runtimes.user_namespace import NotGrantedError, host_id
 from runtimes.vm.domain.boot import OVMF_CODE, OVMF_VARIABLES
 from runtimes.vm.emulator import Emulator, find_qemu
 from runtimes.vm.hardware import QBOOT, Hardware, choose_hardware, free_hugepages
-from runtimes.vm.options import VmOptions
+from runtimes.vm.options import EMBED, SESSION, SYSTEM, VmOptions
+from runtimes.vm.placement import VHOST_DEVICE
 from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator, refused_device
 
 _LEAST_MEMORY = 80 << 20
 """Bytes with which a guest gets ready: with 72 MiB, Debian's kernel 6.1 ends in a panic for want of memory."""
 
-_VHOST_DEVICE = Path("/dev/vhost-net")
-
 _WITHOUT_KVM = "say accel: auto to take software emulation"
+
+
+def check_connection(connect: str) -> None:
+    """Find out whether this user can have guests by such a connection.
+
+    Raises:
+        HostError: not; the message says by which.
+    """
+    of_users = connect == SESSION or connect.partition("?")[0].endswith("/session")
+    if not rootless.is_unprivileged():
+        if of_users:
+            raise HostError(
+                f"connect: {connect}: a session's daemon is an ordinary user's, and libvirt has none for root; "
+                f"run bench as that user, or say connect: {SYSTEM} or {EMBED}"
+            )
+        return
+    if not of_users:
+        refused = {
+            EMBED: "libvirt's QEMU driver in the harness cares for root's guests only",
+            SYSTEM: "the system's daemon runs QEMU as root, out of reach for this user's run",
+        }.get(connect, f"{connect} runs QEMU as root, out of reach for this user's run")
+        raise HostError(f"guests need root: {refused}; run it as root, or say connect: {SESSION} (--connect {SESSION})")
+    _require_libvirt()
+    if connect == SESSION:
+        from runtimes.vm.daemon import find_daemon
+
+        find_daemon()
+    if not os.access(TAP_DEVICE, os.R_OK | os.W_OK):
+        raise NotGrantedError(
+            f"user {host_id()} may not open {TAP_DEVICE}, by which guests have a network",
+            f"sudo modprobe tun && sudo chmod 0666 {TAP_DEVICE}, as udev has it",
+        )
 
 
 def check_limits(limits: Limits) -> None:
@@ -54,8 +87,8 @@ def check_host(options: VmOptions, limits: Limits) -> None:
     _check_files(hardware)
     if hardware.hugepages is not None:
         _check_hugepages(hardware.hugepages, limits.memory)
-    if hardware.vhost and not _VHOST_DEVICE.exists():
-        raise HostError(f"vhost: true needs {_VHOST_DEVICE}: modprobe vhost_net, or leave it out")
+    if hardware.vhost and not VHOST_DEVICE.exists():
+        raise HostError(f"vhost: true needs {VHOST_DEVICE}: modprobe vhost_net, or leave it out")
     if options.accel == "kvm" and (refusal := refused_device()) is not None:
         raise HostError(f"accel: kvm cannot be had on this host: {refusal}; {_WITHOUT_KVM}")
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
-import re
+import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from runtimes import rootless, storage
-from runtimes.agent.client import AgentClient, AgentError, AgentGone
+from runtimes import storage
+from runtimes.agent.client import AgentClient, AgentGone
 from runtimes.base import (
     GuestKernel,
     HostError,
@@ -30,30 +32,30 @@ from runtimes.base import (
     Runtime,
     Timeline,
 )
-from runtimes.cgroup import Cgroup
+from runtimes.cgroup import Cgroup, adopt_cgroup
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
+from runtimes.vm.endings import Traces
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.instance import VmInstance
-from runtimes.vm.options import VmOptions
+from runtimes.vm.options import EMBED, VmOptions
+from runtimes.vm.placement import HandedTap, cpu_tuning, handed_tap
 from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
 from runtimes.vm.rehearsal import rehearse
-from runtimes.vm.requirements import check_host, check_limits, choose_accelerator
+from runtimes.vm.requirements import check_connection, check_host, check_limits, choose_accelerator
 from runtimes.vm.root_disk import open_root_disk
+from runtimes.vm.saved_state import SavedState, tell_who_it_is, wait_until_it_waits
+from runtimes.vm.tsc import counter_frequency
+from runtimes.vm.watchdog import killed_after
 
 if TYPE_CHECKING:
-    from runtimes.vm.connection import Connection, Domain
+    from runtimes.vm.connection import Connection
+    from runtimes.vm.live_domain import Domain
 
 _DESTROY_TIMEOUT = 30.0
 """Seconds for libvirt to be done with a QEMU that was killed."""
-
-_CONSOLE_LINES = 15
-"""Lines of the console that an error quotes."""
-
-_REASON = re.compile(r"bench-init:|Kernel panic")
-"""Where on the console the guest, or its kernel, begins to say why it ends."""
 
 CONSOLE_NAME = "console.log"
 """What the guest printed on its serial port, in an instance's directory."""
@@ -80,12 +82,16 @@ class _OpenArm:
         root: the root disk that was made for them; None for the image's file itself.
         emulator: what libvirt starts.
         accelerator: what runs them.
+        tsc_khz: what they are told of their time stamp counter; None under KVM, which tells them itself.
+        placed: whether libvirt makes their cgroups.
     """
 
     options: VmOptions
     root: Path | None
     emulator: Emulator
     accelerator: Accelerator
+    tsc_khz: int | None
+    placed: bool
 
 
 class VmRuntime:
@@ -98,14 +104,12 @@ class VmRuntime:
         self._facilities = facilities
         self._connection = connection
         self._arm = arm
+        self._states: dict[tuple[object, ...], SavedState] = {}
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, VmOptions)
-        if rootless.is_unprivileged():
-            raise HostError(
-                "guests need root: libvirt's QEMU driver that cares for cgroups is that of root, and so is the tap"
-            )
+        check_connection(options.connect)
         check_limits(limits)
         check_host(options, limits)
 
@@ -114,35 +118,36 @@ class VmRuntime:
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, VmOptions)
         kernel = _kernel(facilities.image, options)
-        from runtimes.vm.connection import open_connection
-
         emulator = build_emulator(find_qemu())
         accelerator = choose_accelerator(options.accel, facilities.image, emulator)
         with ExitStack() as stack:
             root = stack.enter_context(open_root_disk(facilities, options, kernel))
-            connection = stack.enter_context(open_connection(emulator))
+            connection = stack.enter_context(_open_connection(options.connect, emulator))
             with _short_directory(facilities.directory) as directory:
-                rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
-            yield cls(facilities, connection, _OpenArm(options, root, emulator, accelerator))
+                placed = rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
+            tsc_khz = counter_frequency() if accelerator.name == "tcg" else None
+            runtime = cls(facilities, connection, _OpenArm(options, root, emulator, accelerator, tsc_khz, placed))
+            stack.callback(runtime._remove_states)
+            yield runtime
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         """Start a guest; must be called by the thread that opened the facilities."""
+        self._connection.revive()
+        state = self._saved_state(spec) if self._arm.options.start == "restore" else None
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
-            # The guest's memory and its disk are limited by what it is made of.
-            outside = dataclasses.replace(spec.limits, io=IoLimits())
-            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, outside, memory_limit=False))
-            sockets = stack.enter_context(_short_directory(self._facilities.directory))
-            process = stack.enter_context(watched_emulator(sockets))
-            domain_spec = self._domain_spec(spec, process, cgroup)
+            own_cgroup, traces = stack.enter_context(self._prepared(spec))
+            process, domain_spec = traces.process, traces.domain_spec
             timeline.stamp("define")
-            domain = stack.enter_context(self._started(domain_spec, spec, process))
+            domain = stack.enter_context(self._started(traces, deadline, state))
             stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
-            agent = stack.enter_context(self._connected(spec, process, deadline, timeline))
-            _check_placement(spec.name, process, cgroup)
+            agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
+            stack.enter_context(traces.explained(domain))
+            domain.guarded = True
+            cgroup = _cgroup_of(spec.name, process, own_cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
                 agent=agent,
@@ -151,8 +156,11 @@ class VmRuntime:
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
+                memory=spec.limits.memory,
                 accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
+                traces=traces,
+                stop_timeout=spec.stop_timeout,
             )
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
@@ -163,9 +171,79 @@ class VmRuntime:
             "initramfs": kernel.initramfs.stat().st_size,
         }
 
-    def _domain_spec(self, spec: InstanceSpec, process: EmulatorProcess, cgroup: Cgroup) -> DomainSpec:
-        network, arm = self._facilities.network, self._arm
-        address = network.allocate()
+    @contextmanager
+    def _own_cgroup(self, spec: InstanceSpec) -> Iterator[Cgroup | None]:
+        """A cgroup for the guest, or None where libvirt makes one."""
+        if self._arm.placed:
+            yield None
+            return
+        # The guest's memory and its disk are limited by what it is made of.
+        outside = dataclasses.replace(spec.limits, io=IoLimits())
+        with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
+            yield cgroup
+
+    @contextmanager
+    def _prepared(self, spec: InstanceSpec) -> Iterator[tuple[Cgroup | None, Traces]]:
+        """What a guest's domain is made from, and who watches its QEMU; and its cgroup, if it is ours to make."""
+        with ExitStack() as stack:
+            own_cgroup = stack.enter_context(self._own_cgroup(spec))
+            sockets = stack.enter_context(_short_directory(self._facilities.directory))
+            address = self._facilities.network.allocate()
+            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
+            process = stack.enter_context(watched_emulator(sockets, tap.handed))
+            domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
+            yield own_cgroup, Traces(spec, process, domain_spec, self._connection.log_directory)
+
+    def _saved_state(self, spec: InstanceSpec) -> SavedState:
+        """The state that an instance is restored from; one for each size of memory, processors and scratch disk.
+
+        Raises:
+            InstanceError: the guest that was to be saved did not come up.
+        """
+        size = spec.scratch.stat().st_size if spec.scratch else None
+        hardware = choose_hardware(self._arm.options, spec.limits)
+        key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, spec.limits.memory, size)
+        if key not in self._states:
+            self._states[key] = self._save_state(spec, size)
+        return self._states[key]
+
+    def _save_state(self, spec: InstanceSpec, scratch_size: int | None) -> SavedState:
+        """Start a guest that waits, save its state, and end it."""
+        number = len(self._states)
+        with _short_directory(self._facilities.scratch_directory) as directory:
+            scratch = directory / "scratch" if scratch_size is not None else None
+            if scratch is not None:
+                scratch.touch()
+                os.truncate(scratch, scratch_size or 0)
+            whole = Limits(math.ceil(spec.limits.cpus), spec.limits.cpuset, spec.limits.memory)
+            name = f"{self._facilities.run}-state-{number}"
+            waiting = dataclasses.replace(spec, name=name, limits=whole, scratch=scratch, directory=directory)
+            path = self._facilities.scratch_directory / f"{number}-{secrets.token_hex(4)}.state"
+            try:
+                deadline = time.monotonic() + spec.start_timeout
+                with self._prepared(waiting) as (_, traces), self._started(traces, deadline) as domain:
+                    with traces.ready(domain), _channel(traces.process, deadline) as channel:
+                        wait_until_it_waits(channel, deadline)
+                    domain.save(path)
+                return SavedState(path)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+    def _remove_states(self) -> None:
+        for state in self._states.values():
+            state.path.unlink(missing_ok=True)
+
+    def _tap(self, name: str, limits: Limits) -> AbstractContextManager[HandedTap]:
+        """What is made of the guest's interface before QEMU starts: nothing, if libvirt can do it in this process."""
+        if self._connection.daemon is None:
+            return nullcontext(HandedTap())
+        return handed_tap(self._facilities.network, name, choose_hardware(self._arm.options, limits))
+
+    def _domain_spec(
+        self, spec: InstanceSpec, address: str, tap: HandedTap, process: EmulatorProcess, cgroup: Cgroup | None
+    ) -> DomainSpec:
+        network, arm, connection = self._facilities.network, self._arm, self._connection
         if spec.scratch is not None:
             # QEMU would refuse with a message that names only the file.
             os.close(storage.open_direct(spec.scratch))
@@ -178,32 +256,49 @@ class VmRuntime:
             memory=spec.limits.memory,
             kernel=_kernel(spec.image, arm.options),
             root=arm.root or spec.image.rootfs,
+            waits=arm.options.start == "restore",
             systemd=arm.options.init == "systemd",
             scratch=spec.scratch,
             io=spec.limits.io,
             network=GuestNetwork(
                 bridge=network.bridge,
-                tap="bench-t" + "-".join(address.split(".")[2:]),
+                tap=_tap_name(address),
                 mac=network.mac(address),
                 address=address,
                 prefix=network.prefix,
                 gateway=network.gateway,
+                tap_descriptor=tap.tap_descriptor,
+                vhost_descriptor=tap.vhost_descriptor,
             ),
             channel=process.channel,
             console=spec.directory / CONSOLE_NAME,
             nvram=spec.directory / NVRAM_NAME,
-            environment=spawn_environment(cgroup.thread_files, process.stamp_file),
+            tsc_khz=arm.tsc_khz,
+            environment=spawn_environment(
+                cgroup.thread_files if cgroup else (), process.stamp_file, process.descriptors
+            ),
+            tuning=None if cgroup else cpu_tuning(spec.limits),
+            security_models=connection.security_models if connection.daemon else (),
         )
 
     @contextmanager
-    def _started(self, domain_spec: DomainSpec, spec: InstanceSpec, process: EmulatorProcess) -> Iterator[Domain]:
-        """Start the domain; at the end it is gone, and QEMU's messages are in the instance's directory."""
-        xml = domain_xml(domain_spec)
+    def _started(self, traces: Traces, deadline: float, state: SavedState | None = None) -> Iterator[Domain]:
+        """Start the domain, from a saved state if there is one; at the end it is gone, and QEMU's messages are in the
+        instance's directory.
+        """
+        spec, process, domain_spec = traces.spec, traces.process, traces.domain_spec
         # libvirt would otherwise add to it, should the directory have been used before.
         domain_spec.console.unlink(missing_ok=True)
         try:
-            with adopted_orphans():
-                domain = self._connection.create(spec.name, xml)
+            with adopted_orphans(), killed_after(deadline - time.monotonic(), process.kill) as late:
+                try:
+                    if state is None:
+                        domain = self._connection.create(spec.name, domain_xml(domain_spec), kill=process.kill)
+                    else:
+                        state.rewrite(domain_spec)
+                        domain = self._connection.restore(spec.name, state.path, kill=process.kill)
+                except InstanceError as error:
+                    raise traces.start_error(error, late=late.is_set()) from error
             try:
                 yield domain
             finally:
@@ -211,25 +306,36 @@ class VmRuntime:
                 self._connection.forget(domain)
                 process.exited.wait(_DESTROY_TIMEOUT)
         finally:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
+            if self._connection.log_directory is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.move(self._connection.log_directory / f"{spec.name}.log", spec.directory / QEMU_LOG_NAME)
 
     @contextmanager
-    def _connected(
-        self, spec: InstanceSpec, process: EmulatorProcess, deadline: float, timeline: Timeline
-    ) -> Iterator[AgentClient]:
+    def _connected(self, traces: Traces, domain: Domain, deadline: float, timeline: Timeline) -> Iterator[AgentClient]:
         """The agent's client, READY received before ``deadline`` (CLOCK_MONOTONIC, s), and all stamps up to there."""
-        channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
-        if channel is None:
-            raise InstanceError(f"{spec.name}: QEMU did not connect the agent's channel{_console(spec)}")
-        with contextlib.closing(AgentClient(channel)) as agent:
-            try:
+        process = traces.process
+        with ExitStack() as stack:
+            with traces.ready(domain):
+                channel = _channel(process, deadline)
+                if traces.domain_spec.waits:
+                    tell_who_it_is(channel, traces.domain_spec)
+                agent = stack.enter_context(contextlib.closing(AgentClient(channel)))
                 ready = agent.wait_ready(max(deadline - time.monotonic(), 0.0))
-            except (AgentError, TimeoutError) as error:
-                raise InstanceError(_explain(spec, process, error)) from error
             for name, at in (("spawn", process.spawned_at), ("connected", process.connected_at), ("ready", ready)):
                 timeline.stamp(name, at)
             yield agent
+
+
+def _channel(process: EmulatorProcess, deadline: float) -> socket.socket:
+    """The host's end of the agent's channel.
+
+    Raises:
+        AgentGone: QEMU did not connect it before ``deadline`` (CLOCK_MONOTONIC, s), or it has ended.
+    """
+    channel = process.take_channel(max(deadline - time.monotonic(), 0.0))
+    if channel is None:
+        raise AgentGone("QEMU did not connect the agent's channel")
+    return channel
 
 
 def _kernel(image: Image, options: VmOptions) -> GuestKernel:
@@ -254,10 +360,28 @@ def _short_directory(parent: Path) -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def _check_placement(name: str, process: EmulatorProcess, cgroup: Cgroup) -> None:
-    """What is not in the cgroup would not be counted."""
-    if process.pid not in cgroup.pids():
-        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup {cgroup.name} that it joined")
+def _tap_name(address: str) -> str:
+    return "bench-t" + "-".join(address.split(".")[2:])
+
+
+def _cgroup_of(name: str, process: EmulatorProcess, own: Cgroup | None) -> Cgroup:
+    """The cgroup that the guest's figures are read from: what is not in it would not be counted."""
+    assert process.pid is not None
+    cgroup = own or adopt_cgroup(process.pid, name)
+    if cgroup is None or process.pid not in cgroup.pids():
+        raise InstanceError(f"{name}: QEMU (process {process.pid}) is not in the cgroup that was made for it")
+    return cgroup
+
+
+def _open_connection(connect: str, emulator: Emulator) -> AbstractContextManager[Connection]:
+    """Open the driver; libvirt is first imported here."""
+    if connect == EMBED:
+        from runtimes.vm.embedded import open_embedded
+
+        return open_embedded(emulator)
+    from runtimes.vm.daemon import open_daemon
+
+    return open_daemon(connect)
 
 
 def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -> None:
@@ -265,23 +389,3 @@ def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -
     (directory / DOMAIN_NAME).write_text(domain.description())
     argv = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     (directory / ARGV_NAME).write_bytes(argv.replace(b"\0", b"\n"))
-
-
-def _explain(spec: InstanceSpec, process: EmulatorProcess, error: Exception) -> str:
-    """Why a guest did not become ready."""
-    if isinstance(error, AgentGone) and process.exited.wait(_DESTROY_TIMEOUT):
-        what = f"the guest ended before it was ready ({process.describe_end()})"
-    else:
-        what = f"the guest did not get ready: {error}"
-    return f"{spec.name}: {what}{_console(spec)}"
-
-
-def _console(spec: InstanceSpec) -> str:
-    """What the console says of the end, or else its last lines, as the end of a message."""
-    console = spec.directory / CONSOLE_NAME
-    lines = console.read_text(errors="replace").splitlines() if console.exists() else []
-    if not lines:
-        return "; its console is empty"
-    last = max(0, len(lines) - _CONSOLE_LINES)
-    start = next((number for number, line in enumerate(lines) if _REASON.search(line)), last)
-    return "".join(["; on its console:", *(f"\n    {line}" for line in lines[start : start + _CONSOLE_LINES])])

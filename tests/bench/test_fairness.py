@@ -46,5 +46,16 @@ def test_differences_name_only_what_differs_and_every_arm_with_it():
     ]
 
 
+def test_what_only_some_arms_can_tell_is_compared_between_those():
+    observed = {
+        "native": {"kernel": "6.1"},
+        "vm": {"kernel": "6.1", "firmware": "seabios", "init": "agent"},
+        "tuned": {"kernel": "6.1", "firmware": "qboot", "init": "agent"},
+    }
+    assert differences(observed) == [
+        {"fact": "firmware", "values": {"native": "not visible", "vm": "seabios", "tuned": "qboot"}}
+    ]
+
+
 def test_one_arm_differs_from_nothing():
     assert differences({"native": {"kernel": "6.1"}}) == []

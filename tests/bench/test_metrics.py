@@ -23,6 +23,7 @@ def timeline():
     for name, at in [("requested", 0), ("cgroup", 1_000_000), ("ready", 3_000_000)]:
         line.stamp(name, at)
     line.stamp("stop_requested", 10_000_000_000)
+    line.stamp("goodbye", 10_300_000_000)
     line.stamp("stopped", 10_500_000_000)
     return line
 
@@ -33,6 +34,8 @@ def test_phases_are_named_by_the_stamp_that_ends_them_and_add_up(timeline):
     assert samples["startup.cgroup"].value == pytest.approx(0.001)
     assert samples["startup.ready"].value == pytest.approx(0.002)
     assert samples["shutdown_time"].value == pytest.approx(0.5)
+    assert samples["shutdown.goodbye"].value == pytest.approx(0.3)
+    assert samples["shutdown.stopped"].value == pytest.approx(0.2)
     assert "first_output_time" not in samples
     assert {sample.unit for sample in samples.values()} == {"s"}
 
@@ -57,6 +60,10 @@ def test_memory_is_given_three_ways_and_in_parts():
         "memory.pss": 90,
         "memory.host_available_drop": -7,
         "memory.guest_free": 5,
+        "memory_waterfall.application": 60,
+        "memory_waterfall.host_kernel": 10,
+        "memory_waterfall.host_page_cache": 30,
+        "memory_waterfall.residual": 0,
     }
 
 

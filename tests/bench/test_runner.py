@@ -166,11 +166,15 @@ def test_observer_is_told_in_order(suite_run):
 MISSPELT = FAILING.replace("exit 3", "test -n $scroe")
 
 
+FULL = FAILING.replace("exit 3", "echo disk: No space left on device >&2; echo 5 bytes copied >&2; exit 1")
+
+
 @pytest.mark.parametrize(
     ("workload", "reason"),
     [
         (MISSPELT, "scroe: parameter not set"),
         (FAILING, "exit status 3: no luck"),
+        (FULL, "exit status 1: disk: No space left on device"),
         (SILENT, "score"),
         (SLOW, "timed out after 0.3 s"),
         (DEAD_SERVER, "exit status 9 before it was ready: bad config"),

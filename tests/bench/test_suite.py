@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from bench.asked_limits import MEASURABLE
 from bench.suite import Suite, load_suite, registered_runtimes, shipped_suites
-from bench.suite_file import IoFile, LimitsFile, NetFile
+from bench.suite_file import IoFile, LimitsFile, NetFile, TimeoutsFile
 from runtimes.base import Options
 from runtimes.registry import load_runtime
 from workloads.errors import InvalidInput
@@ -130,7 +130,7 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         (
             "accel: kvm",
             "acel: kvm",
-            "s.yaml:6:27: arms.guest.acel: unknown key; expected one of runtime, limits, accel, pag",
+            "s.yaml:6:27: arms.guest.acel: unknown key; expected one of runtime, limits, timeouts, accel, pag",
         ),
         (
             "accel: kvm",
@@ -362,7 +362,7 @@ def test_the_hash_is_that_of_what_is_measured(directory: Path, monkeypatch: pyte
 
 
 def test_shipped_suites_are_found_by_name() -> None:
-    assert {"quick", "startup", "noise", "isolation", "limits"} <= set(shipped_suites())
+    assert {"quick", "startup", "noise", "isolation", "limits", "guests"} <= set(shipped_suites())
     for name in shipped_suites():
         suite = load_suite(name, options_model_for=lambda _: Anything, runtime_names=registered_runtimes())
         assert suite.name == name
@@ -406,7 +406,7 @@ def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
 
 def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
     suites, workloads = guide_examples(directory)
-    assert (len(suites), len(workloads)) == (6, 3)
+    assert (len(suites), len(workloads)) == (7, 3)
     for name in suites:
         assert load_suite(f"{name}.yaml").arms
     for name in workloads:
@@ -449,6 +449,10 @@ def test_the_guide_explains_every_key() -> None:
     }
     documented = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `", guide(), re.MULTILINE)
     assert set(documented) == options
+
+
+def test_the_guide_explains_every_timeout() -> None:
+    assert table_keys("## Timeouts") == set(TimeoutsFile.model_fields)
 
 
 def test_the_guide_explains_every_limit() -> None:

@@ -13,7 +13,6 @@ ratio, and ``absent`` says why.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import platform
@@ -21,15 +20,15 @@ import random
 import secrets
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from figures import OURS, OURS_VETH, Measurement, figures, table
+from figures import OURS, OURS_VETH, figures, table
+from interleaved import carry_out
+from measurement import Measurement
 from peers import PEERS, Floor, Ground, Peer, PeerAbsentError, open_ground
-from starts import Contestant, Ours, Start, StartError, Theirs
+from starts import Contestant, Ours, StartError, Theirs
 
 from bench.images import as_runtime_image, prepare_image
 from bench.interruption import one_interruption
@@ -81,7 +80,7 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, limits
         for _ in range(WARM_UP):
             for contestant in contestants:
                 contestant.start_and_stop()
-        starts = _carry_out(contestants, rounds, random.Random(seed), pause)
+        starts = carry_out(contestants, rounds, random.Random(seed), pause)
         return Measurement(starts, seed, absent, _facts(peers, limits) | {"pause_ms": pause, "load_before": load})
 
 
@@ -99,32 +98,6 @@ def _ready_peers(ground: Ground, directory: Path) -> tuple[list[Peer], dict[str,
         else:
             ready.append(peer)
     return ready, absent
-
-
-def _carry_out(
-    contestants: list[Contestant], rounds: int, order: random.Random, pause: float
-) -> dict[str, list[Start]]:
-    starts: dict[str, list[Start]] = {contestant.name: [] for contestant in contestants}
-    with _no_collection():
-        for _ in range(rounds):
-            for contestant in order.sample(contestants, len(contestants)):
-                time.sleep(pause / 1e3)
-                starts[contestant.name].append(contestant.start_and_stop())
-            gc.collect()
-    return starts
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Garbage is collected between rounds, in nobody's time."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
 
 
 def _facts(peers: list[Peer], limits: Limits) -> dict[str, object]:

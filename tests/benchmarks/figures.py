@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import scipy.stats
-from starts import Start
+from measurement import Measurement, goal_lines, goals_met, interval, phases, quantile, ratio, told_ratio
 
 OURS = "ours"
 OURS_VETH = "ours_veth"
@@ -34,35 +30,12 @@ GOALS = {
 }
 """At most."""
 
-_LEAST_ROUNDS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What one interleaved run gave.
-
-    Attributes:
-        starts: of each contestant, one a round, in the order of the rounds.
-        seed: of the order inside the rounds.
-        absent: why a peer has none, by its name.
-        facts: versions, host, and how it was measured.
-    """
-
-    starts: Mapping[str, Sequence[Start]]
-    seed: int
-    absent: Mapping[str, str] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def milliseconds(self, name: str) -> list[float]:
-        """From request to READY, of every start of a contestant."""
-        return [start.ready for start in self.starts[name]]
-
 
 def figures(measured: Measurement) -> dict[str, Any]:
     """Everything as one JSON object; a unit stands in each name that has one."""
     ours, veth = measured.milliseconds(OURS), measured.milliseconds(OURS_VETH)
     found: dict[str, Any] = {"ready_ms": statistics.median(ours)}
-    found |= {name: _ratio(measured, *pair) for name, pair in RATIOS.items()}
+    found |= {name: ratio(measured, *pair) for name, pair in RATIOS.items()}
     found |= {"ready_p99_ms": quantile(ours, 0.99), "p99_ratio": quantile(ours, 0.99) / statistics.median(ours)}
     found |= {"veth_ready_ms": statistics.median(veth), "veth_ready_p99_ms": quantile(veth, 0.99)}
     found |= {"veth_p99_ratio": quantile(veth, 0.99) / statistics.median(veth)}
@@ -71,46 +44,11 @@ def figures(measured: Measurement) -> dict[str, Any]:
         found |= {f"{name}_ms": statistics.median(times), f"{name}_p99_ms": quantile(times, 0.99)}
     found["n"] = len(ours)
     found["seed"] = measured.seed
-    found["intervals"] = {name: _interval(measured, *pair) for name, pair in RATIOS.items()}
-    found["phases_ms"] = _phases(measured.starts[OURS])
-    found["veth_phases_ms"] = _phases(measured.starts[OURS_VETH])
-    found["goals"] = {
-        name: {"at_most": most, "met": None if found[name] is None else found[name] <= most}
-        for name, most in GOALS.items()
-    }
+    found["intervals"] = {name: interval(measured, *pair) for name, pair in RATIOS.items()}
+    found["phases_ms"] = phases(measured.starts[OURS])
+    found["veth_phases_ms"] = phases(measured.starts[OURS_VETH])
+    found["goals"] = goals_met(found, GOALS)
     return found | {"absent": dict(measured.absent), **measured.facts}
-
-
-def quantile(values: Sequence[float], q: float) -> float:
-    """The smallest value that a share of ``q`` of all does not exceed."""
-    return sorted(values)[math.ceil(q * len(values)) - 1]
-
-
-def _ratio(measured: Measurement, ours: str, peer: str) -> float | None:
-    if peer not in measured.starts:
-        return None
-    return statistics.median(measured.milliseconds(ours)) / statistics.median(measured.milliseconds(peer))
-
-
-def _interval(measured: Measurement, ours: str, peer: str) -> tuple[float, float] | None:
-    """The 95 % interval of the ratio of medians: percentiles over rounds drawn anew (Efron's bootstrap), all of a round
-    at once, since a round's starts met the same moment of the host. None where there are too few rounds to draw from.
-    """
-    if peer not in measured.starts or len(measured.starts[peer]) < _LEAST_ROUNDS:
-        return None
-    drawn = scipy.stats.bootstrap(
-        (measured.milliseconds(ours), measured.milliseconds(peer)),
-        lambda arm, base, axis: np.median(arm, axis=axis) / np.median(base, axis=axis),
-        paired=True,
-        method="percentile",
-        rng=measured.seed,
-    )
-    low, high = drawn.confidence_interval
-    return float(low), float(high)
-
-
-def _phases(starts: Sequence[Start]) -> dict[str, float]:
-    return {phase: statistics.median(start.phases[phase] for start in starts) for phase in starts[0].phases}
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -124,23 +62,13 @@ def table(found: Mapping[str, Any]) -> str:
             lines.append(f"{name:24}{'–':>12}   {found['absent'][name]}")
             continue
         row = _row(name, found[f"{name}_ms"], found[f"{name}_p99_ms"])
-        lines.append(row + (_told_ratio(found, f"ratio_{name}") if name != FLOOR else ""))
+        lines.append(row + (told_ratio(found, f"ratio_{name}") if name != FLOOR else ""))
     lines += ["", f"{'phase':24}{'no network':>12}{'veth':>12}"]
     bare, veth = found["phases_ms"], found["veth_phases_ms"]
     for phase in dict.fromkeys([*veth, *bare]):
         cells = (f"{phases[phase]:9.2f} ms" if phase in phases else "–" for phases in (bare, veth))
         lines.append(f"{phase:24}" + "".join(f"{cell:>12}" for cell in cells))
-    lines += ["", f"{'goal':24}{'at most':>12}{'found':>12}"]
-    for name, goal in found["goals"].items():
-        verdict = {True: "met", False: "missed", None: "not measured"}[goal["met"]]
-        value = "–" if found[name] is None else f"{found[name]:.2f}"
-        lines.append(f"{name:24}{goal['at_most']:12.2f}{value:>12}   {verdict}")
-    return "\n".join(lines)
-
-
-def _told_ratio(found: Mapping[str, Any], name: str) -> str:
-    interval = found["intervals"][name]
-    return f"   {found[name]:.2f}" + (f" ({interval[0]:.2f}–{interval[1]:.2f})" if interval else "")
+    return "\n".join(lines + goal_lines(found))
 
 
 def _row(name: str, median: float, p99: float) -> str:

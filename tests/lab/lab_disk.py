@@ -134,7 +134,8 @@ def _copy_programs(cache: Path) -> None:
         target = cache / program.relative_to(cache_directory())
         target.parent.mkdir(parents=True)
         shutil.copy2(program, target)
-    shutil.copytree(cache_directory() / "agent", cache / "agent")
+    for name in ("agent", "init"):
+        shutil.copytree(cache_directory() / name, cache / name)
 
 
 def _share(source: Path, target: Path) -> None:

@@ -74,6 +74,16 @@ def test_parts_are_counted_instead_of_shown_unless_they_are_primary(run: RunBuil
     assert "startup.exec" in json.dumps(show_json(run.store, run.record))
 
 
+def test_whom_idle_memory_serves_stands_side_by_side(run: RunBuilder) -> None:
+    steps = {"application": 1 << 20, "host_kernel": 2 << 20, "residual": 0}
+    run.trial(0, "native", **{f"memory_waterfall.{step}": float(value) for step, value in steps.items()})
+    run.trial(0, "vm", accel="tcg", **{"memory_waterfall.application": 1024.0, "memory_waterfall.vmm": 4096.0})
+    text = words(summary(run))
+    assert "whom idle memory serves native vm tcg" in text
+    assert "application 1.00 MiB 1.00 KiB vmm – 4.00 KiB host kernel 2.00 MiB – residual 0 B – " in text
+    assert "in all 3.00 MiB 5.00 KiB" in text
+
+
 def test_a_run_of_parts_alone_has_only_rows_left_out(run: RunBuilder) -> None:
     for arm in ("native", "vm"):
         run.trial(0, arm, **{"startup.exec": 0.5})

@@ -113,6 +113,10 @@ class SeamConformance:
             instance.stop()
             assert 0 < instance.timeline.seconds("stop_requested", "stopped") < 10
             assert instance.timeline.stamps["stop_requested"] > instance.timeline.stamps["ready"]
+            phases = dict(instance.timeline.phases("stop_requested", "stopped"))
+            assert next(iter(phases)) == "goodbye"
+            assert list(phases)[-2:] == ["exited", "stopped"]
+            assert sum(phases.values()) == pytest.approx(instance.timeline.seconds("stop_requested", "stopped"))
 
 
 @pytest.mark.host

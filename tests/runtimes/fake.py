@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from runtimes.agent.build import build_agent
-from runtimes.agent.client import AgentClient
+from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Options, Timeline, Usage
 
 
@@ -20,6 +20,7 @@ class FakeOptions(Options):
 
     Attributes:
         fail_start: whether no instance ever starts.
+        mute: whether no instance ever gets ready.
         fail_stop: whether no instance can be torn down.
         accel: what it pretends to be run by.
         oom_kills: how many processes it pretends the kernel killed for want of memory.
@@ -27,6 +28,7 @@ class FakeOptions(Options):
     """
 
     fail_start: bool = False
+    mute: bool = False
     fail_stop: bool = False
     accel: str = "none"
     oom_kills: int = 0
@@ -70,6 +72,8 @@ class FakeInstance:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             raise InstanceError("the agent did not stop") from None
+        self.timeline.stamp("goodbye", self.agent.goodbye_at)
+        self.timeline.stamp("exited")
         self.timeline.stamp("stopped")
 
 
@@ -101,11 +105,15 @@ class FakeRuntime:
             raise InstanceError("the fake was told not to start")
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen([self._agent, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+            program = ["sleep", "1000"] if self._options.mute else [self._agent, "--fd", str(theirs.fileno())]
+            process = subprocess.Popen(program, pass_fds=[theirs.fileno()])
         timeline.stamp("launch")
         client = AgentClient(ours)
         try:
-            timeline.stamp("ready", client.wait_ready(spec.start_timeout))
+            try:
+                timeline.stamp("ready", client.wait_ready(spec.start_timeout))
+            except AgentError as error:
+                raise InstanceError(f"the fake did not get ready: {error}") from error
             yield FakeInstance(process, client, timeline, self._options)
         finally:
             client.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 import container_start
 import pytest
 from click.testing import CliRunner
-from figures import OURS, OURS_VETH, Measurement, figures, quantile, table
+from figures import OURS, OURS_VETH, figures, table
+from measurement import Measurement, quantile
 from peers import PEERS, Floor, Peer, open_ground
 from starts import Start, Theirs
 from traces import host_traces

@@ -12,16 +12,14 @@ from workloads.image.initramfs import build_initramfs
 from workloads.image.kernel import unpack_kernel
 from workloads.image.manifest import PARTS, Manifest, describe_parts
 from workloads.image.packages import Packages, open_packages
-from workloads.image.recipe import Recipe
+from workloads.image.recipe import Programs, Recipe
 from workloads.image.rootfs import build_rootfs
 from workloads.image.tools import remove_tree, require_space, run
-
-_BUSYBOX_PACKAGE = "busybox-static"
 
 
 def build_image(
     recipe: Recipe,
-    agent: Path,
+    programs: Programs,
     files: Mapping[str, CarriedFile],
     directory: Path,
     package_cache: Path,
@@ -31,7 +29,7 @@ def build_image(
 
     Args:
         recipe: what to build.
-        agent: the agent binary.
+        programs: our own that go in.
         files: what workloads bring along, by path.
         directory: empty, and private to this build.
         package_cache: where fetched packages are kept from one build to the next.
@@ -49,13 +47,13 @@ def build_image(
     with open_packages(package_cache, recipe.release, progress) as packages:
         progress("fetching package lists")
         packages.update(progress)
-        packages.require((*recipe.packages, recipe.kernel, _BUSYBOX_PACKAGE))
+        packages.require((*recipe.packages, recipe.kernel))
         progress("fetching packages")
         packages.fetch(recipe.packages)
         progress("unpacking the guest kernel")
-        kernel = _build_guest(recipe, packages, directory, work)
+        kernel = _build_guest(recipe, packages, programs.init, directory, work)
         progress("installing packages")
-        installed = build_rootfs(recipe, packages, agent, files, directory / PARTS["userland"], work)
+        installed = build_rootfs(recipe, packages, programs.agent, files, directory / PARTS["userland"], work)
     remove_tree(work)
     return Manifest(
         id=recipe.id,
@@ -67,23 +65,19 @@ def build_image(
     )
 
 
-def _build_guest(recipe: Recipe, packages: Packages, directory: Path, work: Path) -> dict[str, str]:
-    """Make the guest kernel and the initramfs; return the packages they come from with their versions."""
+def _build_guest(recipe: Recipe, packages: Packages, init: Path, directory: Path, work: Path) -> dict[str, str]:
+    """Make the guest kernel and the initramfs; return the package they come from with its version."""
     root = work / "guest"
-    kernel_package = packages.dependency(recipe.kernel, "linux-image-")
-    versions = {}
-    for name in (kernel_package, _BUSYBOX_PACKAGE):
-        file = packages.fetch_single(name)
-        versions[name] = file.name.split("_")[1].replace("%3a", ":")
-        run(["dpkg-deb", "-x", file, root], doing=f"unpacking {name}")
-    release = kernel_package.removeprefix("linux-image-")
+    name = packages.dependency(recipe.kernel, "linux-image-")
+    file = packages.fetch_single(name)
+    run(["dpkg-deb", "-x", file, root], doing=f"unpacking {name}")
+    release = name.removeprefix("linux-image-")
     modules = _the_one(root, f"lib/modules/{release}")
     packed = _the_one(root, f"boot/vmlinuz-{release}").read_bytes()
     (directory / PARTS["bzimage"]).write_bytes(packed)
     (directory / PARTS["kernel"]).write_bytes(unpack_kernel(packed))
-    initramfs = build_initramfs(_the_one(root, "bin/busybox").read_bytes(), modules)
-    (directory / PARTS["initramfs"]).write_bytes(initramfs)
-    return versions
+    (directory / PARTS["initramfs"]).write_bytes(build_initramfs(init.read_bytes(), modules))
+    return {name: file.name.split("_")[1].replace("%3a", ":")}
 
 
 def _the_one(root: Path, path: str) -> Path:
@@ -91,4 +85,4 @@ def _the_one(root: Path, path: str) -> Path:
     for candidate in (root / path, root / "usr" / path):
         if candidate.exists():
             return candidate
-    raise ImageError(f"the guest's packages hold no {path}: expected Debian's kernel and busybox packages")
+    raise ImageError(f"the guest's packages hold no {path}: expected Debian's kernel package")

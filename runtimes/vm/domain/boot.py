@@ -25,8 +25,20 @@ QUICK_ARGUMENTS = ("cryptomgr.notests",)
 """What leaves out work of the kernel's start that no workload misses: self-tests of ciphers."""
 
 
-def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False) -> str:
-    """The kernel's command line, with what the guest's init configures itself by."""
+def kernel_command_line(
+    name: str,
+    network: GuestNetwork,
+    *,
+    quick: bool = False,
+    systemd: bool = False,
+    waits: bool = False,
+    tsc_khz: int | None = None,
+) -> str:
+    """The kernel's command line, with what the guest's init configures itself by.
+
+    A kernel that is told the frequency of its time stamp counter does not go by its own measurement, which is wrong
+    where QEMU is held up meanwhile.
+    """
     configuration = {
         "hostname": name,
         "address": f"{network.address}/{network.prefix}",
@@ -34,7 +46,10 @@ def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False
     }
     if systemd:
         configuration["init"] = "systemd"
-    arguments = (*KERNEL_ARGUMENTS, *(QUICK_ARGUMENTS if quick else ()))
+    if waits:
+        configuration["wait"] = "yes"
+    told = () if tsc_khz is None else (f"tsc_early_khz={tsc_khz}",)
+    arguments = (*KERNEL_ARGUMENTS, *told, *(QUICK_ARGUMENTS if quick else ()))
     return " ".join([*arguments, *(f"bench.{key}={value}" for key, value in configuration.items())])
 
 
@@ -48,8 +63,15 @@ def boot(spec: DomainSpec) -> Element:
     packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
     system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
     system.append(text("initrd", spec.kernel.initramfs))
-    quick = spec.hardware.quick_kernel
-    system.append(text("cmdline", kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd)))
+    command_line = kernel_command_line(
+        spec.name,
+        spec.network,
+        quick=spec.hardware.quick_start,
+        systemd=spec.systemd,
+        waits=spec.waits,
+        tsc_khz=spec.tsc_khz,
+    )
+    system.append(text("cmdline", command_line))
     return system
 
 

@@ -31,8 +31,10 @@ def scratch_disk(spec: DomainSpec, path: Path, slot: int) -> Element:
 
 
 def _driver(hardware: Hardware, **modes: str) -> Element:
+    """A guest is stopped on any error of the host's disk, of which libvirt tells; its trial has then failed."""
     thread = {"iothread": "1"} if hardware.iothreads else {}
-    return element("driver", name="qemu", type="raw", **modes, **thread)
+    errors = {"error_policy": "stop", "rerror_policy": "stop"}
+    return element("driver", name="qemu", type="raw", **errors, **modes, **thread)
 
 
 def _throttle(limits: IoLimits) -> list[Element]:

@@ -16,7 +16,8 @@ def memory(spec: DomainSpec) -> list[Element]:
     page = spec.hardware.hugepages
     if page is not None:
         pages = element("hugepages", element("page", size=str(page >> 10), unit="KiB"))
-        made.append(element("memoryBacking", pages))
+        # Without a file, so that nobody needs to have mounted hugetlbfs.
+        made.append(element("memoryBacking", pages, element("source", type="memfd")))
     return made
 
 

@@ -11,9 +11,11 @@ CHANNEL_NAME = "org.bench.agent"
 """The name by which the guest finds the agent's channel in ``/sys/class/virtio-ports``."""
 
 
-def interface(spec: DomainSpec, slot: int) -> Element:
-    """A tap on the run's bridge."""
+def interface(spec: DomainSpec, slot: int) -> list[Element]:
+    """A tap on the run's bridge; none where QEMU is handed one, which libvirt cannot be told."""
     network, hardware = spec.network, spec.hardware
+    if network.tap_descriptor is not None:
+        return []
     made = element(
         "interface",
         element("mac", address=network.mac),
@@ -25,7 +27,21 @@ def interface(spec: DomainSpec, slot: int) -> Element:
     if hardware.vhost is not None:
         made.append(element("driver", name="vhost" if hardware.vhost else "qemu"))
     made.extend([element("rom", enabled="no"), root_bus(slot)])
-    return made
+    return [made]
+
+
+def handed_interface(spec: DomainSpec, slot: int) -> list[str]:
+    """The same interface as arguments of QEMU's, on a tap that is open already; none where libvirt makes it."""
+    network = spec.network
+    if network.tap_descriptor is None:
+        return []
+    backend = f"tap,id=bench-net,fd={network.tap_descriptor}"
+    if network.vhost_descriptor is not None:
+        backend += f",vhost=on,vhostfd={network.vhost_descriptor}"
+    model = "virtio-net-pci" if spec.hardware.devices == "virtio" else "e1000"
+    bus = {"q35": "pcie.0", "pc": "pci.0"}[spec.hardware.machine]
+    device = f"{model},netdev=bench-net,mac={network.mac},rombar=0,bus={bus},addr={slot:#x}"
+    return ["-netdev", backend, "-device", device]
 
 
 def channel(path: Path) -> Element:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from runtimes.vm.domain.elements import Element, element, text
-from runtimes.vm.domain.spec import DomainSpec
+from runtimes.vm.domain.spec import CpuTuning, DomainSpec
 
 
 def processors(spec: DomainSpec) -> list[Element]:
     """How many there are, where they run, and what they are."""
     hardware = spec.hardware
-    made = [text("vcpu", hardware.vcpus, placement="static")]
+    # With a cpuset, libvirt keeps all of QEMU to these CPUs; where the cgroup is ours, that does.
+    kept = {"cpuset": ",".join(map(str, spec.cpus))} if spec.tuning else {}
+    made = [text("vcpu", hardware.vcpus, placement="static", **kept)]
     if hardware.iothreads:
         made.append(text("iothreads", hardware.iothreads))
-    if hardware.pinning:
-        made.append(_pinning(spec))
+    tuning = [*_shares(spec.tuning), *(_pinning(spec) if hardware.pinning else [])]
+    if tuning:
+        made.append(element("cputune", *tuning))
     return made
 
 
@@ -46,13 +49,27 @@ def clock() -> Element:
     return element("clock", element("timer", name="hpet", present="no"), offset="utc")
 
 
-def _pinning(spec: DomainSpec) -> Element:
+def _shares(tuning: CpuTuning | None) -> list[Element]:
+    """Weight and quota, in the order of libvirt's schema."""
+    if tuning is None:
+        return []
+    made = [] if tuning.shares is None else [text("shares", tuning.shares)]
+    if tuning.quota is not None:
+        made += [text("global_period", tuning.period), text("global_quota", tuning.quota)]
+    return made
+
+
+def _pinning(spec: DomainSpec) -> list[Element]:
     """Each processor on a CPU of its own, as far as there are as many; QEMU's other threads on any of them."""
     together = ",".join(map(str, spec.cpus))
-    tuning = element("cputune")
-    for number in range(spec.hardware.vcpus):
-        tuning.append(element("vcpupin", vcpu=str(number), cpuset=str(spec.cpus[number % len(spec.cpus)])))
-    tuning.append(element("emulatorpin", cpuset=together))
-    for number in range(1, spec.hardware.iothreads + 1):
-        tuning.append(element("iothreadpin", iothread=str(number), cpuset=together))
-    return tuning
+    return [
+        *(
+            element("vcpupin", vcpu=str(number), cpuset=str(spec.cpus[number % len(spec.cpus)]))
+            for number in range(spec.hardware.vcpus)
+        ),
+        element("emulatorpin", cpuset=together),
+        *(
+            element("iothreadpin", iothread=str(number), cpuset=together)
+            for number in range(1, spec.hardware.iothreads + 1)
+        ),
+    ]

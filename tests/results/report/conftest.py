@@ -42,6 +42,21 @@ MEMORY = {
         "guest_cached": 31 * MIB,
     },
 }
+WATERFALL = {
+    "native": {"application": 0.3 * MIB, "host_kernel": 0.4 * MIB, "host_page_cache": 0.5 * MIB, "residual": 0.0},
+    "container": {"application": 0.3 * MIB, "host_kernel": 1.1 * MIB, "host_page_cache": 0.5 * MIB, "residual": 0.0},
+    "vm": {
+        "application": 1 * MIB,
+        "guest_kernel": 48 * MIB,
+        "guest_page_cache": 30 * MIB,
+        "guest_free": 12 * MIB,
+        "vmm": 40.5 * MIB,
+        "host_kernel": 6 * MIB,
+        "host_page_cache": 9 * MIB,
+        "residual": -0.5 * MIB,
+    },
+}
+SHUTDOWN = {"native": ("goodbye", "exited", "stopped"), "vm": ("goodbye", "powered_off", "exited", "stopped")}
 IMAGE = {
     "native": {"userland": 352 * MIB},
     "container": {"userland": 352 * MIB},
@@ -156,12 +171,18 @@ def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object],
     yield Sample("startup_time", sum(phases.values()), "s", "lower", primary=name == "null")
     for phase, seconds in phases.items():
         yield Sample(f"startup.{phase}", seconds, "s", "lower")
-    yield Sample("shutdown_time", near(sum(phases.values()) / 4, 0.1), "s", "lower")
+    shutdown = near(sum(phases.values()) / 4, 0.1)
+    yield Sample("shutdown_time", shutdown, "s", "lower")
+    ends = SHUTDOWN.get(kind, SHUTDOWN["native"])
+    for phase in ends:
+        yield Sample(f"shutdown.{phase}", shutdown / len(ends), "s", "lower")
     parts = {part: float(round(near(value, 0.004))) for part, value in MEMORY[kind].items()}
     idle = parts["anon"] + parts["file"] + parts["kernel"]
     yield Sample("memory_footprint", idle, "bytes", "lower")
     for part, value in parts.items():
         yield Sample(f"memory.{part}", value, "bytes", "neutral")
+    for step, value in WATERFALL[kind].items():
+        yield Sample(f"memory_waterfall.{step}", value, "bytes", "lower")
     yield Sample("memory_peak", idle + near(7 * MIB * (1 + len(name)), 0.02), "bytes", "lower")
     yield Sample("image_size", sum(IMAGE[kind].values()), "bytes", "lower")
     for part, value in IMAGE[kind].items():

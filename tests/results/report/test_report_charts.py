@@ -12,12 +12,14 @@ from results.charts.cases import case_labels, cases, reference_case, split_param
 from results.charts.catalogue import CHARTS
 from results.charts.levels import memory_peak_chart
 from results.charts.memory import image_chart, memory_chart
-from results.charts.startup import startup_chart, startup_phases, startup_phases_chart
+from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases, startup_phases_chart
 from results.charts.style import INK, NARROW, WIDE, arm_styles, inline_svg, render, shown
 from results.charts.throughput import advantage, throughput_chart
+from results.charts.waterfall import waterfall_chart
 from results.compare import Comparison
 from results.report.data import RunData
 from results.trials import natural
+from results.waterfall import waterfalls_of
 
 ARMS = arm_styles(("native", "container", "vm"), "native", {"vm"})
 
@@ -76,6 +78,13 @@ class TestStartup:
             "cgroup", "network", "clone", "mounts", "pivot", "exec", "ready",
         ]  # fmt: skip
 
+    def test_so_do_those_of_shutdown(self, data):
+        figure = shutdown_phases_chart(data.reference_frame, data.arms)
+        assert [len(axes.patches) for axes in figure.axes] == [3, 3, 4]
+        assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == [
+            "goodbye", "powered_off", "exited", "stopped",
+        ]  # fmt: skip
+
     def test_a_missing_metric_gives_no_chart(self, store, make_run):
         data = RunData.load(store, make_run(omit=("startup_time",), blocks=1))
         assert startup_chart(data.reference_frame, data.arms) is None
@@ -100,6 +109,23 @@ class TestMemory:
         figure = memory_chart(data.reference_frame, data.arms)
         assert len(figure.axes[0].patches) == 3
         assert not figure.legends
+
+    def test_the_steps_of_the_waterfall_follow_one_another(self, data):
+        figure = waterfall_chart(data.reference_frame, data.arms)
+        (axes,) = figure.axes
+        bars = {bar.get_label(): bar for bar in axes.containers}
+        steps = waterfalls_of(data.reference_frame)["vm"]
+        end = 0.0
+        for step in steps:
+            (bar,) = bars[f"{step} of vm"].patches
+            assert bar.get_x() == pytest.approx(end)
+            end += bar.get_width()
+        assert end == pytest.approx(sum(steps.values()))
+        assert "vmm of native" not in bars
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+            "application", "guest kernel", "guest page cache", "guest free", "vmm", "host kernel", "host page cache",
+            "residual",
+        ]  # fmt: skip
 
     def test_image_parts(self, data):
         figure = image_chart(data.reference_frame, data.arms)

@@ -7,6 +7,7 @@ import pytest
 
 from results.charts.catalogue import CHARTS
 from results.errors import StoreError
+from results.records import WATERFALL_STEPS
 from results.report import save_chart, write_report
 from results.report.background import read_end
 from results.report.data import RunData
@@ -106,6 +107,14 @@ class TestContents:
         table = markdown[markdown.index("**Idle memory, charged and mapped**") :]
         rows = [line.split("|")[1].strip() for line in table.split("\n\n")[1].splitlines()[2:]]
         assert rows == [r"memory\_footprint"] * 3 + [r"memory.pss"] * 3
+
+    def test_whom_idle_memory_serves_adds_up(self, written):
+        _, markdown = written(blocks=6)
+        table = markdown[markdown.index("**Whom idle memory serves, medians**") :].split("\n\n")[1]
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+        assert [row[0] for row in rows] == [*(step.replace("_", " ") for step in WATERFALL_STEPS), "In all"]
+        assert rows[-1][1:] == ["1.20 MiB", "1.90 MiB", "146 MiB"]
+        assert rows[4] == ["vmm", "–", "–", "40.5 MiB"]
 
     def test_the_same_run_gives_the_same_bytes(self, store, make_run, tmp_path):
         run = make_run(blocks=6)

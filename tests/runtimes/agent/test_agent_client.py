@@ -105,9 +105,22 @@ def test_a_broken_stream_ends_every_call_with_the_reason(pair, data, message):
     assert peer.recv(1 << 18) == b"", "the stream is closed, so that the agent ends"
 
 
+def test_the_end_of_the_stream_is_told(pair):
+    client, peer = pair
+    peer.sendall(READY)
+    client.wait_ready(1)
+    told = threading.Event()
+    client.when_gone(told.set)
+    assert not told.is_set()
+    peer.close()
+    assert told.wait(10)
+    late = threading.Event()
+    client.when_gone(late.set)
+    assert late.is_set()
+
+
 def test_a_hanging_agent_is_noticed(pair, monkeypatch):
     monkeypatch.setattr(client_module, "EXIT_GRACE", 0.1)
-    monkeypatch.setattr(client_module, "SHUTDOWN_TIMEOUT", 0.1)
     monkeypatch.setattr(process_module, "REPLY_TIMEOUT", 0.1)
     client, peer = pair
     peer.sendall(READY)
@@ -120,7 +133,7 @@ def test_a_hanging_agent_is_noticed(pair, monkeypatch):
     with pytest.raises(AgentTimeoutError, match=r"has not read /proc/stat within 0\.1 s"):
         client.read_file("/proc/stat")
     with pytest.raises(AgentTimeoutError, match="not said goodbye"):
-        client.shutdown()
+        client.shutdown(0.1)
 
 
 def test_an_agent_that_takes_no_requests_is_noticed(pair, monkeypatch):

@@ -10,8 +10,8 @@ import libvirt
 import pytest
 
 from runtimes.base import InstanceError, Limits
-from runtimes.vm.connection import open_connection
 from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml
+from runtimes.vm.embedded import open_embedded
 from runtimes.vm.emulator import build_emulator, find_qemu, spawn_environment
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.options import VmOptions
@@ -30,7 +30,7 @@ def emulator():
 @pytest.fixture(scope="module", autouse=True)
 def opened_before(emulator):
     """What the first connection of a process leaves in it is not left by those that are tested."""
-    with open_connection(emulator) as connection:
+    with open_embedded(emulator) as connection:
         connection.learn(emulator, "qemu")
 
 
@@ -51,21 +51,21 @@ def names(connection):
 def test_it_can_be_opened_again_and_leaves_nothing(emulator):
     before = left()
     for _ in range(3):
-        with open_connection(emulator) as connection:
+        with open_embedded(emulator) as connection:
             assert names(connection) == []
     assert left() == before
     assert before["roots"] == []
 
 
 def test_two_can_be_open_at_once(emulator):
-    with open_connection(emulator) as one:
-        with open_connection(emulator) as other:
+    with open_embedded(emulator) as one:
+        with open_embedded(emulator) as other:
             assert names(other) == []
         assert names(one) == []
 
 
 def test_a_mistake_is_one_exception_and_nothing_on_the_terminal(emulator, capfd):
-    with open_connection(emulator) as connection:
+    with open_embedded(emulator) as connection:
         with pytest.raises(InstanceError, match="bench-bad: libvirt could not start it"):
             connection.create("bench-bad", "<domain type='qemu'><name>bench-bad</name></domain>")
         assert names(connection) == []
@@ -77,7 +77,7 @@ def test_an_interruption_while_starting_leaves_no_domain(emulator, tmp_path, mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("runtimes.vm.connection.Domain.started", interrupt)
-    with open_connection(emulator) as connection, watched_emulator(tmp_path) as process:
+    with open_embedded(emulator) as connection, watched_emulator(tmp_path) as process:
         with pytest.raises(KeyboardInterrupt), adopted_orphans():
             xml = bare_domain_xml("bench-cut", "qemu", emulator.path, spawn_environment((), process.stamp_file))
             connection.create("bench-cut", xml, paused=True)
@@ -121,7 +121,7 @@ def new_domain_spec(emulator, guest_image, facilities, tmp_path):
 def test_the_schema_accepts_our_domains(emulator, new_domain_spec, tmp_path, accelerator):
     """Also one that this host may be unable to run: that is found out after the schema was asked."""
     xml = domain_xml(new_domain_spec(accelerator, tmp_path / "channel", tmp_path / "stamp"))
-    with open_connection(emulator) as connection:
+    with open_embedded(emulator) as connection:
         try:
             connection._handle.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).undefine()
         except libvirt.libvirtError as error:
@@ -134,12 +134,12 @@ def test_the_schema_accepts_our_domains(emulator, new_domain_spec, tmp_path, acc
 
 def test_a_domain_is_started_asked_and_destroyed(emulator, new_domain_spec, tmp_path):
     (tmp_path / "watch").mkdir()
-    with open_connection(emulator) as connection, watched_emulator(tmp_path / "watch") as process:
+    with open_embedded(emulator) as connection, watched_emulator(tmp_path / "watch") as process:
         spec = new_domain_spec("tcg", process.channel, process.stamp_file)
         with adopted_orphans():
             domain = connection.create(spec.name, domain_xml(spec), paused=True)
         assert names(connection) == ["bench-valid"]
-        assert domain.machine.startswith("pc-q35-")
+        assert "machine='pc-q35-" in domain.description()
         assert domain.monitor("query-kvm")["enabled"] is False
         with pytest.raises(InstanceError, match="no-such-command"):
             domain.monitor("no-such-command")

@@ -223,6 +223,12 @@ def test_who_moves_packets():
     assert built(vhost=False).find("devices/interface/driver").get("name") == "qemu"
 
 
+def test_libvirt_asks_for_no_more_than_it_needs_where_the_start_is_to_be_quick():
+    unused = ".//{http://libvirt.org/schemas/domain/qemu/1.0}del"
+    assert built().find(unused) is None
+    assert built(tuned=True).find(unused).get("capability") == "cpu-unavailable-features"
+
+
 SCHEMA = Path("/usr/share/libvirt/schemas/domain.rng")
 
 

@@ -11,8 +11,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -23,7 +25,8 @@ from runtimes.agent.client import AgentGone
 from runtimes.base import GuestKernel, HostError, InstanceError, IoLimits, Limits, Timeline
 from runtimes.facilities import reclaim
 from runtimes.network import inside_network
-from runtimes.vm.connection import Domain
+from runtimes.vm.endings import Traces
+from runtimes.vm.live_domain import Domain
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
@@ -67,7 +70,15 @@ class TestVm(RuntimeConformance):
                 "ready",
             ]
             instance.stop()
-            assert [name for name, _ in instance.timeline.phases("stop_requested", "stopped")] == ["exited", "stopped"]
+            shutdown = [name for name, _ in instance.timeline.phases("stop_requested", "stopped")]
+            assert shutdown == ["goodbye", "powered_off", "exited", "stopped"]
+
+    def test_with_its_facts_it_tells_where_its_start_went_inside(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert "guest_phases" not in instance.facts
+            phases = dict(instance.timeline.phases())
+            assert list(phases)[-5:] == ["resume", "guest_firmware", "guest_kernel", "guest_initramfs", "ready"]
+            assert sum(phases.values()) == pytest.approx(instance.timeline.seconds("requested", "ready"))
 
     def test_facts_are_read_back(self, runtime, new_spec, accel):
         with runtime.start(new_spec()) as instance:
@@ -86,7 +97,7 @@ class TestVm(RuntimeConformance):
             instance.memory()
             assert asked == []
             assert instance.facts is instance.facts
-            assert asked == ["query-kvm", "query-version"]
+            assert asked[0] == "query-kvm"
 
     def test_another_accelerator_than_was_asked_for_fails_the_trial(self, runtime, new_spec, accel, monkeypatch):
         with runtime.start(new_spec()) as instance:
@@ -142,6 +153,20 @@ class TestVm(RuntimeConformance):
             spent, took = instance.usage().cpu_time - before, time.monotonic() - started
             assert spent / took < 0.65
 
+    def test_its_clock_keeps_time_although_a_quota_held_its_start_up(self, runtime, new_spec):
+        spec = new_spec(limits=Limits(cpus=0.25, cpuset=(), memory=128 << 20))
+        with runtime.start(spec) as instance:
+            assert "tsc_early_khz=" in instance.facts["kernel_arguments"]
+
+            def clocks():
+                return float(output(instance, "cut -d' ' -f1 /proc/uptime")), time.monotonic()
+
+            (guest, host), started = clocks(), instance.timeline.seconds("resume", "ready")
+            assert instance.agent.hello.boottime / 1e9 < 1.1 * started
+            time.sleep(2)
+            later_guest, later_host = clocks()
+            assert (later_guest - guest) / (later_host - host) == pytest.approx(1, rel=0.25)
+
     def test_its_scratch_disk_is_limited(self, runtime, new_spec):
         limits = Limits(cpus=1, cpuset=(), memory=128 << 20, io=IoLimits(read_bytes=4 << 20))
         with runtime.start(new_spec(limits=limits)) as instance:
@@ -160,7 +185,7 @@ class TestVm(RuntimeConformance):
         started = time.monotonic()
         with pytest.raises(InstanceError, match="Kernel panic - not syncing: Attempted to kill init") as caught:
             start(runtime, spec)
-        assert "the guest ended before it was ready" in str(caught.value)
+        assert "the guest did not get ready: the guest ended" in str(caught.value)
         assert time.monotonic() - started < spec.start_timeout / 2
         assert host_traces(facilities) == before
 
@@ -175,11 +200,11 @@ class TestVm(RuntimeConformance):
     def test_a_guest_that_never_gets_ready_is_given_up_in_time(self, runtime, facilities, new_spec, tmp_path):
         before = host_traces(facilities)
         spec = with_init(new_spec(), tmp_path, "echo stuck >/dev/console; exec /bin/busybox sleep 1000")
-        spec = dataclasses.replace(spec, start_timeout=4.0)
+        spec = dataclasses.replace(spec, start_timeout=12.0)
         started = time.monotonic()
-        with pytest.raises(InstanceError, match=r"(?s)did not get ready.*stuck"):
+        with pytest.raises(InstanceError, match="no READY from the agent within 12 s; last on its console: stuck"):
             start(runtime, spec)
-        assert 3.9 < time.monotonic() - started < new_spec().start_timeout
+        assert 11.9 < time.monotonic() - started < new_spec().start_timeout
         assert host_traces(facilities) == before
 
     def test_a_qemu_that_cannot_start_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
@@ -254,18 +279,26 @@ def with_init(spec, tmp_path, script):
 def test_there_is_one_deadline_for_all_of_a_start(new_spec):
     ours, theirs = socket.socketpair()
     given = []
+    spec = new_spec()
 
     class LateProcess:
+        pid = None
+        exited = threading.Event()
+
         def take_channel(self, timeout):
             time.sleep(0.6)
             given.append(timeout)
             return ours
 
+        def kill(self):
+            pass
+
+    traces = Traces(spec, LateProcess(), SimpleNamespace(console=spec.directory / "console.log"), spec.directory)
     started = time.monotonic()
     with (
         theirs,
         pytest.raises(InstanceError, match="did not get ready"),
-        VmRuntime(None, None, None)._connected(new_spec(), LateProcess(), started + 1, Timeline()),
+        VmRuntime(None, None, None)._connected(traces, SimpleNamespace(trouble=None), started + 1, Timeline()),
     ):
         pass
     # Not 0.6 s and then the whole time once more.

@@ -1,0 +1,44 @@
+"""The memory waterfall of each arm: whom the memory serves that the host holds for an idle instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from results.charts.cases import part_medians
+from results.records import WATERFALL_STEPS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Waterfalls = Mapping[str, Mapping[str, float]]
+"""By arm, bytes by step in the order of :data:`results.records.WATERFALL_STEPS`."""
+
+READING = (
+    "The host's memory for an idle instance, from the application outwards; the steps add up to the footprint and, for "
+    "a guest, the huge pages of its memory that no cgroup is charged for. Guest kernel is all that the guest's kernel "
+    "took for itself, guest free what the guest has touched once and freed and the host still holds, vmm the memory of "
+    "QEMU itself, host kernel the host's page tables and other kernel memory for the instance. The residual is what no "
+    "reading accounts for; below zero the guest counts as used what it has never touched."
+)
+"""What a reader of the figures must know."""
+
+
+def waterfalls_of(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Medians over trials of every step, by arm; arms without any are absent.
+
+    Args:
+        frame: samples of the case that stands for the idle footprint.
+    """
+    medians = part_medians(frame, "memory_waterfall")
+    return {arm: {step: steps[step] for step in WATERFALL_STEPS if step in steps} for arm, steps in medians.items()}
+
+
+def step_label(step: str) -> str:
+    """A step's name as shown."""
+    return step.replace("_", " ")
+
+
+def steps_of(waterfalls: Waterfalls) -> list[str]:
+    """The steps that any arm has, in their order."""
+    return [step for step in WATERFALL_STEPS if any(step in steps for steps in waterfalls.values())]

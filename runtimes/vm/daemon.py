@@ -1,0 +1,215 @@
+"""libvirt's QEMU driver in a daemon: that of the system, one of an ordinary user's own, or any that a URI names.
+
+A daemon's QEMU needs what lies on this host and in this run: emulator, image, cgroup, tap, the agent's socket. So the
+daemon must be one of this host, by whatever way it is reached; that the emulator has reached us, which it does by a
+Unix socket, proves it (:mod:`runtimes.vm.rehearsal`).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import libvirt
+
+from runtimes.base import HostError
+from runtimes.leftovers import PREFIX, held_directory, run_parents
+from runtimes.vm.connection import Connection
+from runtimes.vm.emulator import build_emulator, find_qemu
+from runtimes.vm.events import running_events
+from runtimes.vm.options import SESSION, SYSTEM
+
+DAEMONS = {"virtqemud": "virtqemud-sock", "libvirtd": "libvirt-sock"}
+"""Programs that are a daemon with the QEMU driver, the one with no other drivers first, and the sockets of each."""
+
+_SYSTEM_URI = "qemu:///system"
+_SYSTEM_LOGS = Path("/var/log/libvirt/qemu")
+
+_SESSION_CONFIGURATION = """\
+stdio_handler = "file"
+cgroup_controllers = []
+"""
+_SESSION_IDLE = 10
+"""Seconds after which the user's daemon ends by itself when nobody is connected: the harness was killed then."""
+
+_START_PATIENCE = 30.0
+"""Seconds for the user's daemon to say that it is ready."""
+
+
+@contextmanager
+def open_daemon(connect: str) -> Iterator[Connection]:
+    """Connect to a daemon.
+
+    Args:
+        connect: ``system``, ``session`` or a URI, as :class:`runtimes.vm.options.VmOptions` has it.
+
+    Raises:
+        HostError: that cannot be had; the message says how to mend it.
+    """
+    uri, logs = _resolve(connect)
+    reopen = partial(_open, uri)
+    with running_events():
+        try:
+            connection = Connection(reopen(), logs, reopen)
+        except libvirt.libvirtError as error:
+            raise HostError(f"libvirt cannot connect to {uri}: {error}; {_remedy(connect)}") from error
+        try:
+            _check_host(connection)
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def session_daemon() -> Iterator[None]:
+    """Have a daemon of this user's own run, for ``session``; to be started outside of the run's user namespace.
+
+    It belongs to this process alone. One that libvirt's client starts by itself would lie in the cgroup of who asked
+    first, stay for two minutes after everybody has left, and have another daemon write the consoles.
+
+    Raises:
+        HostError: the program is missing, or does not get ready.
+    """
+    program = find_daemon()
+    knowledge = build_emulator(find_qemu()).knowledge
+    directory = _session_directory()
+    with held_directory(directory):
+        for name in ("config/libvirt", "cache/libvirt/qemu", "run"):
+            (directory / name).mkdir(parents=True)
+        (directory / "config/libvirt/qemu.conf").write_text(_SESSION_CONFIGURATION)
+        session_knowledge = knowledge / "session"
+        session_knowledge.mkdir(exist_ok=True)
+        (directory / "cache/libvirt/qemu/cache").symlink_to(session_knowledge)
+        with _running_daemon(program, directory):
+            yield
+
+
+def find_daemon() -> Path:
+    """The program that an ordinary user's daemon is.
+
+    Raises:
+        HostError: there is none.
+    """
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    found = next((each for name in DAEMONS if (each := shutil.which(name, path=path)) is not None), None)
+    if found is None:
+        raise HostError(
+            f"connect: session needs a daemon of the user's own, and there is no {' or '.join(DAEMONS)}: "
+            "apt-get install libvirt-daemon"
+        )
+    return Path(found)
+
+
+def _resolve(connect: str) -> tuple[str, Path | None]:
+    """The URI, and where that daemon writes QEMU's messages."""
+    if connect == SYSTEM:
+        return _SYSTEM_URI, _SYSTEM_LOGS
+    if connect == SESSION:
+        directory = _session_directory()
+        return f"qemu:///session?socket={_session_socket(directory)}", directory / "cache/libvirt/qemu/log"
+    return connect, _SYSTEM_LOGS if "/system" in connect else None
+
+
+def _open(uri: str) -> libvirt.virConnect:
+    # A daemon that the client started would be in the run's namespaces.
+    os.environ["LIBVIRT_AUTOSTART"] = "0"
+    return libvirt.open(uri)
+
+
+def _remedy(connect: str) -> str:
+    if connect == SYSTEM:
+        return "apt-get install libvirt-daemon-system, and systemctl start libvirtd; or leave connect out"
+    if connect == SESSION:
+        return "its daemon ends after ten seconds without us: start again"
+    return f"see that `virsh -c '{connect}' version` works, or leave connect out"
+
+
+def _check_host(connection: Connection) -> None:
+    """The daemon is one of this host, as far as names tell.
+
+    Raises:
+        HostError: it is not.
+    """
+    try:
+        there = connection.host
+    except libvirt.libvirtError as error:
+        raise HostError(f"libvirt at {connection.daemon} does not tell its host: {error}") from error
+    here = socket.gethostname()
+    if there.partition(".")[0] != here.partition(".")[0]:
+        raise HostError(
+            f"libvirt at {connection.daemon} is on the host {there}, and this is {here}: a guest's image, cgroup, tap "
+            f"and channel are here, so it must be too; run bench on {there}"
+        )
+
+
+def _session_directory() -> Path:
+    return run_parents()[0] / f"{PREFIX}libvirtd-{os.getpid()}"
+
+
+def _session_socket(directory: Path) -> Path:
+    return directory / "run" / "libvirt" / DAEMONS[find_daemon().name]
+
+
+@contextmanager
+def _running_daemon(program: Path, directory: Path) -> Iterator[None]:
+    """Start the daemon, wait until it says that it is ready (sd_notify(3)), and end it at the end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(directory / "notices"))
+        environment = {
+            **os.environ,
+            "XDG_CONFIG_HOME": str(directory / "config"),
+            "XDG_CACHE_HOME": str(directory / "cache"),
+            "XDG_RUNTIME_DIR": str(directory / "run"),
+            "NOTIFY_SOCKET": str(directory / "notices"),
+        }
+        log = directory / "log"
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                [program, "--timeout", str(_SESSION_IDLE)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is ours to handle
+            ) as daemon,
+        ):
+            try:
+                _await_ready(notices, daemon, log)
+                yield
+            finally:
+                daemon.send_signal(signal.SIGTERM)
+
+
+def _await_ready(notices: socket.socket, daemon: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for READY=1.
+
+    Raises:
+        HostError: it has ended, or does not say so.
+    """
+    with _pidfd(daemon.pid) as ended:
+        readable, _, _ = select.select([notices.fileno(), ended], [], [], _START_PATIENCE)
+    if notices.fileno() not in readable:
+        said = log.read_text(errors="replace").strip().splitlines()
+        raise HostError(
+            f"the libvirt daemon of user {os.geteuid()} "
+            f"{'ended' if readable else f'is not ready after {_START_PATIENCE:g} s'}"
+            f"{f': {said[-1]}' if said else ''}"
+        )
+
+
+@contextmanager
+def _pidfd(pid: int) -> Iterator[int]:
+    fd = os.pidfd_open(pid)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,115 @@
+"""Guests restored from a saved state."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import time
+from pathlib import Path
+
+import pytest
+from conformance import RuntimeConformance, output
+from traces import host_traces
+
+from runtimes.base import InstanceError, Limits
+from runtimes.storage import make_scratch
+from runtimes.vm.options import VmOptions
+from runtimes.vm.runtime import VmRuntime
+from runtimes.vm.saved_state import SavedState
+
+pytestmark = [pytest.mark.host, pytest.mark.guest]
+
+RESTORE = VmOptions(accel="tcg", tuned=True, start="restore")
+
+
+def states(facilities):
+    return sorted(path.name for path in facilities.scratch_directory.glob("*.state"))
+
+
+@pytest.fixture(scope="module")
+def runtime(facilities):
+    with VmRuntime.open(facilities, RESTORE) as opened:
+        yield opened
+
+
+class TestRestored(RuntimeConformance):
+    shares_kernel = False
+
+    def test_it_is_quick(self, runtime, new_spec):
+        with runtime.start(new_spec()):
+            pass  # the first start of its kind saves the state
+        with runtime.start(new_spec()) as instance:
+            names = [name for name, _ in instance.timeline.phases()]
+            assert names == ["define", "spawn", "connected", "resume", "ready"]
+            # Even of a kernel that does nothing, the start takes longer.
+            uptime = float(output(instance, "cut -d' ' -f1 /proc/uptime"))
+            assert instance.timeline.seconds("requested", "ready") < uptime
+
+    def test_those_that_run_at_once_are_different(self, runtime, new_spec):
+        with runtime.start(new_spec()) as one, runtime.start(new_spec()) as other:
+            for told in (
+                "hostname",
+                "cat /proc/sys/kernel/random/uuid",
+                "head -c 16 /dev/urandom | od -x",
+                "cat /sys/class/net/eth0/address",
+                "ip -4 address show dev eth0",
+            ):
+                assert output(one, told) != output(other, told)
+            assert one.address != other.address
+            output(one, f"ping -c 1 -w 10 {other.address}")
+            assert f"{one.address}/16" in output(one, "ip -4 address show dev eth0")
+
+    def test_its_clock_is_right(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert abs(int(output(instance, "date +%s")) - time.time()) < 5
+
+    def test_what_is_on_its_scratch_disk_is_its_own(self, runtime, new_spec):
+        for word in ("one", "other"):
+            spec = new_spec()
+            with runtime.start(spec) as instance:
+                assert output(instance, "ls /scratch") == "lost+found"
+                output(instance, f"echo {word} > /scratch/word; sync")
+                instance.stop()
+            assert f"{word}\n".encode() in spec.scratch.read_bytes()
+
+    def test_each_size_has_a_state_of_its_own(self, runtime, facilities, new_spec):
+        with runtime.start(new_spec()):
+            before = states(facilities)
+        spec = new_spec(limits=Limits(cpus=1, cpuset=(), memory=192 << 20))
+        make_scratch(spec.scratch, 24 << 20)
+        with runtime.start(spec) as instance:
+            total = int(output(instance, "sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo"))
+            assert (140 << 10) < total < (192 << 10)
+            assert int(output(instance, "cat /sys/block/vdb/size")) * 512 == 24 << 20
+        assert len(states(facilities)) == len(before) + 1
+        with runtime.start(new_spec()):
+            assert len(states(facilities)) == len(before) + 1
+
+
+def test_nothing_is_left_when_the_arm_is_closed(facilities, new_spec):
+    before = states(facilities), host_traces(facilities)
+    with VmRuntime.open(facilities, RESTORE) as runtime, runtime.start(new_spec(scratch=False)) as instance:
+        assert output(instance, "ls /scratch") == ""
+        assert len(states(facilities)) == len(before[0]) + 1
+    assert (states(facilities), host_traces(facilities)) == before
+
+
+def test_a_guest_that_cannot_be_saved_fails_the_trial(runtime, facilities, new_spec, tmp_path):
+    before = states(facilities), host_traces(facilities)
+    broken = tmp_path / "rootfs"
+    broken.write_bytes(bytes(1 << 20))
+    spec = new_spec()
+    spec = dataclasses.replace(spec, image=dataclasses.replace(spec.image, rootfs=broken), start_timeout=30)
+    with pytest.raises(InstanceError), runtime.start(spec):
+        pytest.fail("it started")
+    assert (states(facilities), host_traces(facilities)) == before
+
+
+@pytest.mark.parametrize(
+    "start", [b"LibvirtQemudPart" + struct.pack("=I", 2), b"LibvirtQemudSave" + struct.pack("=I", 3)]
+)
+def test_a_state_of_another_form_is_refused(tmp_path, start):
+    file = Path(tmp_path / "state")
+    file.write_bytes(start + bytes(100))
+    with pytest.raises(InstanceError, match="in a form that is not known here"):
+        SavedState(file)
