@@ -63,7 +63,8 @@ class Step:
 
 def pytest_step(name: str, *arguments: str, limit: float) -> Step:
     """Tests by pytest, with a JUnit file."""
-    options = ["-v", "-p", "no:cacheprovider", f"--junit-xml={RESULTS}/{name}.xml"]
+    without = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    options = ["-v", "--tb=short", f"--junit-xml={RESULTS}/{name}.xml", *without]
     return Step(name, [sys.executable, "-m", "pytest", *options, *arguments], limit)
 
 
@@ -73,8 +74,8 @@ def bench_step(name: str, *arguments: str, limit: float, told: bool = True) -> S
 
 
 def run_suite(name: str) -> Step:
-    """A shipped suite, with KVM asked for; all that is told of each trial."""
-    return bench_step(name, "run", str(WORK / f"suites/{name}.yaml"), "--blocks", "1", "-v", limit=600)
+    """A shipped suite, with KVM asked for; reports are made where drawing them does not take a minute."""
+    return bench_step(name, "run", str(WORK / f"suites/{name}.yaml"), "--blocks", "1", "-v", "--no-report", limit=600)
 
 
 def steps() -> list[Step]:
