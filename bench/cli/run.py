@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from bench.cli.options import format_option, print_json, print_renderable, store
 
 if TYPE_CHECKING:
     from bench.plan import Plan
+    from bench.progress import RunObserver
     from bench.runner import RunResult
     from bench.suite import Suite
     from results.store import Store
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the host is not looked at.")
 @format_option("table", "json")
+@click.option("--no-report", is_flag=True, help="Store only; 'bench show' and 'bench report' tell of it later.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no comparison; failures only.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell of every trial and every step.")
 def run(
@@ -50,6 +53,7 @@ def run(
     connect: str | None,
     dry_run: bool,
     output_format: str,
+    no_report: bool,
     quiet: bool,
     verbose: bool,
 ) -> int:
@@ -60,6 +64,7 @@ def run(
     """
     from bench.plan import make_plan
     from bench.privileges import check_privileges
+    from bench.progress import open_progress
     from bench.suite import load_suite
 
     loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads, connect=connect)
@@ -68,19 +73,23 @@ def run(
         _print_plan(plan, output_format)
         return 0
     check_privileges(loaded, plan, suite)
-    return _run_and_report(loaded, plan, store_directory, output_format, quiet=quiet, verbose=verbose)
+    tell = _tell_run if no_report else partial(_report, output_format=output_format, quiet=quiet)
+    progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
+    return _run_and_tell(loaded, plan, store_directory, progress, tell)
 
 
-def _run_and_report(
-    suite: Suite, plan: Plan, store_directory: Path, output_format: str, *, quiet: bool, verbose: bool
+def _run_and_tell(
+    suite: Suite,
+    plan: Plan,
+    store_directory: Path,
+    progress: Callable[[], AbstractContextManager[RunObserver]],
+    tell: Callable[[Store, RunResult], None],
 ) -> int:
     from bench.images import prepare_image
     from bench.interruption import one_interruption
-    from bench.progress import open_progress
     from bench.runner import check_arms, execute
     from results.store import Store
 
-    progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
     with Store(store_directory).open(create=True) as store:
         with one_interruption() as interruption:
             with progress() as observer:
@@ -91,7 +100,7 @@ def _run_and_report(
                 _become_root(suite, stack)
                 observer = stack.enter_context(progress())
                 result = execute(suite, plan, image, store, observer, interruption)
-        _report(store, result, output_format, quiet=quiet)
+        tell(store, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if result.failed else 0
@@ -122,6 +131,14 @@ def _print_plan(plan: Plan, output_format: str) -> None:
         print_renderable(*plan_renderables(plan))
 
 
+def _tell_run(store: Store, result: RunResult) -> None:
+    """Name the run, and what failed."""
+    if result.failed:
+        trials = store.run_directory(result.run) / "trials"
+        click.echo(f"{result.failed} trials failed; their logs are in {trials}", err=True)
+    click.echo(f"run     {result.run}")
+
+
 def _report(store: Store, result: RunResult, output_format: str, *, quiet: bool) -> None:
     """Print what was found, and where the report lies."""
     from results.report import write_report
@@ -142,10 +159,5 @@ def _report(store: Store, result: RunResult, output_format: str, *, quiet: bool)
         return
     written = write_report(store, record, store.run_directory(record.id) / "report")
     if output_format != "json":
-        if result.failed:
-            click.echo(
-                f"{result.failed} trials failed; their logs are in {store.run_directory(record.id) / 'trials'}",
-                err=True,
-            )
-        click.echo(f"run     {record.id}")
+        _tell_run(store, result)
         click.echo(f"report  {written.html.resolve()}")

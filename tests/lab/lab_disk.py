@@ -71,9 +71,6 @@ def fetch_results(disk: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     run(["debugfs", "-R", f"rdump /results/ {target}", disk], doing="reading the lab's results")
-    for path in (target / "results").iterdir():
-        path.rename(target / path.name)
-    (target / "results").rmdir()
 
 
 def _copy_project(target: Path) -> None:

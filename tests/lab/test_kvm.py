@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
+from pathlib import Path
 
 import pytest
 from conformance import output
@@ -16,8 +17,9 @@ CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource
 
 
 def test_doctor_says_that_kvm_works():
-    told = subprocess.run(["bench", "doctor", "--format", "json"], capture_output=True, text=True, check=False)
-    checks = {check["name"]: check for check in json.loads(told.stdout)}
+    """The driver has asked it already."""
+    told = (Path(os.environ["BENCH_STORE"]).parent / "doctor.log").read_text()
+    checks = {check["name"]: check for check in json.loads(told)}
     assert checks["KVM"]["status"] == "ok", checks["KVM"]
     assert "a guest booted under KVM" in checks["KVM"]["detail"]
     assert checks["cgroups"]["status"] == "ok", checks["cgroups"]

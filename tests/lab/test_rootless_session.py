@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from results.store import Store
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
@@ -26,7 +27,7 @@ sampling: {blocks: 1}
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def home(base_image):
     """The user's home, with the base image in the user's cache, as the README tells root to put it there."""
     home = Path("/home") / USER
@@ -47,12 +48,13 @@ def as_user(home, command):
 
 
 def test_a_user_runs_containers_in_a_scope_of_the_users_systemd(home):
-    run = shlex.join(["bench", "run", "suite.yaml", "--format", "json"])
+    run = shlex.join(["bench", "run", "suite.yaml", "--store", "store", "--no-report"])
     finished = as_user(home, f"systemd-run --user --scope --quiet -p Delegate=yes {run}")
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    report = json.loads(finished.stdout)
-    assert report["failed"] == 0
-    assert {row["arm"] for row in report["comparisons"]} >= {"container"}
+    with Store(home / "store").open(create=False) as store:
+        frame = store.frame(store.resolve("latest").id)
+    assert set(frame["arm"]) == {"native", "container"}
+    assert {"startup_time", "memory_footprint", "cpu_time"} <= set(frame["metric"])
     own = Path(f"/sys/fs/cgroup/user.slice/user-{UID}.slice")
     assert [path for path in own.rglob("bench-*") if path.is_dir()] == []
 
