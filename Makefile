@@ -1,5 +1,6 @@
 # make bench   installs what is missing, runs the quick suite, prints the comparison and where the report is
 # make test    installs what is missing, runs every test
+# make lab     boots a machine in which KVM works, and runs there the tests that need one
 SHELL := /bin/bash
 # Namespaces, cgroups, mounts and loop devices need root.
 AS_ROOT := $(shell if [ "$$(id -u)" != 0 ] && command -v sudo >/dev/null; then \
@@ -7,8 +8,9 @@ AS_ROOT := $(shell if [ "$$(id -u)" != 0 ] && command -v sudo >/dev/null; then \
 SUITE ?= quick
 PYTEST_ARGUMENTS ?=
 ARGUMENTS ?=
+LAB ?= run
 
-.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start test lint format clean
+.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start test lab lint format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +33,9 @@ benchmark-vm-start: setup ## time a guest's start beside QEMU started by hand (A
 
 test: setup-test ## run every test
 	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)
+
+lab: setup-test ## run the tests that need KVM, cgroup v2, systemd and libvirtd in an emulated machine (LAB=shell for its console)
+	@$(AS_ROOT) .venv/bin/python tests/lab/lab.py $(LAB)
 
 lint: setup-test ## check style and types
 	@.venv/bin/ruff check .

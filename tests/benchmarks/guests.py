@@ -73,11 +73,20 @@ class Command:
 
 
 def plain(command: Command) -> list[str]:
-    """As the manual has one start a kernel: q35, SeaBIOS, the packed kernel, and QEMU's default devices."""
+    """As the manual has it: q35, SeaBIOS, the packed kernel, QEMU's default devices, and a serial console."""
     words = kernel_command_line("plain", command.network, tsc_khz=command.tsc_khz)
+    return _plain(command, words.replace("quiet loglevel=1 ", ""))
+
+
+def plain_quiet(command: Command) -> list[str]:
+    """The same with a kernel that does not print what it does."""
+    return _plain(command, kernel_command_line("plain", command.network, tsc_khz=command.tsc_khz))
+
+
+def _plain(command: Command, words: str) -> list[str]:
     return [
         *(str(command.qemu), "-machine", "q35", *command.common(), "-display", "none"),
-        *("-serial", "null", "-kernel", str(command.kernel.bzimage), "-append", words),
+        *("-serial", "file:/dev/null", "-kernel", str(command.kernel.bzimage), "-append", words),
     ]
 
 
@@ -87,7 +96,7 @@ def best(command: Command) -> list[str]:
     words = kernel_command_line("best", command.network, quick=True, tsc_khz=command.tsc_khz)
     return [
         *(str(command.qemu), "-nodefaults", "-no-user-config", "-machine", machine, *command.common()),
-        *("-bios", str(QBOOT), "-display", "none", "-serial", "null"),
+        *("-bios", str(QBOOT), "-display", "none", "-serial", "file:/dev/null"),
         *("-kernel", str(command.kernel.elf or command.kernel.bzimage), "-append", words),
     ]
 

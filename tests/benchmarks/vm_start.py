@@ -23,8 +23,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-from guest_figures import BEST, PLAIN, RESTORE, STOCK, TUNED, figures, table
-from guests import HandWritten, best, plain
+from guest_figures import BEST, PLAIN, PLAIN_QUIET, RESTORE, STOCK, TUNED, figures, table
+from guests import HandWritten, best, plain, plain_quiet
 from interleaved import carry_out
 from measurement import Measurement
 from starts import Contestant, Ours, StartError
@@ -75,7 +75,7 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, accele
             VmRuntime.check(options, LIMITS)
             runtime = stack.enter_context(VmRuntime.open(facilities, options))
             contestants.append(Ours(name, runtime, facilities, LIMITS, directory))
-        for name, write in ((PLAIN, plain), (BEST, best)):
+        for name, write in ((PLAIN, plain), (PLAIN_QUIET, plain_quiet), (BEST, best)):
             contestants.append(HandWritten(name, facilities, qemu, accelerator, LIMITS, write))
         for _ in range(WARM_UP):
             for contestant in contestants:

@@ -1,8 +1,9 @@
-"""Facilities with an image that guests can boot, and a runtime in software emulation."""
+"""Facilities with an image that guests can boot, and a runtime: in software emulation, and under KVM in the lab."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 
 import pytest
@@ -16,6 +17,12 @@ from runtimes.vm.init.build import source_digest as init_digest
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
 from workloads.image import Programs, ensure_image
+
+
+@pytest.fixture(scope="session")
+def accel():
+    """What runs the tests' guests: emulation works everywhere, and where KVM is known to work it is what is tested."""
+    return "kvm" if os.environ.get("BENCH_LAB") else "tcg"
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +46,6 @@ def facilities(guest_image):
 
 
 @pytest.fixture(scope="module")
-def runtime(facilities):
-    with VmRuntime.open(facilities, VmOptions(accel="tcg")) as opened:
+def runtime(facilities, accel):
+    with VmRuntime.open(facilities, VmOptions(accel=accel)) as opened:
         yield opened

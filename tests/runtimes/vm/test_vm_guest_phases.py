@@ -68,11 +68,3 @@ def test_phases_add_up(moments):
 
 def test_uptime():
     assert parse_uptime("12.34 5.67\n") == 12_340_000_000
-
-
-def test_a_restored_guest_has_no_kernel_to_start():
-    startup = "restored 950000000\nroot 980000000\n"
-    assert guest_stamps(49_900 * MS, READY, LATER, startup) == {
-        "guest_restored": 49_950 * MS,
-        "guest_initramfs": 49_980 * MS,
-    }

@@ -1,0 +1,85 @@
+"""Boot the lab and have it test this work tree, or give its console.
+
+The lab is a Debian machine in software emulation, whose processor has virtualisation: KVM, cgroup v2, systemd and
+libvirtd are real in it, on any host. What is timed in it says nothing about performance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lab_disk import fetch_results, work_disk
+from lab_image import PROJECT, ensure_lab_image
+from lab_machine import run_console, run_tests
+
+from runtimes.base import HostError
+from workloads.errors import InvalidInput
+
+RESULTS = PROJECT / "lab-results"
+
+_LIMIT = 1200.0
+"""Seconds until the machine is given up; two quiet cores need less than 900."""
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", default="run", choices=("run", "shell", "image"))
+    parser.add_argument("steps", nargs="*", help="steps of tests/lab/inside/driver.py to run; all without any")
+    parser.add_argument("--limit", type=float, default=_LIMIT, help="seconds until the machine is killed")
+    given = parser.parse_args()
+    if os.geteuid() != 0:
+        print("lab: needs root to make file systems of others' files: sudo make lab", file=sys.stderr)
+        return 2
+    # So that ending it by a signal runs what cleans up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        image = ensure_lab_image(_say)
+        if given.what == "image":
+            print(image.rootfs.parent)
+            return 0
+        with work_disk(given.steps, _say) as disk:
+            if given.what == "shell":
+                return run_console(image, disk)
+            with tempfile.TemporaryDirectory(prefix="bench-lab-") as directory:
+                log = Path(directory) / "console.log"
+                ended = run_tests(image, disk, log, given.limit)
+                fetch_results(disk, RESULTS)
+                (RESULTS / "console.log").write_bytes(log.read_bytes())
+    except (HostError, InvalidInput) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return _summary(ended)
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", file=sys.stderr, flush=True)
+
+
+def _summary(ended: bool) -> int:
+    """Print what each step came to; 0 if all passed."""
+    file = RESULTS / "status.json"
+    status = json.loads(file.read_text()) if file.exists() else {"finished": False, "steps": []}
+    outcomes = []
+    for step in status["steps"]:
+        print(f"{step['name']:<24} {step['seconds']:6.0f} s  {step['outcome']}")
+        outcomes.append(step["outcome"])
+    finished = status["finished"]
+    passed = ended and finished and set(outcomes) == {"passed"}
+    if not finished:
+        print("lab: it did not come to its end; the last that it said is in lab-results/console.log", file=sys.stderr)
+    print(f"lab: {'passed' if passed else 'FAILED'}; results, logs and the store are in {RESULTS}")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The lab as its host sees it: what is brought in, what is told, and that it ends. None of this boots it."""
+
+from __future__ import annotations
+
+import json
+
+import lab
+import lab_disk
+import lab_image
+import lab_machine
+import pytest
+
+from bench.suite import load_suite
+
+IMAGE = lab_image.LabImage.of(lab_image.PROJECT)
+
+
+def test_all_guests_of_its_suites_are_asked_to_run_by_kvm(tmp_path):
+    written = lab_disk._write_suites(tmp_path / "suites")
+    suites = {path.stem: load_suite(str(path)) for path in written}
+    assert set(suites) == set(lab_disk.SUITES)
+    for suite in suites.values():
+        guests = [arm for arm in suite.arms if arm.runtime == "vm"]
+        assert [arm.options.accel for arm in guests] == ["kvm"] * len(guests) != []
+        assert suite.baseline in {arm.name for arm in suite.arms}
+    assert {arm.name for arm in suites["limits"].arms} == {"container-50", "vm-50"}
+
+
+def test_it_has_what_the_project_needs_and_no_screen():
+    packages = lab_image.lab_packages()
+    assert {"qemu-system-x86", "libvirt-daemon-system", "crun", "busybox-static"} <= set(packages)
+    assert not {"chromium", "runc"} & set(packages)
+
+
+def test_what_git_does_not_know_stays_out(tmp_path):
+    lab_disk._copy_project(tmp_path)
+    assert (tmp_path / "tests/lab/lab.py").is_file()
+    assert list((tmp_path / "tests/lab/__pycache__").glob("lab.*.pyc")) != []
+    assert not (tmp_path / ".venv").exists()
+
+
+def machine_that_says(monkeypatch, script):
+    monkeypatch.setattr(lab_machine, "command", lambda *_, **__: ["sh", "-c", script])
+
+
+def test_lines_for_people_are_shown_and_all_are_kept(tmp_path, monkeypatch, capsys):
+    machine_that_says(monkeypatch, "echo kernel; echo 'noise lab: step one'")
+    assert lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=30)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" s  ")[2] for line in told if line.endswith("one")] == ["step one"]
+    assert (tmp_path / "log").read_text() == "kernel\nnoise lab: step one\n"
+
+
+def test_a_machine_that_does_not_end_is_killed(tmp_path, monkeypatch, capsys):
+    machine_that_says(monkeypatch, "exec sleep 1000")
+    assert not lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=0.2)
+    assert "not finished within 0.2 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "expected"),
+    [
+        (True, {"finished": True, "steps": [{"name": "one", "seconds": 1, "outcome": "passed"}]}, 0),
+        (True, {"finished": True, "steps": [{"name": "one", "seconds": 1, "outcome": "failed: exit status 1"}]}, 1),
+        (True, {"finished": False, "steps": [{"name": "one", "seconds": 1, "outcome": "passed"}]}, 1),
+        (False, {"finished": True, "steps": [{"name": "one", "seconds": 1, "outcome": "passed"}]}, 1),
+        (True, {"finished": True, "steps": []}, 1),
+        (True, None, 1),
+    ],
+)
+def test_nothing_but_a_whole_run_that_passed_passes(tmp_path, monkeypatch, ended, status, expected):
+    monkeypatch.setattr(lab, "RESULTS", tmp_path)
+    if status is not None:
+        (tmp_path / "status.json").write_text(json.dumps(status))
+    assert lab._summary(ended) == expected
