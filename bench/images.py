@@ -18,8 +18,10 @@ def as_runtime_image(built: BuiltImage) -> Image:
     """The image as runtimes know it."""
     from runtimes.base import GuestKernel, Image
 
-    own = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
-    return Image(built.id, built.rootfs, {"image": own})
+    kernels = {"image": GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)}
+    for name, kernel in built.kernels.items():
+        kernels[name] = GuestKernel(kernel.manifest.release, kernel.bzimage, kernel.kernel, kernel.initramfs)
+    return Image(built.id, built.rootfs, kernels)
 
 
 def _compiled_agent(digest: str) -> Path:
@@ -42,9 +44,14 @@ def _compiled_agent(digest: str) -> Path:
 
 
 def prepare_image(
-    packages: Iterable[str], files: Mapping[str, CarriedFile], progress: Callable[[str], None]
+    packages: Iterable[str],
+    files: Mapping[str, CarriedFile],
+    progress: Callable[[str], None],
+    kernels: Iterable[str] = (),
 ) -> BuiltImage:
-    """The image with these Debian packages and files (by ``WORKLOAD/NAME``): from the cache at once, else built now.
+    """The image with these Debian packages, files (by ``WORKLOAD/NAME``) and kernels besides its own.
+
+    What is in the cache is there at once; the rest is built now.
 
     Raises:
         InvalidInput: a package does not exist.
@@ -57,7 +64,7 @@ def prepare_image(
     wanted = sorted(set(packages))
     if os.geteuid() != 0:
         _require_buildable(image_id(wanted, digest, files))
-    return ensure_image(wanted, _compiled_agent(digest), digest, progress, files)
+    return ensure_image(wanted, _compiled_agent(digest), digest, progress, files, kernels)
 
 
 def _require_buildable(image: str) -> None:

@@ -80,7 +80,7 @@ def _run_and_report(
         with one_interruption() as interruption:
             with progress() as observer:
                 check_arms(suite)
-                image = prepare_image(plan.packages(), plan.files(), observer.preparing)
+                image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
             # Not in sight of the progress, which may have a thread.
             _become_root()
             with progress() as observer:

@@ -7,16 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from workloads.files import CarriedFile
-from workloads.image.errors import ImageError
-from workloads.image.initramfs import build_initramfs
+from workloads.image.guest import fetch_guest, write_guest
 from workloads.image.kernel import unpack_kernel
 from workloads.image.manifest import PARTS, Manifest, describe_parts
-from workloads.image.packages import Packages, open_packages
+from workloads.image.packages import open_packages
 from workloads.image.recipe import Recipe
 from workloads.image.rootfs import build_rootfs
-from workloads.image.tools import remove_tree, require_space, run
-
-_BUSYBOX_PACKAGE = "busybox-static"
+from workloads.image.tools import remove_tree, require_space
 
 
 def build_image(
@@ -49,11 +46,12 @@ def build_image(
     with open_packages(package_cache, recipe.release, progress) as packages:
         progress("fetching package lists")
         packages.update(progress)
-        packages.require((*recipe.packages, recipe.kernel, _BUSYBOX_PACKAGE))
+        packages.require((*recipe.packages, recipe.kernel))
         progress("fetching packages")
         packages.fetch(recipe.packages)
         progress("unpacking the guest kernel")
-        kernel = _build_guest(recipe, packages, directory, work)
+        guest = fetch_guest(recipe.kernel, packages, work / "guest")
+        write_guest(guest, directory, unpack_kernel(guest.kernel))
         progress("installing packages")
         installed = build_rootfs(recipe, packages, agent, files, directory / PARTS["userland"], work)
     remove_tree(work)
@@ -63,32 +61,5 @@ def build_image(
         built=datetime.now(UTC).isoformat(timespec="seconds"),
         parts=describe_parts(directory),
         packages=installed,
-        kernel=kernel,
+        kernel=guest.source,
     )
-
-
-def _build_guest(recipe: Recipe, packages: Packages, directory: Path, work: Path) -> dict[str, str]:
-    """Make the guest kernel and the initramfs; return the packages they come from with their versions."""
-    root = work / "guest"
-    kernel_package = packages.dependency(recipe.kernel, "linux-image-")
-    versions = {}
-    for name in (kernel_package, _BUSYBOX_PACKAGE):
-        file = packages.fetch_single(name)
-        versions[name] = file.name.split("_")[1].replace("%3a", ":")
-        run(["dpkg-deb", "-x", file, root], doing=f"unpacking {name}")
-    release = kernel_package.removeprefix("linux-image-")
-    modules = _the_one(root, f"lib/modules/{release}")
-    packed = _the_one(root, f"boot/vmlinuz-{release}").read_bytes()
-    (directory / PARTS["bzimage"]).write_bytes(packed)
-    (directory / PARTS["kernel"]).write_bytes(unpack_kernel(packed))
-    initramfs = build_initramfs(_the_one(root, "bin/busybox").read_bytes(), modules)
-    (directory / PARTS["initramfs"]).write_bytes(initramfs)
-    return versions
-
-
-def _the_one(root: Path, path: str) -> Path:
-    """A file or directory of a package, which since Debian 13 may be below ``usr``."""
-    for candidate in (root / path, root / "usr" / path):
-        if candidate.exists():
-            return candidate
-    raise ImageError(f"the guest's packages hold no {path}: expected Debian's kernel and busybox packages")

@@ -16,8 +16,12 @@ from pathlib import Path
 
 from workloads.image.errors import ImageError
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "overlay")
-"""What a guest loads, in this order; what they depend on comes along. ext4 is built into Debian's cloud kernel."""
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "overlay", "ext4")
+"""What every guest loads, in this order; what they depend on comes along."""
+
+OPTIONAL_MODULES = ("crc32c_generic", "virtio_balloon", "sd_mod", "ahci", "ata_piix", "e1000")
+"""What a guest loads for devices that not all have, as far as its kernel knows them. ``crc32c_generic`` is no
+dependency of ext4, which asks for it by name once it mounts."""
 
 _DIRECTORIES = ("bin", "dev", "etc", "image", "lib", "lib/modules", "newroot", "proc", "sys", "writes")
 
@@ -66,10 +70,10 @@ def build_initramfs(busybox: bytes, modules: Path) -> bytes:
     """The archive for the kernel whose modules lie in ``modules`` (``…/lib/modules/<release>``).
 
     Raises:
-        ImageError: a module is neither there nor built into the kernel.
+        ImageError: a module that every guest needs is neither there nor built into the kernel.
     """
     release = modules.name
-    loaded = {name: _read_module(path) for name, path in _module_files(modules, MODULES).items()}
+    loaded = read_modules(modules)
     skeleton = ("skeleton", *(f"skeleton/{name}" for name in _SKELETON_DIRECTORIES))
     directories = (*_DIRECTORIES, *skeleton, f"lib/modules/{release}")
     return write_cpio(
@@ -84,7 +88,8 @@ def build_initramfs(busybox: bytes, modules: Path) -> bytes:
             Entry("init", stat.S_IFREG | 0o755, init_script()),
             Entry("bin/busybox", stat.S_IFREG | 0o755, busybox),
             Entry("etc/fstab", stat.S_IFREG | 0o644, _EARLY_MOUNTS.encode()),
-            Entry("etc/modules", stat.S_IFREG | 0o644, (" ".join(m for m in MODULES if m in loaded) + "\n").encode()),
+            Entry("etc/modules", stat.S_IFREG | 0o644, _names(MODULES, loaded)),
+            Entry("etc/modules.optional", stat.S_IFREG | 0o644, _names(OPTIONAL_MODULES, loaded)),
             Entry(f"lib/modules/{release}/modules.dep", stat.S_IFREG | 0o644, _modules_dep(loaded).encode()),
             *(
                 Entry(f"lib/modules/{release}/{name}.ko", stat.S_IFREG | 0o644, data)
@@ -92,6 +97,17 @@ def build_initramfs(busybox: bytes, modules: Path) -> bytes:
             ),
         ]
     )
+
+
+def read_modules(modules: Path) -> dict[str, bytes]:
+    """What guests load or may load of a kernel's modules, with what that depends on, in an order that loads.
+
+    Raises:
+        ImageError: a module that every guest needs is neither there nor built into the kernel.
+    """
+    there = {_module_name(path) for path in modules.rglob("*.ko*")}
+    wanted = (*MODULES, *(name for name in OPTIONAL_MODULES if name in there))
+    return {name: _read_module(path) for name, path in _module_files(modules, wanted).items()}
 
 
 def write_cpio(entries: Iterable[Entry]) -> bytes:
@@ -122,7 +138,10 @@ def _module_files(modules: Path, wanted: Iterable[str]) -> dict[str, Path]:
         if name in ordered or name in built_in:
             return
         if name not in files:
-            raise ImageError(f"the guest kernel {modules.name} has no module {name}: expected Debian's cloud kernel")
+            raise ImageError(
+                f"the guest kernel {modules.name} has no {name}, neither built in nor as a module in {modules}: "
+                "guests need it"
+            )
         for dependency in _dependencies(_read_module(files[name])):
             add(dependency)
         ordered[name] = files[name]
@@ -130,6 +149,10 @@ def _module_files(modules: Path, wanted: Iterable[str]) -> dict[str, Path]:
     for name in wanted:
         add(name)
     return ordered
+
+
+def _names(wanted: Iterable[str], loaded: Mapping[str, bytes]) -> bytes:
+    return " ".join(name for name in wanted if name in loaded).encode() + b"\n"
 
 
 def _module_name(path: Path) -> str:

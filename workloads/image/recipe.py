@@ -15,9 +15,9 @@ from typing import Any
 from workloads.errors import InvalidInput
 from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
-from workloads.image.initramfs import MODULES
+from workloads.image.initramfs import MODULES, OPTIONAL_MODULES
 
-BUILDER_VERSION = 2
+BUILDER_VERSION = 3
 """Raised with every change of the builder that changes the images it makes."""
 
 BASE_PACKAGES = ("iproute2", "procps")
@@ -45,7 +45,7 @@ class Recipe:
         agent: digest that stands for the agent binary.
         scripts: digest of the scripts that run in the guest and on the root file system.
         kernel: name of the package that depends on the guest kernel.
-        modules: kernel modules that the guest loads.
+        modules: kernel modules that guests load or may load.
         builder: version of this builder.
         files: of workloads: path, SHA-256 and whether it is executable, sorted.
     """
@@ -55,7 +55,7 @@ class Recipe:
     agent: str
     scripts: str
     kernel: str = KERNEL_PACKAGE
-    modules: tuple[str, ...] = MODULES
+    modules: tuple[str, ...] = (*MODULES, *OPTIONAL_MODULES)
     builder: int = BUILDER_VERSION
     files: tuple[tuple[str, str, bool], ...] = ()
 

@@ -24,6 +24,10 @@ DEPENDENCIES = {
     "net_failover": "failover",
     "virtio_net": "virtio_ring,virtio,net_failover",
     "overlay": "",
+    "mbcache": "",
+    "ext4": "mbcache",
+    "libata": "",
+    "ahci": "libata",
 }
 
 
@@ -38,7 +42,7 @@ def modules(tmp_path):
     (directory / "kernel" / "drivers").mkdir(parents=True)
     for name, depends in DEPENDENCIES.items():
         (directory / "kernel" / "drivers" / f"{name}.ko").write_bytes(module(depends))
-    (directory / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
+    (directory / "modules.builtin").write_text("kernel/drivers/scsi/scsi_mod.ko\n")
     return directory
 
 
@@ -75,6 +79,7 @@ def test_it_holds_busybox_the_script_and_the_modules(modules, tmp_path):
     assert (root / "bin/busybox").read_bytes() == b"\x7fELF busybox"
     assert (root / "init").read_bytes() == init_script()
     assert (root / "etc/modules").read_text().split() == list(MODULES)
+    assert (root / "etc/modules.optional").read_text().split() == ["ahci"]
     unpacked = root / "lib/modules/6.1.0-1-test"
     assert {path.stem for path in unpacked.glob("*.ko")} == set(DEPENDENCIES)
     assert (unpacked / "virtio_net.ko").read_bytes() == module(DEPENDENCIES["virtio_net"])
@@ -121,7 +126,7 @@ def test_built_in_modules_are_left_out(modules, tmp_path):
 
 def test_a_missing_module_is_named(modules):
     (modules / "kernel/drivers/failover.ko").unlink()
-    with pytest.raises(ImageError, match=r"6\.1\.0-1-test has no module failover"):
+    with pytest.raises(ImageError, match=r"6\.1\.0-1-test has no failover, neither built in nor as a module"):
         build_initramfs(b"", modules)
 
 
