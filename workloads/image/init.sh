@@ -132,6 +132,7 @@ if [ "$init" = systemd ]; then
     [ -L /newroot/sbin/init ] || fail "the image has no /sbin/init; expected the package systemd-sysv"
     mkdir -p /newroot/run/bench && echo "BENCH_AGENT_DEVICE=$port" >/newroot/run/bench/agent.env ||
         fail "could not write /run/bench/agent.env"
+    [ -z "$hostname" ] || echo "$hostname" >/newroot/etc/hostname # systemd sets the name that this file has
 fi
 for directory in /proc /sys /dev; do
     echo "$directory /newroot$directory none move 0 0"
