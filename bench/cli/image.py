@@ -83,10 +83,11 @@ def show(image_id: str) -> None:
     "--keep", type=click.IntRange(min=0), default=1, show_default=True, help="How many of the newest to keep."
 )
 def prune(keep: int) -> None:
-    """Remove old images and kernels, and what interrupted builds left. What a run is using stays."""
+    """Remove old images, kernels and guests' disks, and what interrupted builds left. What a run is using stays."""
+    from runtimes.vm.root_disk import prune_disks
     from workloads.image import list_images, list_kernels, prune_images, prune_kernels
 
     removed = prune_images(keep={built.id for built in list_images()[:keep]})
     removed += prune_kernels(keep={kernel.id for kernel in list_kernels()[:keep]})
-    for key in removed:
+    for key in (*removed, *prune_disks(keep)):
         click.echo(f"removed {key}")

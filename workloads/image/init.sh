@@ -37,7 +37,7 @@ find_arguments() {
     *" bench."*) return ;;
     esac
     # A guest that boots from a disk shares it with others, and its kernel command line with it.
-    arguments=$(tr '\000' '\n' 2>/dev/null </sys/firmware/dmi/tables/DMI | grep '^bench\.')
+    arguments=$(tr '\000' '\n' 2>/dev/null </sys/firmware/dmi/tables/DMI | grep -o 'bench\.[a-z]*=.*')
 }
 
 # Loads those of the optional modules that devices of this guest need.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from runtimes.vm.domain.boot import KERNEL_ARGUMENTS, boot, kernel_command_line
+from runtimes.vm.domain.boot import KERNEL_ARGUMENTS, boot, fixed_arguments, kernel_command_line, system_information
 from runtimes.vm.domain.disks import root_disk, scratch_disk
 from runtimes.vm.domain.elements import QEMU_NAMESPACE, Element, element, root_bus, text
 from runtimes.vm.domain.memory import balloon, memory
@@ -27,6 +27,7 @@ __all__ = [
     "GuestNetwork",
     "bare_domain_xml",
     "domain_xml",
+    "fixed_arguments",
     "kernel_command_line",
 ]
 
@@ -49,6 +50,7 @@ def domain_xml(spec: DomainSpec) -> str:
         *memory(spec),
         *processors(spec),
         boot(spec),
+        *system_information(spec),
         features(),
         model(spec),
         clock(),

@@ -25,8 +25,13 @@ QUICK_ARGUMENTS = ("cryptomgr.notests",)
 """What leaves out work of the kernel's start that no workload misses: self-tests of ciphers."""
 
 
-def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False) -> str:
-    """The kernel's command line, with what the guest's init configures itself by."""
+def fixed_arguments(*, quick: bool) -> str:
+    """What the kernel of every guest of an arm is told."""
+    return " ".join((*KERNEL_ARGUMENTS, *(QUICK_ARGUMENTS if quick else ())))
+
+
+def guest_arguments(name: str, network: GuestNetwork, *, systemd: bool = False) -> str:
+    """What one guest's init configures itself by."""
     configuration = {
         "hostname": name,
         "address": f"{network.address}/{network.prefix}",
@@ -34,8 +39,12 @@ def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False
     }
     if systemd:
         configuration["init"] = "systemd"
-    arguments = (*KERNEL_ARGUMENTS, *(QUICK_ARGUMENTS if quick else ()))
-    return " ".join([*arguments, *(f"bench.{key}={value}" for key, value in configuration.items())])
+    return " ".join(f"bench.{key}={value}" for key, value in configuration.items())
+
+
+def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False) -> str:
+    """The kernel's command line, with what the guest's init configures itself by."""
+    return f"{fixed_arguments(quick=quick)} {guest_arguments(name, network, systemd=systemd)}"
 
 
 def boot(spec: DomainSpec) -> Element:
@@ -44,6 +53,7 @@ def boot(spec: DomainSpec) -> Element:
     system.extend(_firmware(spec.hardware, spec.nvram))
     if spec.hardware.boot == "disk":
         system.append(element("boot", dev="hd"))
+        system.append(element("smbios", mode="sysinfo"))
         return system
     packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
     system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
@@ -51,6 +61,18 @@ def boot(spec: DomainSpec) -> Element:
     quick = spec.hardware.quick_kernel
     system.append(text("cmdline", kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd)))
     return system
+
+
+def system_information(spec: DomainSpec) -> list[Element]:
+    """What a guest that boots from a disk is told in an OEM string of SMBIOS.
+
+    Its disk, and the kernel command line on it, is that of all guests of the arm. The kernel shows the string without
+    any driver (kernel documentation, ABI/testing/sysfs-firmware-dmi-tables).
+    """
+    if spec.hardware.boot != "disk":
+        return []
+    arguments = guest_arguments(spec.name, spec.network, systemd=spec.systemd)
+    return [element("sysinfo", element("oemStrings", text("entry", arguments)), type="smbios")]
 
 
 def _firmware(hardware: Hardware, nvram: Path) -> list[Element]:
