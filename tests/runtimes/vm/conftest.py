@@ -7,8 +7,8 @@ import secrets
 
 import pytest
 
+from bench.images import as_runtime_image
 from runtimes.agent.build import build_agent, source_digest
-from runtimes.base import GuestKernel
 from runtimes.facilities import open_facilities
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
@@ -17,11 +17,10 @@ from workloads.image import ensure_image
 
 @pytest.fixture(scope="session")
 def guest_image(tiny_image, tmp_path_factory):
-    """The small root file system with the real kernel and initramfs."""
+    """The small root file system with real kernels and initramfs."""
     agent = build_agent(tmp_path_factory.mktemp("agent"))
-    built = ensure_image((), agent, source_digest(), lambda _: None)
-    kernel = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
-    return dataclasses.replace(tiny_image, kernels={"image": kernel})
+    built = ensure_image((), agent, source_digest(), lambda _: None, kernels=("generic",))
+    return dataclasses.replace(tiny_image, kernels=as_runtime_image(built).kernels)
 
 
 @pytest.fixture(scope="module")

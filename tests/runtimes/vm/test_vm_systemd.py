@@ -7,8 +7,9 @@ import secrets
 import pytest
 from conformance import RuntimeConformance, output
 
+from bench.images import as_runtime_image
 from runtimes.agent.build import build_agent, source_digest
-from runtimes.base import GuestKernel, Image, Limits
+from runtimes.base import Limits
 from runtimes.facilities import open_facilities
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
@@ -24,8 +25,7 @@ def systemd_image(tmp_path_factory):
     """A real image with what the option asks for."""
     agent = build_agent(tmp_path_factory.mktemp("agent"))
     built = ensure_image(OPTIONS.packages, agent, source_digest(), lambda _: None)
-    kernel = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
-    return Image(built.id, built.rootfs, {"image": kernel})
+    return as_runtime_image(built)
 
 
 @pytest.fixture(scope="module")

@@ -236,7 +236,7 @@ class TestBoot:
     @pytest.mark.parametrize(
         ("devices", "said"),
         [
-            ((PORT,), "bench-init: there is no virtio disk with serial 'root'"),
+            ((PORT,), "bench-init: there is no disk with serial 'root'"),
             (
                 (ROOT, PORT.replace("org.", "other.")),
                 "bench-init: there is no virtio-serial port named 'org.bench.agent'",
