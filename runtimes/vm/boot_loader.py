@@ -28,11 +28,18 @@ INITRAMFS_NAME = "initramfs"
 
 SECTOR = 512
 _GRUB = Path("/usr/lib/grub")
-_MODULES = ("part_gpt", "ext2", "search_label", "normal", "configfile", "linux", "echo", "test")
+_MODULES = ("part_gpt", "ext2", "search_label", "normal", "configfile", "linux", "echo", "halt")
+_FIND = f"search.fs_label {BOOT_LABEL} root\nconfigfile ($root)/{CONFIGURATION_NAME}\n"
 _PLATFORMS = {
-    "i386-pc": ("grub-pc-bin", (*_MODULES, "biosdisk", "serial")),
-    "x86_64-efi": ("grub-efi-amd64-bin", _MODULES),
+    "i386-pc": (
+        "grub-pc-bin",
+        (*_MODULES, "biosdisk", "serial", "terminal"),
+        # There is no screen, and SeaBIOS has no other console; OVMF has the serial port.
+        "serial --unit=0 --speed=115200\nterminal_output serial\n" + _FIND,
+    ),
+    "x86_64-efi": ("grub-efi-amd64-bin", _MODULES, _FIND),
 }
+"""By GRUB's name of a platform: Debian's package for it, modules, and what GRUB does first."""
 
 _BOOT_CODE = 440
 """Bytes of the first sector before the partition table's own."""
@@ -79,20 +86,20 @@ def make_boot_loader() -> BootLoader:
         HostError: GRUB's packages are not installed.
     """
     with tempfile.TemporaryDirectory(prefix="bench-grub-") as directory:
-        early = Path(directory, "early.cfg")
-        early.write_text(f"search.fs_label {BOOT_LABEL} root\nconfigfile ($root)/{CONFIGURATION_NAME}\n")
-        made = {platform: _make_core(platform, early) for platform in _PLATFORMS}
+        made = {platform: _make_core(platform, Path(directory)) for platform in _PLATFORMS}
     return BootLoader((_GRUB / "i386-pc" / "boot.img").read_bytes(), made["i386-pc"], made["x86_64-efi"])
 
 
 def configuration(arguments: str) -> str:
-    """``grub.cfg`` for the one kernel, which is started at once.
+    """``grub.cfg`` for the one kernel, which is started at once; where that fails, the guest says so and ends.
 
     Args:
         arguments: the kernel's command line.
     """
     return (
-        f"set timeout=0\nmenuentry bench {{\n    linux /{KERNEL_NAME} {arguments}\n    initrd /{INITRAMFS_NAME}\n}}\n"
+        f"if linux /{KERNEL_NAME} {arguments}; then if initrd /{INITRAMFS_NAME}; then boot; fi; fi\n"
+        'echo "bench-init: GRUB could not start the kernel; has the guest enough memory?"\n'
+        "halt\n"
     )
 
 
@@ -125,12 +132,13 @@ def run_tool(
         raise HostError(f"boot: disk: {argv[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _make_core(platform: str, early: Path) -> bytes:
-    package, modules = _PLATFORMS[platform]
+def _make_core(platform: str, work: Path) -> bytes:
+    package, modules, first = _PLATFORMS[platform]
     directory = _GRUB / platform
     if not directory.is_dir():
         raise HostError(f"boot: disk needs GRUB in {directory}: apt-get install {package}")
-    core = early.with_name(platform)
+    early, core = work / f"{platform}.cfg", work / platform
+    early.write_text(first)
     run_tool(
         ["grub-mkimage", "-O", platform, "-d", directory, "-c", early, "-p", "/grub", "-o", core, *modules],
         "grub-common",

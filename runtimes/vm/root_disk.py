@@ -20,7 +20,7 @@ from runtimes import storage
 from runtimes.base import GuestKernel, HostError
 from runtimes.cache import cache_directory
 from runtimes.facilities import Facilities
-from runtimes.vm.boot_loader import make_boot_loader
+from runtimes.vm.boot_loader import configuration, make_boot_loader
 from runtimes.vm.disk_image import DiskParts, write_disk
 from runtimes.vm.domain import fixed_arguments
 from runtimes.vm.options import VmOptions
@@ -88,7 +88,7 @@ def _bootable_disk(rootfs: Path, kernel: GuestKernel, *, quick: bool) -> Iterato
             raise HostError(f"boot: disk: {kernel.bzimage} is an unpacked kernel, and GRUB starts a bzImage")
     loader = make_boot_loader()
     arguments = fixed_arguments(quick=quick)
-    digest = hashlib.sha256(f"{_LAYOUT}\0{arguments}\0".encode())
+    digest = hashlib.sha256(f"{_LAYOUT}\0{configuration(arguments)}\0".encode())
     for content in (loader.boot, loader.core, loader.efi, *map(_file_digest, _files(rootfs, kernel))):
         digest.update(hashlib.sha256(content).digest())
     identity = digest.hexdigest()[:16]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 from conformance import output
 
-from runtimes.base import HostError
+from runtimes.base import HostError, InstanceError, Limits
 from runtimes.vm.options import VmOptions
 from runtimes.vm.root_disk import prune_disks
 from runtimes.vm.runtime import VmRuntime
 
 pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow]
 
-VIRTIO = {"disk": "vda", "scratch": "/dev/vdb", "bus": "virtio", "nic": "virtio_net"}
-SATA = {"disk": "sda", "scratch": "/dev/sdb", "bus": "ata", "nic": "e1000", "kernel": "generic"}
+VIRTIO = {"disks": "vd", "bus": "virtio", "nic": "virtio_net", "kernel": "image"}
+SATA = {"disks": "sd", "bus": "ata", "nic": "e1000", "kernel": "generic"}
+MEMORY = 512 << 20
+"""GRUB under OVMF cannot load Debian's kernel for any machine into a guest with half as much."""
 
 WAYS = {
     "generic kernel": ({"kernel": "generic"}, VIRTIO | {"kernel": "generic"}),
@@ -35,22 +37,25 @@ WAYS = {
 def test_a_guest_is_what_was_asked_for(facilities, new_spec, way):
     asked, expected = WAYS[way]
     options = VmOptions(accel="tcg", **asked)
-    spec = new_spec()
+    spec = new_spec(limits=Limits(cpus=1, cpuset=(), memory=MEMORY))
     with VmRuntime.open(facilities, options) as runtime, runtime.start(spec) as instance:
-        kernel = facilities.image.kernels[expected.get("kernel", "image")]
+        kernel = facilities.image.kernels[expected["kernel"]]
         assert output(instance, "uname -r") == kernel.release == instance.facts["kernel"]
         assert output(instance, "test -d /sys/firmware/efi && echo efi || echo bios") == (
             "efi" if expected.get("efi") else "bios"
         )
-        assert f"/{expected['bus']}" in output(instance, f"readlink -f /sys/block/{expected['disk']}")
-        assert output(instance, "sed -n 's, /scratch .*,,p' /proc/mounts") == expected["scratch"]
+        partitioned = options.boot == "disk"
+        scratch = output(instance, "sed -n 's, /scratch .*,,p' /proc/mounts").removeprefix("/dev/")
+        disks = output(instance, f"cd /sys/block; ls -d {expected['disks']}*").split()
+        (root,) = set(disks) - {scratch}
+        for disk in disks:
+            assert f"/{expected['bus']}" in output(instance, f"readlink -f /sys/block/{disk}")
+        assert bool(output(instance, f"ls -d /sys/block/{root}/{root}4 || true")) == partitioned
         driver = output(instance, "readlink /sys/class/net/eth0/device/driver")
         assert driver.rpartition("/")[2] == expected["nic"]
         assert instance.facts["machine"].startswith("pc-q35-" if options.machine == "q35" else "pc-i440fx-")
         assert output(instance, "hostname") == spec.name
         assert f"{instance.address}/16" in output(instance, "ip addr show eth0")
-        partitioned = options.boot == "disk"
-        assert bool(output(instance, f"ls -d /sys/block/{expected['disk']}/{expected['disk']}4 || true")) == partitioned
         assert ("BOOT_IMAGE=" in output(instance, "cat /proc/cmdline")) == partitioned
         assert ("cryptomgr.notests" in output(instance, "cat /proc/cmdline")) == options.tuned
         _check_parts(runtime, facilities, partitioned=partitioned)
@@ -70,6 +75,17 @@ def test_the_kernel_of_a_tuned_guest_is_entered_unpacked(facilities, new_spec):
     with VmRuntime.open(facilities, options) as runtime, runtime.start(spec):
         argv = (spec.directory / "qemu-argv").read_text().splitlines()
     assert argv[argv.index("-kernel") + 1] == str(facilities.image.kernels["generic"].elf)
+
+
+def test_a_guest_whose_boot_loader_fails_ends_and_says_so(facilities, new_spec):
+    options = VmOptions(accel="tcg", boot="disk", firmware="ovmf", kernel="generic")
+    spec = new_spec(limits=Limits(cpus=1, cpuset=(), memory=MEMORY // 2))
+    with (
+        VmRuntime.open(facilities, options) as runtime,
+        pytest.raises(InstanceError, match=r"(?s)the guest ended before it was ready.*GRUB could not start the kernel"),
+        runtime.start(spec),
+    ):
+        pass
 
 
 def test_two_guests_share_a_disk_and_know_who_they_are(facilities, new_spec):
