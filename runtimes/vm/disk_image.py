@@ -1,7 +1,7 @@
 """A whole bootable disk: GRUB for a BIOS and for UEFI, the kernel, and last the image's root file system.
 
 It has what the disk of a Debian installation has: a GUID partition table, GRUB's own partition for a BIOS, an EFI
-system partition, a file system with the kernel, and the root. The same parts give the same bytes.
+system partition, a file system with the kernel, and the root.
 """
 
 from __future__ import annotations

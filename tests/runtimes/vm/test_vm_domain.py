@@ -159,6 +159,17 @@ def test_the_firmware_decides_how_the_kernel_is_entered(options, loader, kernel)
     assert (system.find("boot") is not None) == (kernel is None)
 
 
+def test_a_guest_that_boots_from_its_disk_is_told_by_smbios_who_it_is():
+    domain = built(boot="disk")
+    assert domain.find("os/kernel") is None
+    assert domain.find("os/boot").get("dev") == "hd"
+    assert domain.find("os/smbios").get("mode") == "sysinfo"
+    told = domain.findtext("sysinfo/oemStrings/entry")
+    assert told == "bench.hostname=bench-one bench.address=10.213.0.2/16 bench.gateway=10.213.0.1"
+    assert kernel_command_line("bench-one", NETWORK).endswith(told)
+    assert built().find("sysinfo") is None
+
+
 def test_a_kernel_that_cannot_be_entered_unpacked_is_entered_packed():
     hardware = choose_hardware(VmOptions(firmware="qboot"), LIMITS)
     domain = parse(hardware=hardware, kernel=dataclasses.replace(KERNEL, elf=None))
