@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def prepare_image(
     packages: Iterable[str],
     files: Mapping[str, CarriedFile],
     progress: Callable[[str], None],
-    kernels: Iterable[str] = (),
+    kernels: Collection[str] = (),
 ) -> BuiltImage:
     """The image with these Debian packages, files (by ``WORKLOAD/NAME``) and kernels besides its own.
 
@@ -55,16 +55,33 @@ def prepare_image(
 
     Raises:
         InvalidInput: a package does not exist.
-        HostError: the host lacks what building needs.
+        HostError: the host lacks what building needs, or a kernel that was asked for.
     """
     from runtimes.agent.build import source_digest
     from workloads.image import ensure_image, image_id
 
     digest = source_digest()
     wanted = sorted(set(packages))
+    _require_kernels(kernels)
     if os.geteuid() != 0:
         _require_buildable(image_id(wanted, digest, files))
     return ensure_image(wanted, _compiled_agent(digest), digest, progress, files, kernels)
+
+
+def _require_kernels(names: Iterable[str]) -> None:
+    """Find out whether the kernels are there that are taken from this host.
+
+    Raises:
+        HostError: one is not.
+    """
+    from runtimes.base import HostError
+    from workloads.image import ImageError, check_kernel
+
+    for name in names:
+        try:
+            check_kernel(name)
+        except ImageError as error:
+            raise HostError(str(error)) from error
 
 
 def _require_buildable(image: str) -> None:

@@ -19,7 +19,7 @@ from workloads.files import CarriedFile
 from workloads.image.build import build_image
 from workloads.image.cache import ImageCache, cache_directory
 from workloads.image.errors import ImageError
-from workloads.image.flavours import ensure_kernel
+from workloads.image.flavours import check_kernel, ensure_kernel
 from workloads.image.manifest import BuiltImage, BuiltKernel, Manifest, Part, check_digests
 from workloads.image.recipe import Recipe, make_recipe
 
@@ -29,6 +29,7 @@ __all__ = [
     "ImageError",
     "Manifest",
     "Part",
+    "check_kernel",
     "ensure_image",
     "hold_image",
     "hold_kernels",
@@ -70,7 +71,6 @@ def ensure_image(
     def build(recipe: Recipe, directory: Path) -> Manifest:
         return build_image(recipe, agent, carried, directory, cache.packages, progress)
 
-    # Kernels first: it is soon found out that one is not there.
     made = {name: ensure_kernel(name, cache, progress) for name in kernels}
     return replace(cache.ensure(make_recipe(packages, agent_digest, carried), build, progress), kernels=made)
 

@@ -51,6 +51,16 @@ class _File:
     modules: Path
 
 
+def check_kernel(name: str) -> None:
+    """Find out, before anything is built, whether there is such a kernel, as far as that is known without network.
+
+    Raises:
+        ImageError: there is none, or its modules are not there, or it lacks what guests need.
+    """
+    if name != GENERIC:
+        read_modules(_find(name).modules)
+
+
 def ensure_kernel(name: str, cache: ImageCache, progress: Callable[[str], None]) -> BuiltKernel:
     """The kernel with this name, made ready for guests if the cache does not have it.
 
