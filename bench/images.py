@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from runtimes.base import Image
     from workloads.files import CarriedFile
-    from workloads.image import BuiltImage
+    from workloads.image import BuiltImage, Programs
 
 
 def as_runtime_image(built: BuiltImage) -> Image:
@@ -24,23 +24,30 @@ def as_runtime_image(built: BuiltImage) -> Image:
     return Image(built.id, built.rootfs, kernels)
 
 
-def _compiled_agent(digest: str) -> Path:
-    """The agent's binary, compiled once for every version of its sources."""
-    from runtimes.agent.build import build_agent
-    from runtimes.base import HostError
-    from workloads.image.cache import cache_directory
+def our_programs() -> Programs:
+    """The programs of our own that go into images, each compiled once for every version of its sources.
 
-    directory = cache_directory() / "agent" / digest[:16]
-    binary = directory / "agent"
-    if binary.exists():
-        return binary
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HostError(
-            f"cannot make {directory}: {error.strerror}; set BENCH_CACHE to a directory that can be written"
-        ) from error
-    return build_agent(directory)
+    Raises:
+        HostError: there is no compiler, or it failed, or the cache cannot be written.
+    """
+    from runtimes.agent import build as agent
+    from runtimes.vm.init import build as init
+    from workloads.image import Programs
+
+    return Programs(
+        agent=_compiled("agent", agent.source_digest(), agent.build_agent),
+        agent_digest=agent.source_digest(),
+        init=_compiled("init", init.source_digest(), init.build_init),
+        init_digest=init.source_digest(),
+    )
+
+
+def _compiled(name: str, digest: str, build: Callable[[Path], Path]) -> Path:
+    from runtimes.cache import cache_directory
+
+    directory = cache_directory(name, digest[:16])
+    binary = directory / name
+    return binary if binary.exists() else build(directory)
 
 
 def prepare_image(
@@ -57,15 +64,14 @@ def prepare_image(
         InvalidInput: a package does not exist.
         HostError: the host lacks what building needs, or a kernel that was asked for.
     """
-    from runtimes.agent.build import source_digest
     from workloads.image import ensure_image, image_id
 
-    digest = source_digest()
+    programs = our_programs()
     wanted = sorted(set(packages))
     _require_kernels(kernels)
     if os.geteuid() != 0:
-        _require_buildable(image_id(wanted, digest, files))
-    return ensure_image(wanted, _compiled_agent(digest), digest, progress, files, kernels)
+        _require_buildable(image_id(wanted, programs, files))
+    return ensure_image(wanted, programs, progress, files, kernels)
 
 
 def _require_kernels(names: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -35,6 +36,35 @@ def compile_program(binary: Path, sources: Iterable[Path], *definitions: str) ->
         HostError: there is no compiler, or it failed.
     """
     _compile(binary, sources, FLAGS, definitions)
+
+
+def compile_directory(directory: Path, destination: Path, name: str) -> Path:
+    """Compile the program ``name`` from the C files of a directory into another, which is made if need be.
+
+    Returns:
+        the path of the program.
+
+    Raises:
+        HostError: there is no compiler, or it failed.
+    """
+    destination.mkdir(parents=True, exist_ok=True)
+    binary = destination / name
+    compile_program(binary, (path for path in _sources(directory) if path.suffix == ".c"))
+    return binary
+
+
+def directory_digest(directory: Path) -> str:
+    """A hash, hexadecimal, of all that such a program is made from: sources and flags, though not the compiler."""
+    digest = hashlib.sha256("\0".join((COMPILER, *FLAGS)).encode())
+    for path in _sources(directory):
+        content = path.read_bytes()
+        digest.update(f"\0{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _sources(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.suffix in {".c", ".h"})
 
 
 def compile_library(library: Path, sources: Iterable[Path], *definitions: str) -> None:

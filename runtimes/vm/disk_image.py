@@ -39,7 +39,7 @@ _TYPES = {
     "root": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
 }
 """Partitions in their order: GRUB's, the EFI system partition, a Linux file system, a root for x86-64 (UEFI
-specification, 5.3.3; UAPI Discoverable Partitions)."""
+specification, 5.3.3; UAPI Discoverable Partitions). The last is :data:`runtimes.vm.domain.boot.ROOT_PARTITION`."""
 
 _EPOCH = "1700000000"
 _FIXED_TIME = {"E2FSPROGS_FAKE_TIME": _EPOCH, "SOURCE_DATE_EPOCH": _EPOCH}

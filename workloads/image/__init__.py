@@ -1,11 +1,12 @@
 """The image that every arm runs: a content-addressed root file system with the agent, a guest kernel and an initramfs.
 
-    image = ensure_image({"fio", "sysbench"}, agent=path, agent_digest=digest, progress=print)
+    image = ensure_image({"fio", "sysbench"}, programs, progress=print)
     with hold_image(image.id):
         ...  # nobody prunes it
 
-A *recipe* (packages, Debian release, agent, scripts, files of workloads) is hashed to the id under which the image is
-kept in the cache, ``$BENCH_CACHE`` or ``~/.cache/bench``. What was built once is found again at once, without network.
+A *recipe* (packages, Debian release, our programs, scripts, files of workloads) is hashed to the id under which the
+image is kept in the cache, ``$BENCH_CACHE`` or ``~/.cache/bench``. What was built once is found again at once, without
+network.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from workloads.image.cache import ImageCache, cache_directory
 from workloads.image.errors import ImageError
 from workloads.image.flavours import check_kernel, ensure_kernel
 from workloads.image.manifest import BuiltImage, BuiltKernel, Manifest, Part, check_digests
-from workloads.image.recipe import Recipe, make_recipe
+from workloads.image.recipe import Programs, Recipe, make_recipe
 
 __all__ = [
     "BuiltImage",
@@ -29,6 +30,7 @@ __all__ = [
     "ImageError",
     "Manifest",
     "Part",
+    "Programs",
     "check_kernel",
     "ensure_image",
     "hold_image",
@@ -44,18 +46,16 @@ __all__ = [
 
 def ensure_image(
     packages: Iterable[str],
-    agent: Path,
-    agent_digest: str,
+    programs: Programs,
     progress: Callable[[str], None],
     files: Mapping[str, CarriedFile] | None = None,
     kernels: Iterable[str] = (),
 ) -> BuiltImage:
-    """The image with these packages, files, kernels and this agent, built if the cache has none.
+    """The image with these packages, files, kernels and programs, built if the cache has none.
 
     Args:
         packages: names of Debian packages that the suite's workloads need.
-        agent: the agent binary; read only if something must be built.
-        agent_digest: stands for the agent in the image's identity.
+        programs: our own programs that go in.
         progress: called with what a build does now.
         files: what the suite's workloads bring along, by ``WORKLOAD/NAME``: their paths below
             :data:`workloads.files.FILES_PATH`.
@@ -69,15 +69,15 @@ def ensure_image(
     carried = files or {}
 
     def build(recipe: Recipe, directory: Path) -> Manifest:
-        return build_image(recipe, agent, carried, directory, cache.packages, progress)
+        return build_image(recipe, programs, carried, directory, cache.packages, progress)
 
-    made = {name: ensure_kernel(name, cache, progress) for name in kernels}
-    return replace(cache.ensure(make_recipe(packages, agent_digest, carried), build, progress), kernels=made)
+    made = {name: ensure_kernel(name, programs, cache, progress) for name in kernels}
+    return replace(cache.ensure(make_recipe(packages, programs, carried), build, progress), kernels=made)
 
 
-def image_id(packages: Iterable[str], agent_digest: str, files: Mapping[str, CarriedFile] | None = None) -> str:
-    """The id of the image with these packages, files and this agent, whether it is built or not."""
-    return make_recipe(packages, agent_digest, files or {}).id
+def image_id(packages: Iterable[str], programs: Programs, files: Mapping[str, CarriedFile] | None = None) -> str:
+    """The id of the image with these packages, files and programs, whether it is built or not."""
+    return make_recipe(packages, programs, files or {}).id
 
 
 def list_images() -> list[BuiltImage]:

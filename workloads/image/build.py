@@ -11,14 +11,14 @@ from workloads.image.guest import fetch_guest, write_guest
 from workloads.image.kernel import unpack_kernel
 from workloads.image.manifest import PARTS, Manifest, describe_parts
 from workloads.image.packages import open_packages
-from workloads.image.recipe import Recipe
+from workloads.image.recipe import Programs, Recipe
 from workloads.image.rootfs import build_rootfs
 from workloads.image.tools import remove_tree, require_space
 
 
 def build_image(
     recipe: Recipe,
-    agent: Path,
+    programs: Programs,
     files: Mapping[str, CarriedFile],
     directory: Path,
     package_cache: Path,
@@ -28,7 +28,7 @@ def build_image(
 
     Args:
         recipe: what to build.
-        agent: the agent binary.
+        programs: our own that go in.
         files: what workloads bring along, by path.
         directory: empty, and private to this build.
         package_cache: where fetched packages are kept from one build to the next.
@@ -51,9 +51,9 @@ def build_image(
         packages.fetch(recipe.packages)
         progress("unpacking the guest kernel")
         guest = fetch_guest(recipe.kernel, packages, work / "guest")
-        write_guest(guest, directory, unpack_kernel(guest.kernel))
+        write_guest(guest, programs.init, directory, unpack_kernel(guest.kernel))
         progress("installing packages")
-        installed = build_rootfs(recipe, packages, agent, files, directory / PARTS["userland"], work)
+        installed = build_rootfs(recipe, packages, programs.agent, files, directory / PARTS["userland"], work)
     remove_tree(work)
     return Manifest(
         id=recipe.id,
@@ -61,5 +61,5 @@ def build_image(
         built=datetime.now(UTC).isoformat(timespec="seconds"),
         parts=describe_parts(directory),
         packages=installed,
-        kernel=guest.source,
+        kernel=dict(guest.source),
     )

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any
 
 from workloads.image.cache import ImageCache
 from workloads.image.errors import ImageError
-from workloads.image.guest import Guest, fetch_busybox, fetch_guest, write_guest
-from workloads.image.initramfs import MODULES, OPTIONAL_MODULES, init_script, read_modules
+from workloads.image.guest import Guest, fetch_guest, write_guest
+from workloads.image.initramfs import build_initramfs
 from workloads.image.kernel import is_elf, kernel_release, unpack_if_pvh
 from workloads.image.manifest import KERNEL_PARTS, BuiltKernel, KernelManifest, describe_parts
-from workloads.image.packages import Packages, open_packages
-from workloads.image.recipe import BUILDER_VERSION, debian_release
+from workloads.image.packages import open_packages
+from workloads.image.recipe import ALL_MODULES, BUILDER_VERSION, Programs, debian_release
 from workloads.image.tools import remove_tree, require_space
 
 GENERIC = "generic"
@@ -58,14 +57,15 @@ def check_kernel(name: str) -> None:
         ImageError: there is none, or its modules are not there, or it lacks what guests need.
     """
     if name != GENERIC:
-        read_modules(_find(name).modules)
+        build_initramfs(b"", _find(name).modules)
 
 
-def ensure_kernel(name: str, cache: ImageCache, progress: Callable[[str], None]) -> BuiltKernel:
+def ensure_kernel(name: str, programs: Programs, cache: ImageCache, progress: Callable[[str], None]) -> BuiltKernel:
     """The kernel with this name, made ready for guests if the cache does not have it.
 
     Args:
         name: ``generic``, ``host``, or the absolute path of a kernel file.
+        programs: our own, of which the guest's init goes in.
         cache: where it is kept.
         progress: called with what is being done now.
 
@@ -74,49 +74,38 @@ def ensure_kernel(name: str, cache: ImageCache, progress: Callable[[str], None])
             be fetched.
     """
     file = None if name == GENERIC else _find(name)
-    recipe = _recipe(file)
+    recipe = _recipe(file, programs.init_digest)
     canonical = json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()
     key = hashlib.sha256(canonical).hexdigest()[:16]
 
     def build(directory: Path) -> str:
         require_space(directory)
         work = directory / "work"
-        with ExitStack() as stack:
-            packages = stack.enter_context(open_packages(cache.packages, debian_release(), progress))
-            progress(f"fetching what kernel '{name}' needs")
-            packages.update(progress)
-            guest = _fetch_generic(packages, work) if file is None else _from_host(file, packages, work)
-            release = guest.modules.name
-            unpacked = unpack_if_pvh(guest.kernel)
-            if unpacked is None and is_elf(guest.kernel):
-                raise ImageError(f"kernel {name}: an ELF file without a PVH entry (CONFIG_PVH), which QEMU cannot boot")
-            write_guest(guest, directory, unpacked)
+        guest = _fetch_generic(cache.packages, work, progress) if file is None else _from_host(file)
+        progress(f"making kernel '{name}' ready for guests")
+        unpacked = unpack_if_pvh(guest.kernel)
+        if unpacked is None and is_elf(guest.kernel):
+            raise ImageError(f"kernel: {name}: an ELF file without a PVH entry (CONFIG_PVH), which QEMU cannot boot")
+        write_guest(guest, programs.init, directory, unpacked)
         remove_tree(work)
         files = {part: file for part, file in KERNEL_PARTS.items() if (directory / file).exists()}
         built = datetime.now(UTC).isoformat(timespec="seconds")
-        return KernelManifest(key, recipe, release, guest.source, built, describe_parts(directory, files)).text()
+        parts = describe_parts(directory, files)
+        return KernelManifest(key, recipe, guest.modules.name, guest.source, built, parts).text()
 
     return cache.kernels.ensure(key, build, progress)
 
 
-def _recipe(file: _File | None) -> Mapping[str, Any]:
+def _recipe(file: _File | None, init_digest: str) -> Mapping[str, Any]:
     """All that decides what comes out, up to the version of Debian's package on the day on which it is built."""
-    common = {
-        "builder": BUILDER_VERSION,
-        "init": hashlib.sha256(init_script()).hexdigest(),
-        "modules": [*MODULES, *OPTIONAL_MODULES],
-        "debian": debian_release(),
-    }
+    common = {"builder": BUILDER_VERSION, "init": init_digest}
     if file is None:
-        return {**common, "package": GENERIC_PACKAGE}
-    modules = hashlib.sha256()
-    for name, content in sorted(read_modules(file.modules).items()):
-        modules.update(f"{name}\0{len(content)}\0".encode() + content)
+        return {**common, "debian": debian_release(), "package": GENERIC_PACKAGE, "modules": ALL_MODULES}
     return {
         **common,
         "release": file.modules.name,
         "kernel": hashlib.sha256(file.content).hexdigest(),
-        "module_files": modules.hexdigest(),
+        "modules": hashlib.sha256(build_initramfs(b"", file.modules)).hexdigest(),
     }
 
 
@@ -142,12 +131,13 @@ def _find(name: str) -> _File:
     return _File(path, content, modules)
 
 
-def _fetch_generic(packages: Packages, work: Path) -> Guest:
-    packages.require((GENERIC_PACKAGE,))
-    return fetch_guest(GENERIC_PACKAGE, packages, work)
+def _fetch_generic(package_cache: Path, work: Path, progress: Callable[[str], None]) -> Guest:
+    with open_packages(package_cache, debian_release(), progress) as packages:
+        progress("fetching Debian's kernel for any machine")
+        packages.update(progress)
+        packages.require((GENERIC_PACKAGE,))
+        return fetch_guest(GENERIC_PACKAGE, packages, work)
 
 
-def _from_host(file: _File, packages: Packages, work: Path) -> Guest:
-    busybox, version = fetch_busybox(packages, work)
-    source = {str(file.path): file.modules.name, "modules": str(file.modules), "busybox-static": version}
-    return Guest(file.content, file.modules, busybox, source)
+def _from_host(file: _File) -> Guest:
+    return Guest(file.content, file.modules, {str(file.path): file.modules.name, "modules": str(file.modules)})

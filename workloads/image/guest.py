@@ -12,24 +12,21 @@ from workloads.image.manifest import KERNEL_PARTS
 from workloads.image.packages import Packages
 from workloads.image.tools import run
 
-_BUSYBOX_PACKAGE = "busybox-static"
 _KERNEL_PREFIX = "linux-image-"
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """The parts of which a guest is made.
+    """The parts of which a guest is made, besides our init.
 
     Attributes:
         kernel: a bzImage, or an ELF file.
         modules: the directory of its modules, named by its release.
-        busybox: the program that the initramfs's script is for.
-        source: where they come from, for people: packages with their versions, or files.
+        source: where they come from, for people: a package with its version, or files.
     """
 
     kernel: bytes
     modules: Path
-    busybox: bytes
     source: Mapping[str, str]
 
 
@@ -45,32 +42,22 @@ def fetch_guest(package: str, packages: Packages, root: Path) -> Guest:
         ImageError: it could not be fetched.
     """
     name = packages.dependency(package, _KERNEL_PREFIX)
-    version = _unpack(name, packages, root)
-    busybox, busybox_version = fetch_busybox(packages, root)
+    file = packages.fetch_single(name)
+    run(["dpkg-deb", "-x", file, root], doing=f"unpacking {name}")
     release = name.removeprefix(_KERNEL_PREFIX)
     return Guest(
         kernel=_the_one(root, f"boot/vmlinuz-{release}").read_bytes(),
         modules=_the_one(root, f"lib/modules/{release}"),
-        busybox=busybox,
-        source={name: version, _BUSYBOX_PACKAGE: busybox_version},
+        source={name: file.name.split("_")[1].replace("%3a", ":")},
     )
 
 
-def fetch_busybox(packages: Packages, root: Path) -> tuple[bytes, str]:
-    """The busybox of the initramfs, and the version of its package.
-
-    Raises:
-        ImageError: it could not be fetched.
-    """
-    version = _unpack(_BUSYBOX_PACKAGE, packages, root)
-    return _the_one(root, "bin/busybox").read_bytes(), version
-
-
-def write_guest(guest: Guest, directory: Path, unpacked: bytes | None) -> None:
+def write_guest(guest: Guest, init: Path, directory: Path, unpacked: bytes | None) -> None:
     """Write the files that a guest boots.
 
     Args:
         guest: what they are made from.
+        init: the guest's init.
         directory: where they go, as :data:`workloads.image.manifest.KERNEL_PARTS` names them.
         unpacked: the kernel as an ELF file with a PVH entry, or None where there is none.
 
@@ -80,14 +67,7 @@ def write_guest(guest: Guest, directory: Path, unpacked: bytes | None) -> None:
     (directory / KERNEL_PARTS["bzimage"]).write_bytes(guest.kernel)
     if unpacked is not None:
         (directory / KERNEL_PARTS["kernel"]).write_bytes(unpacked)
-    (directory / KERNEL_PARTS["initramfs"]).write_bytes(build_initramfs(guest.busybox, guest.modules))
-
-
-def _unpack(name: str, packages: Packages, root: Path) -> str:
-    """Fetch a package, unpack it below ``root`` and return its version."""
-    file = packages.fetch_single(name)
-    run(["dpkg-deb", "-x", file, root], doing=f"unpacking {name}")
-    return file.name.split("_")[1].replace("%3a", ":")
+    (directory / KERNEL_PARTS["initramfs"]).write_bytes(build_initramfs(init.read_bytes(), guest.modules))
 
 
 def _the_one(root: Path, path: str) -> Path:
@@ -95,4 +75,4 @@ def _the_one(root: Path, path: str) -> Path:
     for candidate in (root / path, root / "usr" / path):
         if candidate.exists():
             return candidate
-    raise ImageError(f"the guest's packages hold no {path}: expected Debian's kernel and busybox packages")
+    raise ImageError(f"the guest's packages hold no {path}: expected Debian's kernel package")

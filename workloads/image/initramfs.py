@@ -1,4 +1,4 @@
-"""The guest's initramfs: busybox, the kernel modules that a virtio guest needs, and ``init.sh``.
+"""The guest's initramfs: its init, and the kernel modules that a guest needs.
 
 It is a cpio archive in the "newc" format (kernel documentation, driver-api/early-userspace/buffer-format), the same
 bytes for the same content. It is not compressed: to unpack 3 MB costs a guest more than to copy them.
@@ -9,37 +9,26 @@ from __future__ import annotations
 import lzma
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from workloads.image.errors import ImageError
 
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "overlay", "ext4")
-"""What every guest loads, in this order; what they depend on comes along."""
+"""What every guest loads, in this order, as far as it is not built into the kernel; what they depend on comes along."""
 
-OPTIONAL_MODULES = ("crc32c_generic", "virtio_balloon", "sd_mod", "ahci", "ata_piix", "e1000")
-"""What a guest loads for devices that not all have, as far as its kernel knows them. ``crc32c_generic`` is no
-dependency of ext4, which asks for it by name once it mounts."""
+HELPERS = ("crc32c_generic",)
+"""What every guest loads before that, where it is a module: ext4 asks for it by name when it mounts."""
 
-_DIRECTORIES = ("bin", "dev", "etc", "image", "lib", "lib/modules", "newroot", "proc", "sys", "writes")
-
-_SKELETON_DIRECTORIES = ("dev", "dev/pts", "dev/shm", "writes", "writes/files", "writes/work")
-_SKELETON_LINKS = {
-    "dev/fd": "/proc/self/fd",
-    "dev/stdin": "/proc/self/fd/0",
-    "dev/stdout": "/proc/self/fd/1",
-    "dev/stderr": "/proc/self/fd/2",
+OPTIONAL_MODULES = {
+    "emulated": ("ata_piix", "ahci", "sd_mod", "e1000"),
+    "virtio:d00000005v*": ("virtio_balloon",),
 }
-"""What the script copies into freshly mounted file systems, in one go instead of with a program for each."""
+"""What the kernel may have besides, and when a guest loads it: where its devices are emulated, or where there is a
+virtio device with such a modalias (the balloon's number is 5: Virtual I/O Device specification, "Device Types")."""
 
-_EARLY_MOUNTS = """\
-proc /proc proc defaults 0 0
-sysfs /sys sysfs defaults 0 0
-devtmpfs /dev devtmpfs mode=755 0 0
-writes /writes tmpfs mode=755 0 0
-"""
+_DIRECTORIES = ("dev", "image", "modules", "newroot", "proc", "sys", "writes")
 
 _DEPENDS = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
 
@@ -61,53 +50,40 @@ class Entry:
     device: tuple[int, int] = (0, 0)
 
 
-def init_script() -> bytes:
-    """The script that is PID 1 of a guest until it hands over to the agent."""
-    return resources.files("workloads.image").joinpath("init.sh").read_bytes()
-
-
-def build_initramfs(busybox: bytes, modules: Path) -> bytes:
+def build_initramfs(init: bytes, modules: Path) -> bytes:
     """The archive for the kernel whose modules lie in ``modules`` (``…/lib/modules/<release>``).
+
+    Args:
+        init: the program that is PID 1 of a guest until it hands over to the agent.
+        modules: the kernel's modules.
 
     Raises:
         ImageError: a module that every guest needs is neither there nor built into the kernel.
     """
-    release = modules.name
-    loaded = read_modules(modules)
-    skeleton = ("skeleton", *(f"skeleton/{name}" for name in _SKELETON_DIRECTORIES))
-    directories = (*_DIRECTORIES, *skeleton, f"lib/modules/{release}")
+    kernel = _Kernel(modules)
+    helpers = (name for name in HELPERS if kernel.has(name))
+    groups = {"always": kernel.load_order((*helpers, *MODULES))}
+    for condition, names in OPTIONAL_MODULES.items():
+        groups[condition] = kernel.load_order(name for name in names if kernel.has(name))
+    files = {path.name: path for group in groups.values() for path in group}
     return write_cpio(
         [
-            *(Entry(name, stat.S_IFDIR | 0o755) for name in directories),
-            *(
-                Entry(f"skeleton/{name}", stat.S_IFLNK | 0o777, target.encode())
-                for name, target in _SKELETON_LINKS.items()
-            ),
+            *(Entry(name, stat.S_IFDIR | 0o755) for name in _DIRECTORIES),
             # The kernel opens it as PID 1's standard input and output before init mounts devtmpfs.
             Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)),
-            Entry("init", stat.S_IFREG | 0o755, init_script()),
-            Entry("bin/busybox", stat.S_IFREG | 0o755, busybox),
-            Entry("etc/fstab", stat.S_IFREG | 0o644, _EARLY_MOUNTS.encode()),
-            Entry("etc/modules", stat.S_IFREG | 0o644, _names(MODULES, loaded)),
-            Entry("etc/modules.optional", stat.S_IFREG | 0o644, _names(OPTIONAL_MODULES, loaded)),
-            Entry(f"lib/modules/{release}/modules.dep", stat.S_IFREG | 0o644, _modules_dep(loaded).encode()),
+            Entry("init", stat.S_IFREG | 0o755, init),
+            Entry("modules/order", stat.S_IFREG | 0o644, _order(groups).encode()),
             *(
-                Entry(f"lib/modules/{release}/{name}.ko", stat.S_IFREG | 0o644, data)
-                for name, data in sorted(loaded.items())
+                Entry(f"modules/{_module_name(path)}", stat.S_IFREG | 0o644, _read_module(path))
+                for _, path in sorted(files.items())
             ),
         ]
     )
 
 
-def read_modules(modules: Path) -> dict[str, bytes]:
-    """What guests load or may load of a kernel's modules, with what that depends on, in an order that loads.
-
-    Raises:
-        ImageError: a module that every guest needs is neither there nor built into the kernel.
-    """
-    there = {_module_name(path) for path in modules.rglob("*.ko*")}
-    wanted = (*MODULES, *(name for name in OPTIONAL_MODULES if name in there))
-    return {name: _read_module(path) for name, path in _module_files(modules, wanted).items()}
+def _order(groups: Mapping[str, Sequence[Path]]) -> str:
+    """A line for each group: when it is loaded, and the names of its files."""
+    return "".join(f"{' '.join([condition, *map(_module_name, files)])}\n" for condition, files in groups.items())
 
 
 def write_cpio(entries: Iterable[Entry]) -> bytes:
@@ -125,34 +101,43 @@ def write_cpio(entries: Iterable[Entry]) -> bytes:
     return bytes(archive)
 
 
-def _module_files(modules: Path, wanted: Iterable[str]) -> dict[str, Path]:
-    """The files of the wanted modules and of all they depend on, in an order that loads; without built-in ones."""
-    files = {_module_name(path): path for path in sorted(modules.rglob("*.ko*"))}
-    built_in_list = modules / "modules.builtin"
-    built_in = (
-        {_module_name(Path(line)) for line in built_in_list.read_text().split()} if built_in_list.exists() else set()
-    )
-    ordered: dict[str, Path] = {}
+class _Kernel:
+    """The modules of one kernel."""
 
-    def add(name: str) -> None:
-        if name in ordered or name in built_in:
-            return
-        if name not in files:
-            raise ImageError(
-                f"the guest kernel {modules.name} has no {name}, neither built in nor as a module in {modules}: "
-                "guests need it"
-            )
-        for dependency in _dependencies(_read_module(files[name])):
-            add(dependency)
-        ordered[name] = files[name]
+    def __init__(self, directory: Path) -> None:
+        self._release = directory.name
+        self._files = {_module_name(path): path for path in sorted(directory.rglob("*.ko*"))}
+        built_in = directory / "modules.builtin"
+        lines = built_in.read_text().split() if built_in.exists() else []
+        self._built_in = {_module_name(Path(line)) for line in lines}
 
-    for name in wanted:
-        add(name)
-    return ordered
+    def has(self, name: str) -> bool:
+        """Whether there is such a module, as a file or built in."""
+        return name in self._files or name in self._built_in
 
+    def load_order(self, wanted: Iterable[str]) -> list[Path]:
+        """The files of the wanted modules and of all they depend on, in an order that loads; without built-in ones.
 
-def _names(wanted: Iterable[str], loaded: Mapping[str, bytes]) -> bytes:
-    return " ".join(name for name in wanted if name in loaded).encode() + b"\n"
+        Raises:
+            ImageError: one is neither there nor built in.
+        """
+        ordered: dict[str, Path] = {}
+
+        def add(name: str) -> None:
+            if name in ordered or name in self._built_in:
+                return
+            if name not in self._files:
+                raise ImageError(
+                    f"the guest kernel {self._release} has no module {name}, which guests need, neither built in nor "
+                    "as a file"
+                )
+            for dependency in _dependencies(_read_module(self._files[name])):
+                add(dependency)
+            ordered[name] = self._files[name]
+
+        for name in wanted:
+            add(name)
+        return list(ordered.values())
 
 
 def _module_name(path: Path) -> str:
@@ -176,21 +161,3 @@ def _dependencies(module: bytes) -> list[str]:
     """What a module says in its ``.modinfo`` section that it depends on."""
     match = _DEPENDS.search(module)
     return [name.replace("-", "_") for name in match[1].decode().split(",") if name] if match else []
-
-
-def _modules_dep(loaded: Mapping[str, bytes]) -> str:
-    """The dependency table as depmod writes it: all that a module needs, what must be loaded first standing last."""
-    order = list(loaded)
-
-    def needed(name: str) -> Iterator[str]:
-        for dependency in _dependencies(loaded[name]):
-            if dependency in loaded:
-                yield dependency
-                yield from needed(dependency)
-
-    lines = (
-        f"{name}.ko:"
-        + "".join(f" {dependency}.ko" for dependency in sorted(set(needed(name)), key=order.index, reverse=True))
-        for name in order
-    )
-    return "\n".join(lines) + "\n"

@@ -45,7 +45,7 @@ class Manifest:
         built: when, ISO 8601 in UTC.
         parts: as in :data:`PARTS`.
         packages: every package in the userland with its version.
-        kernel: the guest kernel's package with its version, and busybox's.
+        kernel: the guest kernel's package with its version.
     """
 
     id: str

@@ -15,9 +15,9 @@ from typing import Any
 from workloads.errors import InvalidInput
 from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
-from workloads.image.initramfs import MODULES, OPTIONAL_MODULES
+from workloads.image.initramfs import HELPERS, MODULES, OPTIONAL_MODULES
 
-BUILDER_VERSION = 3
+BUILDER_VERSION = 4
 """Raised with every change of the builder that changes the images it makes."""
 
 BASE_PACKAGES = ("iproute2", "procps")
@@ -26,13 +26,32 @@ BASE_PACKAGES = ("iproute2", "procps")
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 """Depends on the current kernel that Debian builds for virtual machines."""
 
+ALL_MODULES = (*HELPERS, *MODULES, *(name for names in OPTIONAL_MODULES.values() for name in names))
+"""Kernel modules that a guest may load."""
+
 EPOCH = 1_700_000_000
 """The time that stands in images for "now", seconds since 1970: the same recipe gives the same bytes at any time."""
 
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """Debian Policy 5.6.7."""
 
-_SCRIPTS = ("init.sh", "rootfs.sh")
+_SCRIPTS = ("rootfs.sh",)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Our own programs that go into an image.
+
+    Attributes:
+        agent: the agent's binary; read only if something must be built.
+        agent_digest: stands for it in the image's identity.
+        init: the guest's init, and ``init_digest`` what stands for it.
+    """
+
+    agent: Path
+    agent_digest: str
+    init: Path
+    init_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +62,10 @@ class Recipe:
         release: code name of the Debian release.
         packages: sorted, without those that Debian calls essential.
         agent: digest that stands for the agent binary.
-        scripts: digest of the scripts that run in the guest and on the root file system.
+        init: the same for the guest's init.
+        scripts: digest of the scripts that run on the root file system.
         kernel: name of the package that depends on the guest kernel.
-        modules: kernel modules that guests load or may load.
+        modules: kernel modules that a guest may load.
         builder: version of this builder.
         files: of workloads: path, SHA-256 and whether it is executable, sorted.
     """
@@ -53,9 +73,10 @@ class Recipe:
     release: str
     packages: tuple[str, ...]
     agent: str
+    init: str
     scripts: str
     kernel: str = KERNEL_PACKAGE
-    modules: tuple[str, ...] = (*MODULES, *OPTIONAL_MODULES)
+    modules: tuple[str, ...] = ALL_MODULES
     builder: int = BUILDER_VERSION
     files: tuple[tuple[str, str, bool], ...] = ()
 
@@ -74,7 +95,7 @@ class Recipe:
         return hashlib.sha256(self.canonical()).hexdigest()[:16]
 
 
-def make_recipe(packages: Iterable[str], agent_digest: str, files: Mapping[str, CarriedFile]) -> Recipe:
+def make_recipe(packages: Iterable[str], programs: Programs, files: Mapping[str, CarriedFile]) -> Recipe:
     """The recipe of an image with these packages and files by path, for this host's Debian release.
 
     Raises:
@@ -90,7 +111,14 @@ def make_recipe(packages: Iterable[str], agent_digest: str, files: Mapping[str, 
     if platform.machine() != "x86_64":
         raise ImageError(f"images are made for x86-64 hosts, and this one is {platform.machine()}")
     carried = tuple(sorted((path, file.sha256, file.executable) for path, file in files.items()))
-    return Recipe(debian_release(), tuple(sorted(wanted)), agent_digest, _scripts_digest(), files=carried)
+    return Recipe(
+        debian_release(),
+        tuple(sorted(wanted)),
+        agent=programs.agent_digest,
+        init=programs.init_digest,
+        scripts=_scripts_digest(),
+        files=carried,
+    )
 
 
 def debian_release(os_release: Path = Path("/etc/os-release")) -> str:

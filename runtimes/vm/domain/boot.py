@@ -11,6 +11,9 @@ from runtimes.vm.hardware import QBOOT, Hardware
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
+ROOT_PARTITION = 4
+"""Where a bootable disk has the image's root file system."""
+
 KERNEL_ARGUMENTS = ("quiet", "loglevel=1", "console=ttyS0", "panic=-1", "tsc=reliable")
 """What the kernel of every guest is told (kernel documentation, kernel-parameters).
 
@@ -30,8 +33,18 @@ def fixed_arguments(*, quick: bool) -> str:
     return " ".join((*KERNEL_ARGUMENTS, *(QUICK_ARGUMENTS if quick else ())))
 
 
-def guest_arguments(name: str, network: GuestNetwork, *, systemd: bool = False) -> str:
-    """What one guest's init configures itself by."""
+def guest_arguments(
+    name: str, network: GuestNetwork, *, systemd: bool = False, emulated: bool = False, partition: int | None = None
+) -> str:
+    """What one guest's init configures itself by.
+
+    Args:
+        name: of the guest.
+        network: of its interface.
+        systemd: whether init hands over to systemd.
+        emulated: whether disks and interface are emulated.
+        partition: of the root disk, with the root file system; None for the whole disk.
+    """
     configuration = {
         "hostname": name,
         "address": f"{network.address}/{network.prefix}",
@@ -39,12 +52,18 @@ def guest_arguments(name: str, network: GuestNetwork, *, systemd: bool = False) 
     }
     if systemd:
         configuration["init"] = "systemd"
+    if emulated:
+        configuration["devices"] = "emulated"
+    if partition is not None:
+        configuration["partition"] = str(partition)
     return " ".join(f"bench.{key}={value}" for key, value in configuration.items())
 
 
-def kernel_command_line(name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False) -> str:
+def kernel_command_line(
+    name: str, network: GuestNetwork, *, quick: bool = False, systemd: bool = False, emulated: bool = False
+) -> str:
     """The kernel's command line, with what the guest's init configures itself by."""
-    return f"{fixed_arguments(quick=quick)} {guest_arguments(name, network, systemd=systemd)}"
+    return f"{fixed_arguments(quick=quick)} {guest_arguments(name, network, systemd=systemd, emulated=emulated)}"
 
 
 def boot(spec: DomainSpec) -> Element:
@@ -58,8 +77,9 @@ def boot(spec: DomainSpec) -> Element:
     packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
     system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
     system.append(text("initrd", spec.kernel.initramfs))
-    quick = spec.hardware.quick_kernel
-    system.append(text("cmdline", kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd)))
+    quick, emulated = spec.hardware.quick_kernel, spec.hardware.devices == "emulated"
+    line = kernel_command_line(spec.name, spec.network, quick=quick, systemd=spec.systemd, emulated=emulated)
+    system.append(text("cmdline", line))
     return system
 
 
@@ -71,8 +91,9 @@ def system_information(spec: DomainSpec) -> list[Element]:
     """
     if spec.hardware.boot != "disk":
         return []
-    arguments = guest_arguments(spec.name, spec.network, systemd=spec.systemd)
-    return [element("sysinfo", element("oemStrings", text("entry", arguments)), type="smbios")]
+    emulated = spec.hardware.devices == "emulated"
+    told = guest_arguments(spec.name, spec.network, systemd=spec.systemd, emulated=emulated, partition=ROOT_PARTITION)
+    return [element("sysinfo", element("oemStrings", text("entry", told)), type="smbios")]
 
 
 def _firmware(hardware: Hardware, nvram: Path) -> list[Element]:

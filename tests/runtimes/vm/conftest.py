@@ -7,8 +7,7 @@ import secrets
 
 import pytest
 
-from bench.images import as_runtime_image
-from runtimes.agent.build import build_agent, source_digest
+from bench.images import as_runtime_image, our_programs
 from runtimes.facilities import open_facilities
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
@@ -16,10 +15,9 @@ from workloads.image import ensure_image
 
 
 @pytest.fixture(scope="session")
-def guest_image(tiny_image, tmp_path_factory):
+def guest_image(tiny_image):
     """The small root file system with real kernels and initramfs."""
-    agent = build_agent(tmp_path_factory.mktemp("agent"))
-    built = ensure_image((), agent, source_digest(), lambda _: None, kernels=("generic",))
+    built = ensure_image((), our_programs(), lambda _: None, kernels=("generic",))
     return dataclasses.replace(tiny_image, kernels=as_runtime_image(built).kernels)
 
 

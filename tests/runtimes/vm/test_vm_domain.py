@@ -165,8 +165,9 @@ def test_a_guest_that_boots_from_its_disk_is_told_by_smbios_who_it_is():
     assert domain.find("os/boot").get("dev") == "hd"
     assert domain.find("os/smbios").get("mode") == "sysinfo"
     told = domain.findtext("sysinfo/oemStrings/entry")
-    assert told == "bench.hostname=bench-one bench.address=10.213.0.2/16 bench.gateway=10.213.0.1"
-    assert kernel_command_line("bench-one", NETWORK).endswith(told)
+    shared = "bench.hostname=bench-one bench.address=10.213.0.2/16 bench.gateway=10.213.0.1"
+    assert told == f"{shared} bench.partition=4"
+    assert kernel_command_line("bench-one", NETWORK).endswith(shared)
     assert built().find("sysinfo") is None
 
 

@@ -7,8 +7,7 @@ import secrets
 import pytest
 from conformance import RuntimeConformance, output
 
-from bench.images import as_runtime_image
-from runtimes.agent.build import build_agent, source_digest
+from bench.images import as_runtime_image, our_programs
 from runtimes.base import Limits
 from runtimes.facilities import open_facilities
 from runtimes.vm.options import VmOptions
@@ -21,10 +20,9 @@ OPTIONS = VmOptions(accel="tcg", init="systemd")
 
 
 @pytest.fixture(scope="session")
-def systemd_image(tmp_path_factory):
+def systemd_image():
     """A real image with what the option asks for."""
-    agent = build_agent(tmp_path_factory.mktemp("agent"))
-    built = ensure_image(OPTIONS.packages, agent, source_digest(), lambda _: None)
+    built = ensure_image(OPTIONS.packages, our_programs(), lambda _: None)
     return as_runtime_image(built)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import subprocess
 import time
 
 import pytest
 
+from runtimes.vm.init.build import build_init
 from workloads.errors import InvalidInput
 from workloads.files import FILES_PATH, CarriedFile
-from workloads.image import BuiltImage, ImageError, ensure_image, list_images, show_image
+from workloads.image import BuiltImage, ImageError, Programs, ensure_image, list_images, show_image
 from workloads.image.kernel import pvh_entry
 from workloads.image.rootfs import copy_files, make_ext4, parse_dpkg_status
 
@@ -19,6 +22,7 @@ AGENT = r"""
 #include <stdio.h>
 #include <string.h>
 #include <sys/reboot.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Stands in for the agent: tells through its device how it was started and what it sees, and powers off. */
@@ -41,6 +45,8 @@ int main(int count, char **arguments)
     tell(to, "/proc/sys/kernel/hostname");
     tell(to, "/proc/net/route");
     tell(to, "/proc/net/fib_trie");
+    tell(to, "/run/bench/startup");
+    fprintf(to, "now %ld\n", (long)time(NULL));
     fprintf(to, "root is writable: %d\n", creat("/etc/written", 0600) >= 0);
     fprintf(to, "devices are linked: %d\n", access("/dev/fd/0", F_OK) == 0 && access("/dev/stdout", F_OK) == 0);
     fprintf(to, "scratch is writable: %d\n", creat("/scratch/written", 0600) >= 0);
@@ -52,11 +58,11 @@ int main(int count, char **arguments)
 
 
 @pytest.fixture(scope="module")
-def agent(tmp_path_factory):
+def programs(tmp_path_factory) -> Programs:
     directory = tmp_path_factory.mktemp("agent")
     (directory / "agent.c").write_text(AGENT)
     subprocess.run(["gcc", "-static", "-o", directory / "agent", directory / "agent.c"], check=True)
-    return directory / "agent"
+    return Programs(directory / "agent", "test", build_init(directory), "test")
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +89,9 @@ def files(tmp_path_factory) -> dict[str, CarriedFile]:
 
 
 @pytest.fixture(scope="module")
-def image(agent, files, cache) -> BuiltImage:
+def image(programs, files, cache) -> BuiltImage:
     messages: list[str] = []
-    built = ensure_image([], agent, "test", messages.append, files)
+    built = ensure_image([], programs, messages.append, files)
     assert messages[0] == "fetching package lists"
     assert "installing packages" in messages
     return built
@@ -101,9 +107,9 @@ def debugfs(image: BuiltImage, command: str) -> str:
 @pytest.mark.slow
 @pytest.mark.host
 class TestBuild:
-    def test_it_is_found_again_at_once_and_nothing_else_is_left(self, image, agent, files, cache):
+    def test_it_is_found_again_at_once_and_nothing_else_is_left(self, image, programs, files, cache):
         before = time.monotonic()
-        assert ensure_image([], agent, "test", pytest.fail, files) == image
+        assert ensure_image([], programs, pytest.fail, files) == image
         assert time.monotonic() - before < 5.0
         assert [path.name for path in (cache / "images").iterdir()] == [image.id]
         assert list_images() == [image]
@@ -113,11 +119,11 @@ class TestBuild:
         subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", image.rootfs], check=True, capture_output=True)
         assert image.manifest.parts["userland"].size == image.rootfs.stat().st_size < 200 << 20
 
-    def test_the_agent_is_in_its_place_and_executable(self, image, agent):
+    def test_the_agent_is_in_its_place_and_executable(self, image, programs):
         done = subprocess.run(
             ["/usr/sbin/debugfs", "-R", "cat /usr/lib/bench/agent", image.rootfs], check=True, capture_output=True
         )
-        assert done.stdout == agent.read_bytes()
+        assert done.stdout == programs.agent.read_bytes()
         assert "Mode:  0755" in debugfs(image, "stat /usr/lib/bench/agent")
         assert "Type: directory" in debugfs(image, "stat /scratch")
 
@@ -142,15 +148,15 @@ class TestBuild:
 
     def test_packages_are_recorded_with_their_versions(self, image):
         assert {"base-files", "iproute2", "procps", "libc6"} <= set(image.manifest.packages)
-        assert not any(name.startswith(("linux-image", "busybox")) for name in image.manifest.packages)
+        assert not any(name.startswith("linux-image") for name in image.manifest.packages)
         assert any(name.startswith("linux-image-") for name in image.manifest.kernel)
 
     def test_the_kernel_is_an_elf_file_with_a_pvh_entry(self, image):
         assert pvh_entry(image.kernel.read_bytes())
 
-    def test_an_unknown_package_is_named_and_nothing_is_left(self, image, agent, cache):
+    def test_an_unknown_package_is_named_and_nothing_is_left(self, image, programs, cache):
         with pytest.raises(InvalidInput, match=r"no package 'iperf33'; the nearest names are .*iperf3"):
-            ensure_image(["iperf33"], agent, "test", lambda message: None)
+            ensure_image(["iperf33"], programs, lambda message: None)
         assert [path.name for path in (cache / "images").iterdir()] == [image.id]
 
 
@@ -160,7 +166,7 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(tmp_path, monkey
     try:
         monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
         with pytest.raises(ImageError, match=r"too full.*0\.0 GB free.*BENCH_CACHE"):
-            ensure_image([], tmp_path / "agent", "test", pytest.fail)
+            ensure_image([], Programs(tmp_path, "test", tmp_path, "test"), pytest.fail)
         assert list((tmp_path / "images").iterdir()) == []
     finally:
         subprocess.run(["umount", tmp_path], check=True)
@@ -168,19 +174,42 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(tmp_path, monkey
 
 def boot(image: BuiltImage, directory, *devices: str, arguments: str = "") -> tuple[str, str]:
     """Boot a guest that must power itself off; return what came through the agent's port, and the console."""
+    command = boot_command(image, directory, f"file,id=port,path={directory}/port", *devices, arguments=arguments)
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    return (directory / "port").read_text(), (directory / "console").read_text()
+
+
+def boot_command(image: BuiltImage, directory, port: str, *devices: str, arguments: str) -> list[str]:
     command = ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-m", "512", "-nodefaults"]
     command += ["-display", "none", "-no-reboot", "-kernel", str(image.kernel), "-initrd", str(image.initramfs)]
     command += ["-append", f"console=ttyS0 quiet loglevel=0 panic=-1 {arguments}"]
     command += ["-serial", f"file:{directory}/console", "-device", "virtio-serial-pci"]
-    command += ["-chardev", f"file,id=port,path={directory}/port"]
+    command += ["-chardev", port]
     command += ["-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile="]
     for device in devices:
         command += ["-device", device]
     for serial, read_only in (("root", "on"), ("scratch", "off")):
         file = image.rootfs if serial == "root" else directory / "scratch"
         command += ["-drive", f"id={serial},file={file},format=raw,if=none,readonly={read_only}"]
-    subprocess.run(command, check=True, timeout=120, capture_output=True)
-    return (directory / "port").read_text(), (directory / "console").read_text()
+    return command
+
+
+def stamp(lines, name):
+    """Nanoseconds of one of the guest's stamps."""
+    (found,) = [match[1] for line in lines if (match := re.fullmatch(rf"{name} (\d+)", line))]
+    return int(found)
+
+
+def tell_who_it_is(listener: socket.socket) -> str:
+    """Wait until the guest waits, tell it a name and the rest, and return what it says then."""
+    listener.settimeout(60)
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rw") as stream:
+        assert stream.readline() == "BENCH-WAITING\n"
+        seed = "0123456789abcdef" * 4
+        stream.write(f"hostname=bench-late address=10.77.0.7/24 time=1800000000.5 seed={seed}\n")
+        stream.flush()
+        return stream.read()
 
 
 PORT = "virtserialport,chardev=port,name=org.bench.agent"
@@ -226,6 +255,7 @@ class TestBoot:
         assert "root is writable: 1" in lines
         assert "devices are linked: 1" in lines
         assert "scratch is writable: 1" in lines
+        assert 0 < stamp(lines, "init") < stamp(lines, "root") < 60e9
 
     def test_scratch_and_network_are_optional(self, image, directory):
         told, console = boot(image, directory, ROOT, PORT)
@@ -248,9 +278,27 @@ class TestBoot:
         assert told == ""
         assert said in console
 
+    def test_it_waits_to_be_told_who_it_is(self, image, directory):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(directory / "port"))
+            listener.listen()
+            channel = f"socket,id=port,path={directory}/port"
+            command = boot_command(image, directory, channel, SCRATCH, ROOT, PORT, arguments="bench.wait=yes")
+            with subprocess.Popen(command) as guest:
+                try:
+                    told = tell_who_it_is(listener)
+                finally:
+                    guest.kill()
+        lines = told.splitlines()
+        assert "bench-late" in lines
+        assert "|-- 10.77.0.7" in told
+        assert "scratch is writable: 1" in lines
+        assert 0 < stamp(lines, "restored") < stamp(lines, "root") < 60e9
+        assert stamp(lines, "now") == pytest.approx(1_800_000_000, abs=30)
+
     def test_an_address_that_cannot_be_set_is_named(self, image, directory):
         _, console = boot(image, directory, ROOT, PORT, arguments="bench.address=nonsense")
-        assert "bench-init: could not give eth0 the address 'nonsense'" in console
+        assert "bench-init: 'nonsense' is no address with the length of its network" in console
 
 
 def test_the_same_tree_gives_the_same_file_system_at_any_time(tmp_path):

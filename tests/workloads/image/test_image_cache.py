@@ -23,7 +23,7 @@ PATIENCE = 20.0
 
 
 def recipe(*packages: str) -> Recipe:
-    return Recipe("bookworm", packages, agent="a", scripts="s")
+    return Recipe("bookworm", packages, agent="a", init="i", scripts="s")
 
 
 def build(made: Recipe, directory: Path, day: int = 1) -> Manifest:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import struct
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 from test_image_initramfs import DEPENDENCIES, module
 from test_image_kernel import bzimage, elf
 
-from workloads.image import ImageError, hold_kernels, list_kernels, prune_kernels
+from workloads.image import ImageError, Programs, hold_kernels, list_kernels, prune_kernels
 from workloads.image.cache import ImageCache
 from workloads.image.flavours import ensure_kernel
 from workloads.image.kernel import kernel_release, unpack_if_pvh
@@ -31,8 +30,14 @@ def told(image: bytes, release: str = RELEASE) -> bytes:
     return bytes(head)
 
 
-def silent(message: str) -> None:
-    pass
+@pytest.fixture
+def ensure(cache, tmp_path):
+    programs = Programs(agent=tmp_path, agent_digest="a", init=tmp_path / "init", init_digest="i")
+
+    def call(name):
+        return ensure_kernel(str(name), programs, cache, lambda message: None)
+
+    return call
 
 
 @pytest.fixture
@@ -41,10 +46,11 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr("workloads.image.flavours._BOOT", tmp_path / "boot")
     monkeypatch.setattr("workloads.image.flavours._MODULES", tmp_path / "modules")
     monkeypatch.setattr("workloads.image.flavours.debian_release", lambda: "bookworm")
-    packages = SimpleNamespace(update=lambda progress: None)
-    monkeypatch.setattr("workloads.image.flavours.open_packages", lambda *_: nullcontext(packages))
-    monkeypatch.setattr("workloads.image.flavours.fetch_busybox", lambda *_: (b"busybox", "1:1.0"))
-    for name, depends in DEPENDENCIES.items():
+    monkeypatch.setattr("workloads.image.flavours.open_packages", lambda *_: pytest.fail("something is fetched"))
+    (tmp_path / "init").write_bytes(b"our init")
+    (tmp_path / "modules" / RELEASE).mkdir(parents=True)
+    (tmp_path / "modules" / RELEASE / "modules.builtin").write_text("kernel/fs/ext4/ext4.ko\n")
+    for name, depends in (DEPENDENCIES | {"ahci": ""}).items():
         path = tmp_path / "modules" / RELEASE / "kernel" / f"{name}.ko"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(module(depends))
@@ -80,64 +86,64 @@ def test_a_kernel_is_unpacked_only_if_it_can_be_entered_so():
     assert unpack_if_pvh(bzimage(b"BZh91AY")) is None
 
 
-def test_a_file_is_made_ready_once_and_then_found(cache, kernel, monkeypatch):
-    built = ensure_kernel(str(kernel), cache, silent)
+def test_a_file_is_made_ready_once_and_then_found(ensure, kernel, monkeypatch):
+    built = ensure(kernel)
     assert built.manifest.release == RELEASE
     assert built.bzimage.read_bytes() == kernel.read_bytes()
     assert built.kernel.read_bytes() == elf()
-    assert b"virtio_blk.ko" in built.initramfs.read_bytes()
+    assert b"our init" in built.initramfs.read_bytes()
     assert str(kernel) in built.manifest.source
     monkeypatch.setattr("workloads.image.flavours.write_guest", lambda *_: pytest.fail("it is built again"))
-    assert ensure_kernel(str(kernel), cache, silent) == built
+    assert ensure(kernel) == built
     assert list_kernels() == [built]
 
 
-def test_what_it_is_made_from_stands_for_it(cache, kernel, tmp_path):
-    first = ensure_kernel(str(kernel), cache, silent)
-    (tmp_path / "modules" / RELEASE / "kernel" / "ahci.ko").write_bytes(module("libata") + b"mended")
-    second = ensure_kernel(str(kernel), cache, silent)
+def test_what_it_is_made_from_stands_for_it(ensure, kernel, tmp_path):
+    first = ensure(kernel)
+    (tmp_path / "modules" / RELEASE / "kernel" / "ahci.ko").write_bytes(module("") + b"mended")
+    second = ensure(kernel)
     kernel.write_bytes(told(bzimage(elf(0x100))))
-    third = ensure_kernel(str(kernel), cache, silent)
+    third = ensure(kernel)
     assert len({built.id for built in (first, second, third)}) == 3
 
 
-def test_one_without_pvh_entry_is_not_unpacked(cache, kernel):
+def test_one_without_pvh_entry_is_not_unpacked(ensure, kernel):
     kernel.write_bytes(told(bzimage(elf(None))))
-    assert ensure_kernel(str(kernel), cache, silent).kernel is None
+    assert ensure(kernel).kernel is None
 
 
-def test_an_unpacked_one_needs_the_entry(cache, kernel):
+def test_an_unpacked_one_needs_the_entry(ensure, kernel):
     banner = f"Linux version {RELEASE} (builder@host)\n".encode()
     kernel.write_bytes(elf() + banner)
-    assert ensure_kernel(str(kernel), cache, silent).kernel.read_bytes() == elf() + banner
+    assert ensure(kernel).kernel.read_bytes() == elf() + banner
     kernel.write_bytes(elf(None) + banner)
     with pytest.raises(ImageError, match="PVH"):
-        ensure_kernel(str(kernel), cache, silent)
+        ensure(kernel)
 
 
-def test_the_hosts_own_is_that_of_its_release(cache, kernel, tmp_path, monkeypatch):
+def test_the_hosts_own_is_that_of_its_release(ensure, kernel, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release=RELEASE))
     (tmp_path / "boot" / f"vmlinuz-{RELEASE}").write_bytes(kernel.read_bytes())
-    assert ensure_kernel("host", cache, silent).manifest.release == RELEASE
+    assert ensure("host").manifest.release == RELEASE
 
 
-def test_a_host_without_its_kernel_in_boot_is_told_what_else_there_is(cache):
+def test_a_host_without_its_kernel_in_boot_is_told_what_else_there_is(ensure):
     with pytest.raises(ImageError, match=rf"kernel: host: cannot read .*vmlinuz-{os.uname().release}.*kernel: generic"):
-        ensure_kernel("host", cache, silent)
+        ensure("host")
 
 
-def test_missing_modules_are_named(cache, kernel, tmp_path):
+def test_missing_modules_are_named(ensure, kernel, tmp_path):
     kernel.write_bytes(told(bzimage(elf()), "5.0-other"))
     with pytest.raises(ImageError, match=r"is Linux 5\.0-other, and there is no .*modules/5\.0-other"):
-        ensure_kernel(str(kernel), cache, silent)
+        ensure(kernel)
     kernel.write_bytes(told(bzimage(elf())))
     (tmp_path / "modules" / RELEASE / "kernel" / "overlay.ko").unlink()
-    with pytest.raises(ImageError, match="has no overlay, neither built in nor as a module"):
-        ensure_kernel(str(kernel), cache, silent)
+    with pytest.raises(ImageError, match="has no module overlay, which guests need, neither built in nor as a file"):
+        ensure(kernel)
 
 
-def test_those_that_are_held_or_kept_are_not_pruned(cache, kernel):
-    built = ensure_kernel(str(kernel), cache, silent)
+def test_those_that_are_held_or_kept_are_not_pruned(ensure, kernel):
+    built = ensure(kernel)
     with hold_kernels([built]):
         assert prune_kernels() == []
     assert prune_kernels({built.id}) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from workloads.errors import InvalidInput
 from workloads.image import ImageError
-from workloads.image.recipe import BASE_PACKAGES, Recipe, debian_release, make_recipe
+from workloads.image.recipe import BASE_PACKAGES, Programs, Recipe, debian_release, make_recipe
 
+PROGRAMS = Programs(agent=Path("agent"), agent_digest="a", init=Path("init"), init_digest="i")
 NAMES = st.lists(st.from_regex(r"[a-z0-9][a-z0-9+.-]{1,20}", fullmatch=True), max_size=8)
 
 
@@ -22,7 +24,7 @@ def _debian(monkeypatch):
 
 
 def recipe(**changes) -> Recipe:
-    return replace(Recipe("bookworm", ("fio", "sysbench"), agent="a", scripts="s"), **changes)
+    return replace(Recipe("bookworm", ("fio", "sysbench"), agent="a", init="i", scripts="s"), **changes)
 
 
 @given(NAMES, st.randoms())
@@ -31,7 +33,7 @@ def test_order_and_repetition_of_packages_do_not_matter(names, random):
         patch.setattr("workloads.image.recipe.debian_release", lambda: "bookworm")
         shuffled = names * 2
         random.shuffle(shuffled)
-        assert make_recipe(names, "digest", {}).id == make_recipe(shuffled, "digest", {}).id
+        assert make_recipe(names, PROGRAMS, {}).id == make_recipe(shuffled, PROGRAMS, {}).id
 
 
 @given(
@@ -48,6 +50,7 @@ def test_different_recipes_have_different_ids(contents):
         {"release": "trixie"},
         {"packages": ("fio",)},
         {"agent": "b"},
+        {"init": "j"},
         {"scripts": "t"},
         {"kernel": "linux-image-amd64"},
         {"modules": ("virtio_pci",)},
@@ -60,23 +63,23 @@ def test_every_part_of_a_recipe_counts(change):
 
 
 def test_an_id_does_not_change_between_versions_of_this_program():
-    assert recipe(kernel="k", modules=("m",), builder=1).id == "810c9990a139b7f5"
+    assert recipe(kernel="k", modules=("m",), builder=1).id == "9f18c1b7692a05f5"
 
 
 def test_base_packages_are_always_in():
-    assert set(BASE_PACKAGES) <= set(make_recipe([], "digest", {}).packages)
+    assert set(BASE_PACKAGES) <= set(make_recipe([], PROGRAMS, {}).packages)
 
 
 @pytest.mark.parametrize("name", ["--purge", "Fio", "a", "fio=1.0", "fio/sid", "fio, sysbench", "?essential", ""])
 def test_what_is_not_a_package_name_is_refused(name):
     with pytest.raises(InvalidInput, match="not the name of a Debian package"):
-        make_recipe([name], "digest", {})
+        make_recipe([name], PROGRAMS, {})
 
 
 def test_other_architectures_are_refused_by_name(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(ImageError, match="aarch64"):
-        make_recipe([], "digest", {})
+        make_recipe([], PROGRAMS, {})
 
 
 @pytest.mark.parametrize(

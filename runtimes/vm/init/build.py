@@ -1,0 +1,23 @@
+"""Compiling the guest's init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtimes import compiler
+
+_SOURCE_DIRECTORY = Path(__file__).parent
+
+
+def build_init(destination_directory: Path) -> Path:
+    """Compile it to ``init`` in ``destination_directory``, which is made if need be, and return its path.
+
+    Raises:
+        HostError: there is no compiler, or it failed.
+    """
+    return compiler.compile_directory(_SOURCE_DIRECTORY, destination_directory, "init")
+
+
+def source_digest() -> str:
+    """A hash, hexadecimal, of all that the binary is made from: the sources and the flags, though not the compiler."""
+    return compiler.directory_digest(_SOURCE_DIRECTORY)
