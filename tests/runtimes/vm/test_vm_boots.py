@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from conformance import output
 
 from runtimes.base import HostError, InstanceError, Limits
+from runtimes.vm.connection import open_connection
+from runtimes.vm.emulator import build_emulator, find_qemu
 from runtimes.vm.options import VmOptions
-from runtimes.vm.root_disk import prune_disks
+from runtimes.vm.root_disk import open_root_disk, prune_disks
 from runtimes.vm.runtime import VmRuntime
 
 pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow]
@@ -31,6 +35,14 @@ WAYS = {
     "disk, emulated, pc": ({"boot": "disk", "devices": "emulated", "machine": "pc"}, SATA),
     "disk, emulated, OVMF": ({"boot": "disk", "devices": "emulated", "firmware": "ovmf"}, SATA | {"efi": True}),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_connection():
+    """libvirt registers its driver anew for each connection to ``qemu:///embed``; a process has room for sixteen."""
+    with open_connection(build_emulator(find_qemu())) as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runtimes.vm.connection.open_connection", lambda _: nullcontext(connection))
+        yield
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -114,10 +126,14 @@ def test_a_kernel_that_the_image_lacks_is_named(facilities):
 
 def test_a_disk_in_use_is_not_pruned(facilities, tmp_path, monkeypatch):
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    with VmRuntime.open(facilities, VmOptions(accel="tcg", boot="disk")):
-        (disk,) = (tmp_path / "cache" / "disks").iterdir()
+    kernel = facilities.image.kernels["image"]
+    with open_root_disk(facilities, VmOptions(boot="disk"), kernel) as disk:
+        assert list((tmp_path / "cache" / "disks").iterdir()) == [disk]
         assert prune_disks(0) == []
         assert disk.exists()
+    with open_root_disk(facilities, VmOptions(boot="disk"), kernel) as again:
+        assert again == disk
     assert prune_disks(1) == []
+    (tmp_path / "cache" / "disks" / f".{disk.stem}-1").write_text("half")
     assert prune_disks(0) == [disk.stem]
     assert list((tmp_path / "cache" / "disks").iterdir()) == []
