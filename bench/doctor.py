@@ -58,8 +58,8 @@ def check_root() -> Check:
 
     if not is_unprivileged():
         return Check("root", "ok", "running as root")
-    detail = f"running as user {host_id()}: native and container arms only, and no workload with a scratch disk"
-    return Check("root", "warning", detail, "run it as root, or with sudo, for guests and scratch disks")
+    detail = f"running as user {host_id()}: guests by a session only, and no workload with a scratch disk"
+    return Check("root", "warning", detail, "run it as root, or with sudo, for all connections and scratch disks")
 
 
 def check_rootless() -> Iterator[Check]:
@@ -170,6 +170,8 @@ def check_distribution() -> Check:
 
 
 def check_libvirt() -> Check:
+    import runtimes.vm  # noqa: F401 has libvirt, once it is imported, write its log nowhere
+
     try:
         import libvirt
     except ImportError:
@@ -182,6 +184,57 @@ def check_libvirt() -> Check:
         fix = "apt-get install libvirt-daemon-driver-qemu"
         return Check("libvirt", "missing", f"{version}, without the QEMU driver for qemu:///embed", fix)
     return Check("libvirt", "ok", f"{version}, with the embedded QEMU driver")
+
+
+def check_connections() -> Iterator[Check]:
+    """By which of libvirt's drivers guests can be had, each found out by opening it."""
+    from runtimes.rootless import is_unprivileged
+
+    tried: dict[str, Callable[[], str]]
+    if is_unprivileged():
+        tried = {"embed": _roots_own, "system": _roots_own, "session": _try_session}
+    else:
+        tried = {"embed": _try_embedded, "system": _try_system, "session": _find_session}
+    for connect, attempt in tried.items():
+        try:
+            yield Check(f"connect: {connect}", "ok", attempt())
+        except HostError as error:
+            what, _, fix = str(error).partition("; ")
+            yield Check(f"connect: {connect}", "warning", what, fix or "use another connection")
+
+
+def _roots_own() -> str:
+    raise HostError("its guests are root's; run it as root, or with sudo")
+
+
+def _try_embedded() -> str:
+    from runtimes.vm.embedded import open_embedded
+    from runtimes.vm.emulator import build_emulator, find_qemu
+
+    with open_embedded(build_emulator(find_qemu())) as connection:
+        return f"libvirt {connection.libvirt_version} in the harness"
+
+
+def _try_system() -> str:
+    from runtimes.vm.daemon import open_daemon
+
+    with open_daemon("system") as connection:
+        return f"libvirt {connection.libvirt_version} at {connection.daemon}"
+
+
+def _find_session() -> str:
+    from runtimes.vm.daemon import find_daemon
+
+    return f"for ordinary users, by {find_daemon()}"
+
+
+def _try_session() -> str:
+    from runtimes.vm.daemon import open_daemon, session_daemon
+    from runtimes.vm.requirements import check_connection
+
+    check_connection("session")
+    with session_daemon(), open_daemon("session") as connection:
+        return f"libvirt {connection.libvirt_version} in a daemon of this user's own"
 
 
 def check_disk() -> Check:
@@ -220,11 +273,8 @@ def check_noise() -> Iterator[Check]:
 def check_kvm() -> Check:
     """Whether a kernel really boots under KVM, found out by booting one: that /dev/kvm opens proves nothing."""
     from bench.images import newest_image
-    from runtimes import rootless
     from runtimes.vm.probe import probe_accelerator
 
-    if rootless.is_unprivileged():
-        return Check("KVM", "warning", "not tried: guests need root", "run it as root, or with sudo")
     emulated = "guests run in software emulation: they work, but their speed says nothing about virtualisation"
     if not Path("/dev/kvm").exists():
         fix = "enable virtualisation in the firmware, or nested virtualisation for this machine, and modprobe kvm"
@@ -251,6 +301,7 @@ _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
     check_distribution,
     check_programs,
     check_libvirt,
+    check_connections,
     check_kvm,
     check_disk,
     check_noise,

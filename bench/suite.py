@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.asked_limits import check_limit
 from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, TimeoutsFile, UseFile
 from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, IoLimits, Limits, NetLimits, Options
@@ -261,6 +263,7 @@ def load_suite(
     seed: int | None = None,
     arms: Sequence[str] = (),
     workloads: Sequence[str] = (),
+    connect: str | None = None,
     options_model_for: Callable[[str], type[Options]] = registered_options_model,
     runtime_names: Sequence[str] | None = None,
 ) -> Suite:
@@ -272,6 +275,7 @@ def load_suite(
         seed: instead of the suite's own.
         arms: names of the only arms to keep; the baseline is always kept. Empty for all.
         workloads: names of the only workloads to keep. Empty for all.
+        connect: instead of what arms whose runtime has the option ``connect`` say.
         options_model_for: the options model of a runtime.
         runtime_names: the runtimes that there are; without it, those that are registered.
 
@@ -288,7 +292,8 @@ def load_suite(
         )
     names = registered_runtimes() if runtime_names is None else runtime_names
     suite = _Resolver(read_document(path), path.parent, names, options_model_for).suite()
-    return _override(suite, blocks, seed, arms, workloads)
+    suite = _override(suite, blocks, seed, arms, workloads)
+    return suite if connect is None else replace(suite, arms=tuple(_connected(arm, connect) for arm in suite.arms))
 
 
 def _override(
@@ -315,6 +320,19 @@ def _override(
             seed=suite.sampling.seed if seed is None else seed,
         ),
     )
+
+
+def _connected(arm: Arm, connect: str) -> Arm:
+    """The arm with another connection, if it is one that has any."""
+    model = type(arm.options)
+    if "connect" not in model.model_fields:
+        return arm
+    try:
+        options = model.model_validate(arm.options.model_dump(exclude_unset=True) | {"connect": connect})
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InvalidInput(f"--connect: '{connect}': {problem}") from error
+    return replace(arm, options=options)
 
 
 class _Resolver:

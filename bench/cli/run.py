@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     help="Only this arm; may be given again. The baseline is always run.",
 )
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only this workload; may be given again.")
+@click.option(
+    "--connect", metavar="URI", help="libvirt's driver for all guests: embed, system, session, or a URI; not the arms'."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the host is not looked at.")
 @format_option("table", "json")
 @click.option("--no-report", is_flag=True, help="Store only; 'bench show' and 'bench report' tell of it later.")
@@ -47,6 +50,7 @@ def run(
     seed: int | None,
     arms: tuple[str, ...],
     workloads: tuple[str, ...],
+    connect: str | None,
     dry_run: bool,
     output_format: str,
     no_report: bool,
@@ -63,7 +67,7 @@ def run(
     from bench.progress import open_progress
     from bench.suite import load_suite
 
-    loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads)
+    loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads, connect=connect)
     plan = make_plan(loaded)
     if dry_run:
         _print_plan(plan, output_format)
@@ -91,9 +95,10 @@ def _run_and_tell(
             with progress() as observer:
                 check_arms(suite)
                 image = prepare_image(plan.packages(), plan.files(), observer.preparing)
-            # Not in sight of the progress, which may have a thread.
-            _become_root()
-            with progress() as observer:
+            with ExitStack() as stack:
+                # Not in sight of the progress, which may have a thread.
+                _become_root(suite, stack)
+                observer = stack.enter_context(progress())
                 result = execute(suite, plan, image, store, observer, interruption)
         tell(store, result)
     if result.interrupted:
@@ -101,16 +106,19 @@ def _run_and_tell(
     return EXIT_FAILED if result.failed else 0
 
 
-def _become_root() -> None:
+def _become_root(suite: Suite, outside: ExitStack) -> None:
     """Have an ordinary user's process go on as root of a user namespace of its own.
 
-    Images are built before, and the dead's processes killed: both have ids that the new namespace does not.
+    Images are built before, and the dead's processes killed: both have ids that the new namespace does not. What arms
+    need to have outside of it is started before, and ended by ``outside``.
     """
     from runtimes.facilities import reclaim
     from runtimes.user_namespace import enter
 
     if os.geteuid() != 0:
         reclaim()
+        for arm in suite.arms:
+            outside.enter_context(arm.options.outside())
         enter()
 
 

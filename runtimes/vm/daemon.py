@@ -30,7 +30,11 @@ from runtimes.vm.options import SESSION, SYSTEM
 DAEMONS = {"virtqemud": "virtqemud-sock", "libvirtd": "libvirt-sock"}
 """Programs that are a daemon with the QEMU driver, the one with no other drivers first, and the sockets of each."""
 
-_SYSTEM_URI = "qemu:///system"
+_LOCAL, _DAEMONS = "qemu:///", "qemu+unix:///"
+"""In a process with the embedded driver, the first of these is taken for it. The second always means a daemon, but is
+then refused without a socket."""
+
+_SYSTEM_SOCKETS = Path("/run/libvirt")
 _SYSTEM_LOGS = Path("/var/log/libvirt/qemu")
 
 _SESSION_CONFIGURATION = """\
@@ -78,6 +82,9 @@ def session_daemon() -> Iterator[None]:
     Raises:
         HostError: the program is missing, or does not get ready.
     """
+    if _session_directory().exists():  # for another arm
+        yield
+        return
     program = find_daemon()
     knowledge = build_emulator(find_qemu()).knowledge
     directory = _session_directory()
@@ -111,11 +118,14 @@ def find_daemon() -> Path:
 def _resolve(connect: str) -> tuple[str, Path | None]:
     """The URI, and where that daemon writes QEMU's messages."""
     if connect == SYSTEM:
-        return _SYSTEM_URI, _SYSTEM_LOGS
+        sockets = [_SYSTEM_SOCKETS / name for name in DAEMONS.values()]
+        path = next((each for each in sockets if each.exists()), sockets[-1])
+        return f"{_DAEMONS}system?socket={path}", _SYSTEM_LOGS
     if connect == SESSION:
         directory = _session_directory()
-        return f"qemu:///session?socket={_session_socket(directory)}", directory / "cache/libvirt/qemu/log"
-    return connect, _SYSTEM_LOGS if "/system" in connect else None
+        return f"{_DAEMONS}session?socket={_session_socket(directory)}", directory / "cache/libvirt/qemu/log"
+    uri = connect.replace(_LOCAL, _DAEMONS, 1) if connect.startswith(_LOCAL) else connect
+    return uri, _SYSTEM_LOGS if connect.partition("?")[0].endswith("/system") else None
 
 
 def _open(uri: str) -> libvirt.virConnect:

@@ -39,7 +39,7 @@ def _check_kernel(kernel: str) -> str:
 
 def _check_connect(connect: str) -> str:
     """Each connection by one name."""
-    plain = connect.removeprefix("qemu:///")
+    plain = connect.removeprefix("qemu:///").removeprefix("qemu+unix:///")
     if plain in (EMBED, SYSTEM, SESSION):
         return plain
     if _URI.fullmatch(connect):

@@ -19,15 +19,19 @@ _FIRST_LENT = 3_000_000
 
 
 class OrdinaryUser:
-    """One whom the host lends ids if ``lent``; the files that say so are this user's alone, in a mount namespace."""
+    """One whom the host lends ids if ``lent``; the files that say so are this user's alone, in a mount namespace.
 
-    def __init__(self, directory: Path, *, lent: bool) -> None:
+    With ``taps``, /dev/net/tun is everybody's there, as udev has it.
+    """
+
+    def __init__(self, directory: Path, *, lent: bool, taps: bool = False) -> None:
         self.home = directory / "home"
         self.home.mkdir()
         os.chown(self.home, USER, USER)
         directory.chmod(0o755)
         self._directory = directory
         self._lent = lent
+        self._taps = taps
 
     def give_image(self, image: Path) -> None:
         """Have a copy of an image in the user's cache, as root gives one to a user."""
@@ -75,8 +79,12 @@ class OrdinaryUser:
             steps.append(f"mount -t tmpfs -o mode=0755 tmpfs {top}")
             for number, path in enumerate(below):
                 steps.append(f"mkdir -p {path}; mount --move {self._directory}/shelf{top.name}{number} {path}")
+        if self._taps:
+            node = self._directory / "tun"
+            steps.append(f"[ -e {node} ] || mknod -m 0666 {node} c 10 200; mount --bind {node} /dev/net/tun")
         name = f"tester:x:{USER}:{USER}::{self.home}:/bin/sh\n"
-        files = {"passwd": Path("/etc/passwd").read_text() + name}
+        group = f"tester:x:{USER}:\n"
+        files = {"passwd": Path("/etc/passwd").read_text() + name, "group": Path("/etc/group").read_text() + group}
         if self._lent:
             files |= dict.fromkeys(("subuid", "subgid"), f"tester:{_FIRST_LENT}:65536\n")
         else:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.doctor import check_cgroups
+from bench.doctor import check_cgroups, check_connections
+from runtimes.base import HostError
 from runtimes.cgroup.hierarchy import Hierarchies
 
 V1 = ("memory", "cpu", "cpuacct", "cpuset", "freezer", "pids", "blkio")
@@ -48,3 +49,29 @@ def test_missing_controllers_are_told_needed_ones_first(have, version, controlle
 def test_no_control_groups_at_all(monkeypatch):
     monkeypatch.setattr(Hierarchies, "of_this_thread", classmethod(lambda _: Hierarchies({}, None, None)))
     assert check_cgroups().status == "missing"
+
+
+def findings():
+    return {check.name.removeprefix("connect: "): check for check in check_connections()}
+
+
+@pytest.mark.host
+def test_the_connections_of_root_are_tried():
+    found = findings()
+    assert found["embed"].status == "ok"
+    assert found["embed"].detail.endswith("in the harness")
+    assert found["system"].status == "ok" or found["system"].fix
+    assert found["session"].detail.startswith("for ordinary users, by ")
+
+
+def test_what_fails_is_told_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("runtimes.rootless.is_unprivileged", lambda: True)
+
+    def refuse():
+        raise HostError("no daemon; apt-get install libvirt-daemon")
+
+    monkeypatch.setattr("runtimes.vm.daemon.find_daemon", refuse)
+    found = findings()
+    assert {check.status for check in found.values()} == {"warning"}
+    assert (found["session"].detail, found["session"].fix) == ("no daemon", "apt-get install libvirt-daemon")
+    assert found["system"].fix == "run it as root, or with sudo"

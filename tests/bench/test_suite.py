@@ -474,3 +474,19 @@ def test_the_mistake_of_the_guide_is_told_as_it_says(directory: Path) -> None:
     with pytest.raises(InvalidInput) as error:
         load_suite("disk.yaml")
     assert message in str(error.value).splitlines()
+
+
+def test_all_guests_can_be_given_another_connection(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nbaseline: bare\narms:\n  bare: {runtime: native}\n  one: {runtime: vm, accel: tcg}\n"
+        "  two: {runtime: vm, connect: embed}\nlimits: {cpus: 1, memory: 128M}\nworkloads: ['null']\n"
+        "sampling: {blocks: 1}\n"
+    )
+    path = str(tmp_path / "s.yaml")
+    suite = load_suite(path, connect="qemu:///system")
+    assert [getattr(arm.options, "connect", None) for arm in suite.arms] == [None, "system", "system"]
+    (tmp_path / "again.yaml").write_text(suite.as_yaml())
+    assert load_suite(str(tmp_path / "again.yaml")).arms == suite.arms
+    assert suite.hash != load_suite(path).hash
+    with pytest.raises(InvalidInput, match=r"^--connect: 'vbox:///session': expected embed, system, session, or a URI"):
+        load_suite(path, connect="vbox:///session")

@@ -15,13 +15,16 @@ from pathlib import Path
 import libvirt_daemon
 import psutil
 import pytest
-from conformance import RuntimeConformance, output, shell
+from conformance import RuntimeConformance, SeamConformance, output, shell
 from libvirt_daemon import CONFIGURATION, OWN_CGROUPS, LibvirtDaemon
 from traces import host_traces, runs
 
 from runtimes.agent.client import AgentGone
 from runtimes.base import HostError, InstanceError, Limits
 from runtimes.facilities import reclaim
+from runtimes.vm.daemon import open_daemon
+from runtimes.vm.embedded import open_embedded
+from runtimes.vm.emulator import build_emulator, find_qemu
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
 
@@ -41,20 +44,27 @@ def qemu(instance):
     return instance._process.pid
 
 
+@pytest.fixture(scope="module")
+def lenient_runtime(facilities):
+    with LibvirtDaemon(CONFIGURATION + OWN_CGROUPS) as daemon, VmRuntime.open(facilities, options(daemon)) as opened:
+        yield opened
+        assert daemon.domains() == []
+
+
 @pytest.mark.slow
-class TestWithOurCgroups(RuntimeConformance):
-    """A daemon that makes no cgroups is as good as none: everything holds that holds for guests."""
+class TestWithOurCgroups(SeamConformance):
+    """A daemon that makes no cgroups is as good as none."""
 
-    shares_kernel = False
+    reachable = True
+    test_scratch_is_an_empty_disk = RuntimeConformance.test_scratch_is_an_empty_disk_every_time
+    test_the_peer_side_reaches_it = RuntimeConformance.test_the_peer_side_reaches_it
+    test_nothing_is_left = RuntimeConformance.test_nothing_is_left
+    test_a_killed_agent_is_noticed = RuntimeConformance.test_a_killed_agent_is_noticed_and_leaves_nothing
+    test_a_failed_start_leaves_nothing = RuntimeConformance.test_a_failed_start_leaves_nothing
 
-    @pytest.fixture(scope="class")
-    def runtime(self, facilities):
-        with (
-            LibvirtDaemon(CONFIGURATION + OWN_CGROUPS) as daemon,
-            VmRuntime.open(facilities, options(daemon)) as opened,
-        ):
-            yield opened
-            assert daemon.domains() == []
+    @pytest.fixture
+    def runtime(self, lenient_runtime):
+        return lenient_runtime
 
     def test_memory_is_accounted_for(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
@@ -187,6 +197,36 @@ def test_a_daemon_that_hangs_is_noticed(facilities, new_spec, monkeypatch):
             finally:
                 os.kill(daemon.pid, signal.SIGCONT)
         assert not runs(pid)
+
+
+def test_it_is_the_daemon_also_where_the_embedded_driver_is_in_use(daemon):
+    with open_embedded(build_emulator(find_qemu())) as ours, open_daemon(daemon.uri.replace("+unix", "")) as other:
+        assert ours.daemon is None
+        assert other.daemon == daemon.uri
+
+
+FAKE_SSH = """\
+#!/bin/sh
+# What ssh does with the host that the daemon is on: a shell there reads what stands behind the host's name.
+while [ "$1" != -- ]; do shift; done
+shift 2
+exec nsenter --target {pid} --mount sh -c "$*"
+"""
+
+
+def test_by_ssh_to_this_host(daemon, facilities, new_spec, tmp_path):
+    ssh = tmp_path / "ssh"
+    ssh.write_text(FAKE_SSH.format(pid=daemon.pid))
+    ssh.chmod(0o755)
+    uri = f"qemu+ssh://root@localhost/system?command={ssh}&proxy=native"
+    with (
+        VmRuntime.open(facilities, VmOptions(accel="tcg", connect=uri)) as opened,
+        opened.start(new_spec()) as instance,
+    ):
+        assert output(instance, "echo alive") == "alive"
+        assert instance.memory().pss > 64 << 20
+        instance.stop()
+    assert daemon.domains() == []
 
 
 def test_no_daemon_is_told_with_a_remedy(facilities, tmp_path):

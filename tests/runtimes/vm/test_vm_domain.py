@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from runtimes.base import GuestKernel, IoLimits, Limits
-from runtimes.vm.domain import DomainSpec, GuestNetwork, bare_domain_xml, domain_xml, kernel_command_line
+from runtimes.vm.domain import (
+    CpuTuning,
+    DomainSpec,
+    GuestNetwork,
+    bare_domain_xml,
+    domain_xml,
+    kernel_command_line,
+)
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.options import VmOptions
 
@@ -264,6 +271,58 @@ def test_libvirts_schema_has_no_objection(options, accelerator):
     schema = etree.RelaxNG(etree.parse(SCHEMA))
     assert schema.validate(etree.fromstring(domain_xml(spec))), schema.error_log
     assert not schema.validate(etree.fromstring(domain_xml(spec).replace("iotune", "iotuned")))
+
+
+HANDED = dataclasses.replace(NETWORK, tap_descriptor=200, vhost_descriptor=201)
+TUNING = CpuTuning(quota=50_000, period=100_000, shares=200)
+BY_A_DAEMON = {"network": HANDED, "tuning": TUNING, "security_models": ("apparmor", "dac")}
+
+
+def arguments(domain):
+    return [each.get("value") for each in domain.iterfind(".//{http://libvirt.org/schemas/domain/qemu/1.0}arg")]
+
+
+@pytest.mark.parametrize("options", [{}, {"pinning": True, "iothreads": 1}], ids=str)
+def test_libvirts_schema_has_no_objection_to_what_a_daemon_is_told(options):
+    spec = dataclasses.replace(SPEC, hardware=choose_hardware(VmOptions(**options), LIMITS), **BY_A_DAEMON)
+    schema = etree.RelaxNG(etree.parse(SCHEMA))
+    assert schema.validate(etree.fromstring(domain_xml(spec))), schema.error_log
+
+
+def test_a_tap_that_is_open_is_handed_to_qemu():
+    domain = parse(network=HANDED)
+    assert domain.find("devices/interface") is None
+    netdev, backend, device, frontend = arguments(domain)
+    assert (netdev, device) == ("-netdev", "-device")
+    assert backend == "tap,id=bench-net,fd=200,vhost=on,vhostfd=201"
+    assert f"mac={NETWORK.mac}" in frontend.split(",")
+    assert arguments(parse()) == []
+    emulated = choose_hardware(VmOptions(devices="emulated", machine="pc"), LIMITS)
+    *_, frontend = arguments(parse(network=HANDED, hardware=emulated))
+    assert frontend.startswith("e1000,")
+    assert "bus=pci.0" in frontend
+
+
+def test_libvirt_is_told_the_limits_only_where_the_cgroup_is_its():
+    tuning = parse(tuning=TUNING)
+    assert tuning.find("vcpu").get("cpuset") == "2,3"
+    assert [(each.tag, each.text) for each in tuning.find("cputune")] == [
+        ("shares", "200"),
+        ("global_period", "100000"),
+        ("global_quota", "50000"),
+    ]
+    assert parse().find("cputune") is None
+    assert parse().find("vcpu").get("cpuset") is None
+    assert parse(tuning=CpuTuning(None, 100_000, None)).find("cputune") is None
+
+
+def test_security_drivers_leave_qemu_alone():
+    labels = parse(security_models=("apparmor", "dac")).findall("seclabel")
+    assert [dict(label.attrib) for label in labels] == [
+        {"type": "none", "model": "apparmor"},
+        {"type": "static", "model": "dac", "relabel": "no"},
+    ]
+    assert labels[1].findtext("label") == "+0:+0"
 
 
 @given(st.text(st.characters(min_codepoint=32, blacklist_categories=["Cs", "Cc"]), min_size=1).filter(str.strip))

@@ -1,4 +1,4 @@
-"""A libvirt daemon of root that belongs to a test: its files are in a mount namespace that ends with it."""
+"""A libvirt daemon of root's that belongs to a test: it writes in a mount namespace of its own, and ends with it."""
 
 from __future__ import annotations
 
@@ -103,6 +103,7 @@ class LibvirtDaemon:
             known = Path("/etc", name).read_text()
             (place / name).write_text(known if f"\n{_USER}:" in known else f"{known}{line}\n")
         steps = ["mount --make-rprivate /", "mkdir -p /run/libvirt", "mount -t tmpfs tmpfs /run/libvirt"]
+        steps.append(f"ln -s {self.socket} /run/libvirt/libvirt-sock")
         for name in ("etc", "var/lib", "var/cache", "var/log"):
             layer = place / secrets.token_hex(4)
             (layer / "upper").mkdir(parents=True)

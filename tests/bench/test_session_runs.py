@@ -1,0 +1,119 @@
+"""Guests of an ordinary user, by a libvirt daemon of the user's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from ordinary_user import BENCH, ROOT, USER, OrdinaryUser, grant, withdraw
+
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.guest,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        shutil.which("libvirtd", path=f"{os.environ['PATH']}:/usr/sbin") is None, reason="needs libvirt-daemon"
+    ),
+]
+
+SUITE = """
+name: small
+baseline: container
+limits: {cpus: 0.5, memory: 256M}
+arms:
+  container: {runtime: container, network: bridge}
+  vm: {runtime: vm, accel: tcg}
+workloads: ['null', {workload: sysbench-cpu, params: {runtime: %d}}]
+sampling: {blocks: 1, seed: 3}
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The suite's image, in root's cache."""
+    path = tmp_path_factory.mktemp("suite") / "suite.yaml"
+    path.write_text(SUITE % 1)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    built = subprocess.run([BENCH, "image", "build", path], capture_output=True, text=True, check=True, env=environment)
+    return Path(built.stdout.split()[-1]).parent
+
+
+@pytest.fixture
+def make_user(image):
+    with tempfile.TemporaryDirectory(prefix="test-user-", dir="/var/tmp") as directory:
+        made = []
+
+        def make(*, lent, taps=True):
+            user = OrdinaryUser(Path(directory), lent=lent, taps=taps)
+            made.append(user)
+            user.give_image(image)
+            (user.home / "suite.yaml").write_text(SUITE % 1)
+            (user.home / "long.yaml").write_text(SUITE % 60)
+            return user
+
+        yield make
+        withdraw()
+        assert made[0].leftovers() == []
+
+
+@pytest.mark.parametrize("lent", [True, False])
+def test_an_ordinary_user_has_guests_by_a_session(make_user, lent):
+    user = make_user(lent=lent)
+    finished = user.bench("run", "home/suite.yaml", "--connect", "session", "--format", "json", grant=grant())
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    report = json.loads(finished.stdout)
+    assert report["failed"] == 0
+    seen = {(row["workload"], row["metric"], row["arm"]) for row in report["comparisons"]}
+    assert ("sysbench-cpu", "events_per_second", "vm") in seen
+    assert ("null", "memory.pss", "vm") in seen
+    assert user.leftovers() == []
+    (logs,) = {path.parent for path in (user.home / "store").rglob("domain.xml") if "1" in path.parts}
+    assert "terminating on signal" in (logs / "qemu.log").read_text()
+
+
+def test_a_user_who_may_not_open_taps_is_told_what_grants_it(make_user):
+    if os.stat("/dev/net/tun").st_mode & 0o006 == 0o006:  # noqa: PTH116
+        pytest.skip("taps are everybody's here")
+    user = make_user(lent=False, taps=False)
+    finished = user.bench("run", "home/suite.yaml", "--connect", "session", grant=grant())
+    assert finished.returncode == 2
+    assert f"user {USER} may not open /dev/net/tun" in finished.stderr
+    assert "sudo modprobe tun && sudo chmod 0666 /dev/net/tun" in finished.stderr
+
+
+def test_guests_by_other_connections_are_refused_with_the_one_that_serves(make_user):
+    user = make_user(lent=False)
+    for connect in ("embed", "system"):
+        finished = user.bench("run", "home/suite.yaml", "--connect", connect, grant=grant())
+        assert finished.returncode == 2
+        assert "arm vm: guests need root" in finished.stderr
+        assert "--connect session" in finished.stderr
+
+
+def test_a_run_that_is_killed_leaves_no_guest(make_user):
+    user = make_user(lent=False)
+    command = user.command("run", "home/long.yaml", "--arm", "vm", "--connect", "session", "-v", grant=grant())
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=user.home.parent) as process:
+        try:
+            assert process.stdout is not None
+            assert any("begins" in line and "sysbench-cpu" in line and " vm" in line for line in process.stdout)
+            deadline = time.monotonic() + 60
+            while not any("guest=bench-" in line for line in user.processes()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while user.processes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert user.processes() == []
+    cleaned = user.bench("clean")
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert user.leftovers() == []
