@@ -39,8 +39,8 @@ _HOST_PYTHON = Path("/usr/bin/python3")
 _LEFT_OUT = {"chromium", "chromium-driver", "fonts-dejavu-core", "ca-certificates"}
 """Packages of the host that nothing needs in a machine without screen and network."""
 
-_SPACE = "2G"
-"""What the root file system has free."""
+_SPACE = 2 << 30
+"""Bytes that the root file system has free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +156,17 @@ def _install_python_packages(tree: Path) -> None:
     )
 
 
-def make_filled_ext4(tree: Path, target: Path, space: str) -> None:
+def make_filled_ext4(tree: Path, target: Path, space: int) -> None:
     """Make a sparse ext4 file of a tree, with some space free.
 
     Args:
         tree: what goes in.
         target: the file to make.
-        space: what is left free, as truncate(1) reads it.
+        space: bytes that are left free.
     """
     used = sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _walk(tree))
-    os.truncate(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644), used + used // 5)
-    run(["truncate", "--size", f"+{space}", target], doing="making a disk of the lab")
+    with target.open("wb") as file:
+        file.truncate(used + used // 5 + space)
     run(
         ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", "nodiscard,root_owner=0:0", "-d", tree, target],
         doing="making a disk of the lab",
