@@ -19,11 +19,14 @@ from workloads.image.cache import cache_directory
 from workloads.image.locks import locked
 from workloads.image.packages import Packages, open_packages
 from workloads.image.recipe import debian_release
-from workloads.image.tools import remove_tree, run
+from workloads.image.tools import remove_tree, require_space, run
 
 PROJECT = Path(__file__).parents[2]
 VENV = Path("/opt/venv")
 """Where the lab has its virtual environment."""
+
+_KEPT = 2
+"""Images that stay, the newest: two work trees may differ in what their labs have."""
 
 _VERSION = 1
 """Raised with every change of this module that changes the images it makes."""
@@ -76,6 +79,8 @@ def ensure_lab_image(progress: Callable[[str], None]) -> LabImage:
         if not place.exists():
             with _new_directory(place) as building:
                 _build(building, progress)
+            for old in sorted(cache.glob("[!.]*/"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+                remove_tree(old)
     return LabImage.of(place)
 
 
@@ -108,6 +113,7 @@ def _new_directory(place: Path) -> Iterator[Path]:
 
 
 def _build(directory: Path, progress: Callable[[str], None]) -> None:
+    require_space(directory)
     tree = directory / "root"
     with open_packages(cache_directory() / "packages", debian_release(), progress) as packages:
         progress("lab: fetching Debian packages")
