@@ -51,6 +51,7 @@ class Facilities:
             nodes can be made, and what containers and native instances mount must be theirs to mount.
         launcher: starts native instances, containers and peers.
         network: the bridge.
+        outer_network: descriptor of the network namespace that we were in before, from which others are reached.
         harness_cpus: where load generators run: the lowest of the CPUs, those of instances being taken from the highest
             down.
         cgroups: the run's cgroup.
@@ -64,6 +65,7 @@ class Facilities:
     rootless: bool
     launcher: Launcher
     network: RunNetwork
+    outer_network: int
     harness_cpus: tuple[int, ...]
     cgroups: RunCgroups
 
@@ -132,7 +134,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
         except HostError as error:
             raise HostError(f"{error}; set BENCH_SCRATCH to a directory on a disk, in which we may write") from error
         cgroups = stack.enter_context(_noted_cgroups(run, directory))
-        stack.enter_context(_own_namespaces())
+        outer_network = stack.enter_context(_own_namespaces())
         root = stack.enter_context((_unpacked_image if unprivileged else _mounted_image)(image, directory))
         network = stack.enter_context(open_network())
         launcher = stack.enter_context(open_launcher())
@@ -146,6 +148,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
             rootless=unprivileged,
             launcher=launcher,
             network=network,
+            outer_network=outer_network,
             harness_cpus=cgroups.cpus()[:1],
             cgroups=cgroups,
         )
@@ -161,8 +164,10 @@ def _noted_cgroups(run: str, directory: Path) -> Iterator[RunCgroups]:
 
 
 @contextmanager
-def _own_namespaces() -> Iterator[None]:
+def _own_namespaces() -> Iterator[int]:
     """Have the calling thread in a mount and a network namespace of its own, and back in the old ones at the end.
+
+    Yields a descriptor of the old network namespace.
 
     Raises:
         HostError: the kernel refused; the message names the call.
@@ -179,7 +184,7 @@ def _own_namespaces() -> Iterator[None]:
         stack.callback(_return_to, old, working_directory)
         with _refusals("enter namespaces of the run's own"):
             syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
-        yield
+        yield old[syscalls.CLONE_NEWNET]
 
 
 def _return_to(namespaces: Mapping[int, int], working_directory: Path) -> None:

@@ -186,7 +186,7 @@ class Connection:
             ) from error
 
     def close(self) -> None:
-        """Close it; all domains of ours have been destroyed."""
+        """Close it; all domains of ours have been destroyed. The handle of a driver in this process stays open."""
         self._dismiss()
 
     def _dismiss(self) -> None:
@@ -198,7 +198,8 @@ class Connection:
             self._ignore_troubles()
         with contextlib.suppress(libvirt.libvirtError):
             self._handle.domainEventDeregisterAny(self._callback)
-        self._handle.close()
+        if self.daemon is not None:
+            self._handle.close()
 
 
 def _version(number: int) -> str:

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ import libvirt
 
 from runtimes.base import HostError
 from runtimes.leftovers import PREFIX, held_directory, run_parents
+from runtimes.network import inside_network
 from runtimes.vm.connection import Connection
 from runtimes.vm.emulator import build_emulator, find_qemu
 from runtimes.vm.events import running_events
@@ -49,17 +51,18 @@ _START_PATIENCE = 30.0
 
 
 @contextmanager
-def open_daemon(connect: str) -> Iterator[Connection]:
+def open_daemon(connect: str, network: int | None = None) -> Iterator[Connection]:
     """Connect to a daemon.
 
     Args:
         connect: ``system``, ``session`` or a URI, as :class:`runtimes.vm.options.VmOptions` has it.
+        network: descriptor of the network namespace that ssh and the like shall be in; None for that of the caller.
 
     Raises:
         HostError: that cannot be had; the message says how to mend it.
     """
     uri, logs = _resolve(connect)
-    reopen = partial(_open, uri)
+    reopen = partial(_open, uri, None if uri.startswith(_DAEMONS) else network)
     with running_events():
         try:
             connection = Connection(reopen(), logs, reopen)
@@ -128,10 +131,19 @@ def _resolve(connect: str) -> tuple[str, Path | None]:
     return uri, _SYSTEM_LOGS if connect.partition("?")[0].endswith("/system") else None
 
 
-def _open(uri: str) -> libvirt.virConnect:
+def _open(uri: str, network: int | None) -> libvirt.virConnect:
     # A daemon that the client started would be in the run's namespaces.
     os.environ["LIBVIRT_AUTOSTART"] = "0"
-    return libvirt.open(uri)
+    if network is None:
+        return libvirt.open(uri)
+
+    def elsewhere() -> libvirt.virConnect:
+        with inside_network(network):
+            return libvirt.open(uri)
+
+    # A thread of its own: an interruption of ours cannot leave us in there.
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        return executor.submit(elsewhere).result()
 
 
 def _remedy(connect: str) -> str:

@@ -6,6 +6,8 @@
 * It is initialised once in the life of a process, with one root directory: a second root is refused even when no
   connection to the first is left. So the directory has a name that goes with the process; it is there while connections
   are open, and made anew, as libvirt left it, for the next one.
+* Each opening registers the driver anew, and libvirt has room for 21 (``MAX_DRIVERS`` in src/libvirt.c). So it is
+  never closed, and what one connection leaves the next one takes.
 * It wants to look up the user ``libvirt-qemu``, whom only Debian's package of the *daemon* adds, although its
   configuration names another. Where the user is missing, the driver is opened in a mount namespace in which
   ``/etc/passwd`` has him.
@@ -56,6 +58,21 @@ class _Driver:
         self._users = 0
         self._held = ExitStack()
         self._skeleton: list[Path] = []
+        self._idle: list[libvirt.virConnect] = []
+
+    def take(self) -> libvirt.virConnect:
+        """A handle of libvirt's that nobody has, to be given back; for those who use the driver.
+
+        Raises:
+            libvirt.libvirtError: libvirt could not open one.
+        """
+        with self._lock:
+            return self._idle.pop() if self._idle else _open(self._root())
+
+    def give_back(self, handle: libvirt.virConnect) -> None:
+        """Leave a handle, on which nobody listens any more, to the next one."""
+        with self._lock:
+            self._idle.append(handle)
 
     @contextmanager
     def used(self, emulator: Emulator) -> Iterator[Path]:
@@ -106,7 +123,7 @@ def open_embedded(emulator: Emulator) -> Iterator[Connection]:
     """
     with _driver.used(emulator) as root:
         try:
-            handle = _open(root)
+            handle = _driver.take()
         except (libvirt.libvirtError, OSError) as error:
             raise HostError(
                 f"libvirt cannot open its QEMU driver: {error}; needed by the runtime vm: "
@@ -117,6 +134,7 @@ def open_embedded(emulator: Emulator) -> Iterator[Connection]:
             yield connection
         finally:
             connection.close()
+            _driver.give_back(handle)
 
 
 @contextmanager

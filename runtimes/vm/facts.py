@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from runtimes.base import GuestMemory, InstanceError
 from runtimes.network import INTERFACE
+from runtimes.vm.domain.ports import HANDED_NETWORK
 
 if TYPE_CHECKING:
     from runtimes.agent.client import AgentClient
@@ -163,16 +164,36 @@ def _disk_facts(
 
 
 def _network_facts(description: ElementTree.Element, pid: int) -> dict[str, str]:
-    interface = description.find("devices/interface")
-    model = None if interface is None else interface.find("model")
-    tap = None if interface is None else interface.find("target")
-    if model is None or tap is None:
-        raise InstanceError("libvirt names no interface of the guest")
+    model = description.find("devices/interface/model")
     return {
-        "network_model": model.get("type", "unknown"),
+        "network_model": _handed_model(_arguments(pid)) if model is None else model.get("type", "unknown"),
         "vhost": "yes" if _VHOST_DEVICE in _open_files(pid) else "no",
-        **_tap_facts(tap.get("dev", "")),
+        **_tap_facts(_tap(pid)),
     }
+
+
+def _handed_model(arguments: list[str]) -> str:
+    """The model of an interface that is in QEMU's arguments, as libvirt names it."""
+    model = next((each.partition(",")[0] for each in arguments if f"netdev={HANDED_NETWORK}" in each.split(",")), "")
+    return {"virtio-net-pci": "virtio"}.get(model, model or "unknown")
+
+
+def _tap(pid: int) -> str:
+    """The name of the tap that QEMU has open (``iff`` in the fdinfo of tun_chr_show_fdinfo in drivers/net/tun.c).
+
+    Raises:
+        InstanceError: it has none.
+    """
+    for file in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            lines = file.read_text().splitlines()
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        for line in lines:
+            name, _, value = line.partition(":\t")
+            if name == "iff":
+                return value
+    raise InstanceError("QEMU has no tap open")
 
 
 def _tap_facts(name: str) -> dict[str, str]:

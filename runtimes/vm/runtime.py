@@ -122,7 +122,7 @@ class VmRuntime:
         accelerator = choose_accelerator(options.accel, facilities.image, emulator)
         with ExitStack() as stack:
             root = stack.enter_context(open_root_disk(facilities, options, kernel))
-            connection = stack.enter_context(_open_connection(options.connect, emulator))
+            connection = stack.enter_context(_open_connection(options.connect, emulator, facilities.outer_network))
             with _short_directory(facilities.directory) as directory:
                 placed = rehearse(connection, emulator, DOMAIN_TYPES[accelerator.name], kernel, directory)
             tsc_khz = counter_frequency() if accelerator.name == "tcg" else None
@@ -373,7 +373,7 @@ def _cgroup_of(name: str, process: EmulatorProcess, own: Cgroup | None) -> Cgrou
     return cgroup
 
 
-def _open_connection(connect: str, emulator: Emulator) -> AbstractContextManager[Connection]:
+def _open_connection(connect: str, emulator: Emulator, network: int) -> AbstractContextManager[Connection]:
     """Open the driver; libvirt is first imported here."""
     if connect == EMBED:
         from runtimes.vm.embedded import open_embedded
@@ -381,7 +381,7 @@ def _open_connection(connect: str, emulator: Emulator) -> AbstractContextManager
         return open_embedded(emulator)
     from runtimes.vm.daemon import open_daemon
 
-    return open_daemon(connect)
+    return open_daemon(connect, network)
 
 
 def _save_artefacts(directory: Path, domain: Domain, process: EmulatorProcess) -> None:

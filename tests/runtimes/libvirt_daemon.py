@@ -35,6 +35,9 @@ while os.wait()[0] != child:
 """
 """Collects what the daemon leaves behind at once, as a usual init does: the daemon waits for it."""
 
+_OUTSIDE = tuple(os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("net", "mnt"))
+"""Where the daemon is: whoever starts one may be in namespaces of a run meanwhile."""
+
 _USER = "libvirt-qemu"
 
 
@@ -78,7 +81,14 @@ class LibvirtDaemon:
         notices = self._listen()
         with notices, (place / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _COLLECTING, "unshare", "--mount", "sh", "-euc", self._script()],
+                [
+                    *(
+                        "nsenter",
+                        *(f"--{kind}=/proc/self/fd/{fd}" for kind, fd in zip(("net", "mount"), _OUTSIDE, strict=True)),
+                    ),
+                    *(sys.executable, "-c", _COLLECTING, "unshare", "--mount", "sh", "-euc", self._script()),
+                ],
+                pass_fds=_OUTSIDE,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "NOTIFY_SOCKET": str(place / "notices")},

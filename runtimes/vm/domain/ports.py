@@ -11,6 +11,10 @@ CHANNEL_NAME = "org.bench.agent"
 """The name by which the guest finds the agent's channel in ``/sys/class/virtio-ports``."""
 
 
+HANDED_NETWORK = "bench-net"
+"""QEMU's name for the tap that it is handed."""
+
+
 def interface(spec: DomainSpec, slot: int) -> list[Element]:
     """A tap on the run's bridge; none where QEMU is handed one, which libvirt cannot be told."""
     network, hardware = spec.network, spec.hardware
@@ -35,12 +39,12 @@ def handed_interface(spec: DomainSpec, slot: int) -> list[str]:
     network = spec.network
     if network.tap_descriptor is None:
         return []
-    backend = f"tap,id=bench-net,fd={network.tap_descriptor}"
+    backend = f"tap,id={HANDED_NETWORK},fd={network.tap_descriptor}"
     if network.vhost_descriptor is not None:
         backend += f",vhost=on,vhostfd={network.vhost_descriptor}"
     model = "virtio-net-pci" if spec.hardware.devices == "virtio" else "e1000"
     bus = {"q35": "pcie.0", "pc": "pci.0"}[spec.hardware.machine]
-    device = f"{model},netdev=bench-net,mac={network.mac},rombar=0,bus={bus},addr={slot:#x}"
+    device = f"{model},netdev={HANDED_NETWORK},mac={network.mac},rombar=0,bus={bus},addr={slot:#x}"
     return ["-netdev", backend, "-device", device]
 
 

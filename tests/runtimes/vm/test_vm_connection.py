@@ -57,6 +57,12 @@ def test_it_can_be_opened_again_and_leaves_nothing(emulator):
     assert before["roots"] == []
 
 
+def test_it_can_be_opened_more_often_than_libvirt_has_room_for_drivers(emulator):
+    for _ in range(30):
+        with open_embedded(emulator):
+            pass
+
+
 def test_two_can_be_open_at_once(emulator):
     with open_embedded(emulator) as one:
         with open_embedded(emulator) as other:
