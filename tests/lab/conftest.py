@@ -22,10 +22,12 @@ LIMITS = Limits(cpus=1, cpuset=(), memory=256 << 20)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not os.environ.get("BENCH_LAB"):
-        for item in items:
-            if item.get_closest_marker("lab"):
-                item.add_marker(pytest.mark.skip(reason="runs in the machine that `make lab` boots"))
+    inside = bool(os.environ.get("BENCH_LAB"))
+    for item in items:
+        if item.get_closest_marker("lab") and not inside:
+            item.add_marker(pytest.mark.skip(reason="runs in the machine that `make lab` boots"))
+        if item.get_closest_marker("host") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
 @pytest.fixture(scope="session")

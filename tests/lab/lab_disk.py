@@ -28,8 +28,8 @@ SUITES: Mapping[str, tuple[str, ...]] = {"quick": (), "isolation": (), "limits":
 _AT_MOST = {"runtime": 3, "requests": 1000}
 """The most of parameters that decide how long a workload runs, in seconds or requests: no figure from here counts."""
 
-_SPACE = "3G"
-"""What is left free on it, for results and the scratch disks of runs."""
+_SPACE = 3 << 30
+"""Bytes that are left free on it, for results and the scratch disks of runs."""
 
 
 @contextmanager

@@ -19,11 +19,14 @@ from workloads.image.cache import cache_directory
 from workloads.image.locks import locked
 from workloads.image.packages import Packages, open_packages
 from workloads.image.recipe import debian_release
-from workloads.image.tools import remove_tree, run
+from workloads.image.tools import remove_tree, require_space, run
 
 PROJECT = Path(__file__).parents[2]
 VENV = Path("/opt/venv")
 """Where the lab has its virtual environment."""
+
+_KEPT = 2
+"""Images that stay, the newest: two work trees may differ in what their labs have."""
 
 _VERSION = 1
 """Raised with every change of this module that changes the images it makes."""
@@ -39,8 +42,8 @@ _HOST_PYTHON = Path("/usr/bin/python3")
 _LEFT_OUT = {"chromium", "chromium-driver", "fonts-dejavu-core", "ca-certificates"}
 """Packages of the host that nothing needs in a machine without screen and network."""
 
-_SPACE = "2G"
-"""What the root file system has free."""
+_SPACE = 2 << 30
+"""Bytes that the root file system has free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ def ensure_lab_image(progress: Callable[[str], None]) -> LabImage:
         if not place.exists():
             with _new_directory(place) as building:
                 _build(building, progress)
+            for old in sorted(cache.glob("[!.]*/"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+                remove_tree(old)
     return LabImage.of(place)
 
 
@@ -108,6 +113,7 @@ def _new_directory(place: Path) -> Iterator[Path]:
 
 
 def _build(directory: Path, progress: Callable[[str], None]) -> None:
+    require_space(directory)
     tree = directory / "root"
     with open_packages(cache_directory() / "packages", debian_release(), progress) as packages:
         progress("lab: fetching Debian packages")
@@ -156,17 +162,17 @@ def _install_python_packages(tree: Path) -> None:
     )
 
 
-def make_filled_ext4(tree: Path, target: Path, space: str) -> None:
+def make_filled_ext4(tree: Path, target: Path, space: int) -> None:
     """Make a sparse ext4 file of a tree, with some space free.
 
     Args:
         tree: what goes in.
         target: the file to make.
-        space: what is left free, as truncate(1) reads it.
+        space: bytes that are left free.
     """
     used = sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _walk(tree))
-    os.truncate(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644), used + used // 5)
-    run(["truncate", "--size", f"+{space}", target], doing="making a disk of the lab")
+    with target.open("wb") as file:
+        file.truncate(used + used // 5 + space)
     run(
         ["mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-E", "nodiscard,root_owner=0:0", "-d", tree, target],
         doing="making a disk of the lab",

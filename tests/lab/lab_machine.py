@@ -41,7 +41,7 @@ def command(image: LabImage, disk: Path, *, shell: bool) -> list[str]:
         *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
         *("-smp", _PROCESSORS, "-m", _MEMORY),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
-        *("-append", " ".join([*words, *(["lab.shell"] if shell else [])])),
+        *("-append", " ".join([*words, "lab.shell" if shell else "systemd.getty_auto=no"])),
         *_disk("root", image.rootfs, "snapshot=on,cache=unsafe"),
         *_disk("work", disk, "cache=unsafe"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng"),

@@ -39,6 +39,19 @@ def test_what_git_does_not_know_stays_out(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.host
+def test_results_replace_those_of_an_earlier_run(tmp_path):
+    (tmp_path / "tree/results/store").mkdir(parents=True)
+    (tmp_path / "tree/results/store/one").write_text("1")
+    (tmp_path / "tree/results/status.json").write_text("{}")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/earlier").touch()
+    lab_image.make_filled_ext4(tmp_path / "tree", tmp_path / "disk", 8 << 20)
+    lab_disk.fetch_results(tmp_path / "disk", tmp_path / "target")
+    assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["status.json", "store"]
+    assert (tmp_path / "target/store/one").read_text() == "1"
+
+
 def machine_that_says(monkeypatch, script):
     monkeypatch.setattr(lab_machine, "command", lambda *_, **__: ["sh", "-c", script])
 

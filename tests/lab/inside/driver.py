@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 WORK = Path("/work")
 RESULTS = WORK / "results"
@@ -22,6 +25,10 @@ ENVIRONMENT = {
     "PYTHONPATH": str(WORK / "project"),
     "PYTHONUNBUFFERED": "1",
 }
+
+CONSOLE = threading.Lock()
+STATUS = threading.Lock()
+STORED_RUNS = "tests/lab/test_stored_runs.py"
 
 VM_TESTS = (
     "facts_are_read_back",
@@ -73,93 +80,117 @@ def bench_step(name: str, *arguments: str, limit: float, told: bool = True) -> S
     return Step(name, ["bench", *arguments], limit, told)
 
 
+def probe_step() -> Step:
+    """Whether KVM works, before anything asks."""
+    return Step("probe", [sys.executable, "tests/lab/inside/probe.py"], limit=300)
+
+
+def export_step(name: str) -> Step:
+    """The samples of the run before, as people get them."""
+    return bench_step("export", "export", "latest", "--format", "csv", "-o", f"{RESULTS}/{name}.csv", limit=200)
+
+
 def run_suite(name: str) -> Step:
     """A shipped suite, with KVM asked for; reports are made where drawing them does not take a minute."""
-    return bench_step(name, "run", str(WORK / f"suites/{name}.yaml"), "--blocks", "1", "-v", "--no-report", limit=600)
+    return bench_step(name, "run", str(WORK / f"suites/{name}.yaml"), "--blocks", "1", "-v", "--no-report", limit=900)
 
 
-def steps() -> list[Step]:
-    """All of them, in order."""
+def stages() -> list[list[list[Step]]]:
+    """One stage after the other; in a stage, lanes that run at the same time; in a lane, one step after the other.
+
+    Two lanes, since a step keeps little more than one of the two processors busy. What looks at speeds or at what is
+    left on the host runs alone.
+    """
     return [
-        Step("probe", [sys.executable, "tests/lab/inside/probe.py"], limit=300),
-        bench_step("doctor", "doctor", "--format", "json", limit=120, told=False),
-        run_suite("quick"),
-        bench_step("export", "export", "latest", "--format", "csv", "-o", f"{RESULTS}/quick.csv", limit=120),
-        run_suite("isolation"),
-        run_suite("limits"),
-        pytest_step("lab", "tests/lab", "-m", "lab", limit=600),
-        pytest_step("container", "tests/runtimes/test_conformance.py::TestContainer", limit=600),
-        pytest_step("vm", "tests/runtimes/vm/test_vm_runtime.py", "-k", " or ".join(VM_TESTS), limit=900),
+        [[probe_step(), bench_step("doctor", "doctor", "--format", "json", limit=200, told=False)]],
+        [
+            [run_suite("quick"), export_step("quick"), run_suite("isolation"), run_suite("limits")],
+            [pytest_step("lab", "tests/lab", "-m", "lab", f"--deselect={STORED_RUNS}", limit=1200)],
+        ],
+        [
+            [
+                pytest_step("stored", STORED_RUNS, limit=200),
+                pytest_step("container", "tests/runtimes/test_conformance.py::TestContainer", limit=600),
+                pytest_step("vm", "tests/runtimes/vm/test_vm_runtime.py", "-k", " or ".join(VM_TESTS), limit=900),
+            ]
+        ],
     ]
 
 
 def main() -> int:
     """Run the steps; the machine powers off afterwards, whatever comes of it."""
     (WORK / "scratch").mkdir(exist_ok=True)
-
-    def say(text: str) -> None:
-        with Path("/dev/ttyS0").open("w") as console:
-            console.write(f"lab: {text}\r\n")
-
     say(f"booted; {Path('/proc/uptime').read_text().split()[0]} s since the kernel's start")
     wanted = (WORK / "steps").read_text().split()
-    planned = [step for step in steps() if not wanted or step.name in wanted]
-    finished = False
-    for step in planned:
-        run_step(step, say)
-        finished = step is planned[-1]
-        write_status(planned, finished=finished)
+    planned = [[[step for step in lane if not wanted or step.name in wanted] for lane in stage] for stage in stages()]
+    every = [step for stage in planned for lane in stage for step in lane]
+
+    def run_lane(lane: list[Step]) -> None:
+        for step in lane:
+            run_step(step)
+            write_status(every, finished=False)
+
+    for stage in planned:
+        with ThreadPoolExecutor() as lanes:
+            list(lanes.map(run_lane, stage))
     journal = subprocess.run(["journalctl", "--no-pager", "-b"], capture_output=True, check=False)
     (RESULTS / "journal.log").write_bytes(journal.stdout)
-    os.sync()
+    write_status(every, finished=True)
     return 0
 
 
-def run_step(step: Step, say) -> None:
-    """Run one step, its lines going to its file and to the console."""
-    say(f"--- {step.name}")
+def say(text: str) -> None:
+    """Show a line to the people at the lab's host."""
+    with CONSOLE:
+        Path("/dev/ttyS0").write_text(f"lab: {text}\r\n")
+
+
+def run_step(step: Step) -> None:
+    """Run one step. Its output goes to its file, which is followed: no process that outlives it can hold it up."""
+    say(f"{step.name}: begins")
     started = time.monotonic()
-    late = threading.Event()
-    with (
-        (RESULTS / f"{step.name}.log").open("w") as log,
-        subprocess.Popen(
+    file = RESULTS / f"{step.name}.log"
+    with file.open("wb") as output, file.open("rb") as follower:
+        process = subprocess.Popen(
             step.command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             env=ENVIRONMENT,
             start_new_session=True,
-        ) as process,
-    ):
-
-        def end() -> None:
-            late.set()
-            process.kill()
-
-        timer = threading.Timer(step.limit, end)
-        timer.start()
-        for line in process.stdout:
-            log.write(line)
-            log.flush()
-            if step.told and line.strip():
-                say(line.rstrip()[:150])
+        )
+        while process.poll() is None and time.monotonic() - started < step.limit:
+            time.sleep(1)
+            if step.told:
+                tell_of(step.name, follower)
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            step.outcome = f"not finished within {step.limit:g} s"
+        else:
+            step.outcome = "passed" if process.returncode == 0 else f"failed: exit status {process.returncode}"
         process.wait()
-        timer.cancel()
+        if step.told:
+            tell_of(step.name, follower)
     step.seconds = time.monotonic() - started
-    if late.is_set():
-        step.outcome = f"not finished within {step.limit:g} s"
-    else:
-        step.outcome = "passed" if process.returncode == 0 else f"failed: exit status {process.returncode}"
-    say(f"=== {step.name}: {step.outcome}, {step.seconds:.0f} s")
+    say(f"{step.name}: {step.outcome}, {step.seconds:.0f} s")
+
+
+def tell_of(name: str, follower: BinaryIO) -> None:
+    """Show the whole lines that a step has written since."""
+    while line := follower.readline():
+        if not line.endswith(b"\n"):
+            follower.seek(-len(line), os.SEEK_CUR)
+            return
+        if text := line.decode(errors="replace").strip():
+            say(f"{name} | {text[:150]}")
 
 
 def write_status(planned: list[Step], *, finished: bool) -> None:
     """What the host reads."""
     data = {"finished": finished, "steps": [asdict(step) for step in planned]}
-    (RESULTS / "status.json").write_text(json.dumps(data, indent=1))
-    os.sync()
+    with STATUS:
+        (RESULTS / "status.json").write_text(json.dumps(data, indent=1))
+        os.sync()
 
 
 if __name__ == "__main__":
