@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conformance import RuntimeConformance, output
+from conformance import RuntimeConformance, SeamConformance, output
 from traces import host_traces
 
 from runtimes.base import InstanceError, Limits
@@ -32,8 +32,19 @@ def runtime(facilities):
         yield opened
 
 
-class TestRestored(RuntimeConformance):
+class TestRestored(SeamConformance):
+    reachable = True
     shares_kernel = False
+    test_limits_are_those_of_every_arm = RuntimeConformance.test_limits_are_those_of_every_arm
+    test_what_was_written_is_on_the_disk = RuntimeConformance.test_what_was_written_is_on_the_disk_once_it_has_stopped
+    test_scratch_may_be_missing = RuntimeConformance.test_scratch_may_be_missing
+    test_root_can_be_written = RuntimeConformance.test_root_can_be_written_and_is_fresh_every_time
+    test_the_peer_side_reaches_it = RuntimeConformance.test_the_peer_side_reaches_it
+    test_it_sees_as_many_cpus = RuntimeConformance.test_it_sees_as_many_cpus_as_it_may_use
+    test_two_at_once_are_apart = RuntimeConformance.test_two_at_once_are_apart
+    test_nothing_is_left = RuntimeConformance.test_nothing_is_left
+    test_a_killed_agent_is_noticed = RuntimeConformance.test_a_killed_agent_is_noticed_and_leaves_nothing
+    test_a_failed_start_leaves_nothing = RuntimeConformance.test_a_failed_start_leaves_nothing
 
     def test_it_is_quick(self, runtime, new_spec):
         with runtime.start(new_spec()):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from conformance import RuntimeConformance, output
+from conformance import RuntimeConformance, SeamConformance, output
 
 from bench.images import as_runtime_image, our_programs
-from runtimes.base import Limits
 from runtimes.facilities import open_facilities
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
@@ -38,18 +37,16 @@ def runtime(facilities):
         yield opened
 
 
-class TestSystemd(RuntimeConformance):
-    shares_kernel = False
+class TestSystemd(SeamConformance):
+    """Of what every runtime does, that which an init of its own could make otherwise: a start takes some seconds."""
 
-    def test_memory_is_accounted_for(self, runtime, new_spec):
-        """As for every runtime, save that a guest first uses again what its boot has touched and freed."""
-        with runtime.start(new_spec(limits=Limits(cpus=1, cpuset=(), memory=384 << 20))) as instance:
-            before = instance.memory()
-            assert before.charged > before.parts["anon"] > 0
-            output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=160 2>&1")
-            after = instance.memory()
-            assert after.charged - before.charged > 64 << 20
-            assert instance.usage().memory_peak >= after.charged - (1 << 20)
+    reachable = True
+    test_limits_are_those_of_every_arm = RuntimeConformance.test_limits_are_those_of_every_arm
+    test_scratch_is_an_empty_disk_every_time = RuntimeConformance.test_scratch_is_an_empty_disk_every_time
+    test_root_can_be_written = RuntimeConformance.test_root_can_be_written_and_is_fresh_every_time
+    test_the_image_is_the_same_bytes = RuntimeConformance.test_the_image_is_the_same_bytes
+    test_the_peer_side_reaches_it = RuntimeConformance.test_the_peer_side_reaches_it
+    test_nothing_is_left = RuntimeConformance.test_nothing_is_left
 
     def test_the_agent_is_a_service_in_a_system_that_is_up(self, runtime, new_spec):
         spec = new_spec()
