@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +18,10 @@ def as_runtime_image(built: BuiltImage) -> Image:
     """The image as runtimes know it."""
     from runtimes.base import GuestKernel, Image
 
-    own = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
-    return Image(built.id, built.rootfs, {"image": own})
+    kernels = {"image": GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)}
+    for name, kernel in built.kernels.items():
+        kernels[name] = GuestKernel(kernel.manifest.release, kernel.bzimage, kernel.kernel, kernel.initramfs)
+    return Image(built.id, built.rootfs, kernels)
 
 
 def our_programs() -> Programs:
@@ -49,21 +51,43 @@ def _compiled(name: str, digest: str, build: Callable[[Path], Path]) -> Path:
 
 
 def prepare_image(
-    packages: Iterable[str], files: Mapping[str, CarriedFile], progress: Callable[[str], None]
+    packages: Iterable[str],
+    files: Mapping[str, CarriedFile],
+    progress: Callable[[str], None],
+    kernels: Collection[str] = (),
 ) -> BuiltImage:
-    """The image with these Debian packages and files (by ``WORKLOAD/NAME``): from the cache at once, else built now.
+    """The image with these Debian packages, files (by ``WORKLOAD/NAME``) and kernels besides its own.
+
+    What is in the cache is there at once; the rest is built now.
 
     Raises:
         InvalidInput: a package does not exist.
-        HostError: the host lacks what building needs.
+        HostError: the host lacks what building needs, or a kernel that was asked for.
     """
     from workloads.image import ensure_image, image_id
 
     programs = our_programs()
     wanted = sorted(set(packages))
+    _require_kernels(kernels)
     if os.geteuid() != 0:
         _require_buildable(image_id(wanted, programs, files))
-    return ensure_image(wanted, programs, progress, files)
+    return ensure_image(wanted, programs, progress, files, kernels)
+
+
+def _require_kernels(names: Iterable[str]) -> None:
+    """Find out whether the kernels are there that are taken from this host.
+
+    Raises:
+        HostError: one is not.
+    """
+    from runtimes.base import HostError
+    from workloads.image import ImageError, check_kernel
+
+    for name in names:
+        try:
+            check_kernel(name)
+        except ImageError as error:
+            raise HostError(str(error)) from error
 
 
 def _require_buildable(image: str) -> None:

@@ -36,7 +36,7 @@ class RunManifest:
         """Write what is known before the first trial."""
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
-        (directory / "image.json").write_text(_json(asdict(image.manifest)))
+        (directory / "image.json").write_text(_json(_image_record(image)))
         self._write()
 
     def wants(self, trial: Trial) -> bool:
@@ -63,6 +63,14 @@ class RunManifest:
             "fairness": fairness.differences(self._observed),
         }
         self._path.write_text(_json(document))
+
+
+def _image_record(image: BuiltImage) -> dict[str, object]:
+    """The image and, by name, the kernels that guests boot instead of its own."""
+    return {
+        **asdict(image.manifest),
+        "kernels": {name: asdict(built.manifest) for name, built in image.kernels.items()},
+    }
 
 
 def _json(document: object) -> str:

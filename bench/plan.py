@@ -87,8 +87,13 @@ class Plan:
     trials: tuple[Trial, ...]
 
     def packages(self) -> tuple[str, ...]:
-        """The Debian packages that the image needs for all cases, each once, in alphabetical order."""
-        return tuple(sorted({package for case in self.cases for package in case.workload.packages}))
+        """The Debian packages that the image needs for all cases and arms, each once, in alphabetical order."""
+        wanted = {package for case in self.cases for package in case.workload.packages}
+        return tuple(sorted(wanted.union(*(arm.options.packages for arm in self.arms))))
+
+    def kernels(self) -> tuple[str, ...]:
+        """The kernels that arms need besides the image's own, each once, in alphabetical order."""
+        return tuple(sorted({kernel for arm in self.arms for kernel in arm.options.kernels}))
 
     def files(self) -> dict[str, CarriedFile]:
         """The files that the image carries for all cases, by ``WORKLOAD/NAME``."""
@@ -110,6 +115,7 @@ class Plan:
             "time_budget": self.time_budget,
             "measured_seconds": self.measured_seconds(),
             "packages": list(self.packages()),
+            "kernels": list(self.kernels()),
             "files": sorted(self.files()),
             "arms": [_arm_data(arm) for arm in self.arms],
             "cases": [_case_data(case) | {"scratch": case.scratch} for case in self.cases],

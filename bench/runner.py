@@ -100,7 +100,7 @@ def execute(
         RunError: something failed that concerns the whole run; what was measured until then stays.
     """
     from runtimes.facilities import open_facilities, reclaim
-    from workloads.image import hold_image
+    from workloads.image import hold_image, hold_kernels
 
     result = RunResult(new_run_id())
     outside = namespaces()
@@ -109,6 +109,7 @@ def execute(
         reclaim()
         with ExitStack() as stack:
             stack.enter_context(hold_image(image.id))
+            stack.enter_context(hold_kernels(image.kernels.values()))
             observer.preparing("making the run's bridge, mounts and launcher")
             facilities = stack.enter_context(open_facilities(host_name_of(result.run), as_runtime_image(image)))
             stack.enter_context(_kept_to(facilities.harness_cpus))

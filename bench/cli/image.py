@@ -23,8 +23,12 @@ def build(suite: str) -> None:
     from bench.suite import load_suite
 
     plan = make_plan(load_suite(suite))
-    built = prepare_image(plan.packages(), plan.files(), lambda text: click.echo(text, err=True))
+    built = prepare_image(
+        plan.packages(), plan.files(), lambda text: click.echo(text, err=True), kernels=plan.kernels()
+    )
     click.echo(f"{built.id}  {built.rootfs}")
+    for name, kernel in built.kernels.items():
+        click.echo(f"{kernel.id}  {kernel.bzimage}  kernel {name}, {kernel.manifest.release}")
 
 
 @image.command("list")
@@ -45,6 +49,25 @@ def list_images_command(output_format: str) -> None:
     print_rows(rows, output_format, empty="no image in the cache; 'bench image build' makes one")
 
 
+@image.command("kernels")
+@format_option("table", "json")
+def list_kernels_command(output_format: str) -> None:
+    """List the kernels in the cache that guests may boot instead of their image's own, the newest first."""
+    from workloads.image import list_kernels
+
+    rows = [
+        {
+            "kernel": kernel.id,
+            "built": kernel.manifest.built,
+            "MiB": kernel.size >> 20,
+            "release": kernel.manifest.release,
+            "from": list(kernel.manifest.source),
+        }
+        for kernel in list_kernels()
+    ]
+    print_rows(rows, output_format, empty="no kernel in the cache beside those of images")
+
+
 @image.command()
 @click.argument("image_id", metavar="IMAGE")
 def show(image_id: str) -> None:
@@ -60,9 +83,11 @@ def show(image_id: str) -> None:
     "--keep", type=click.IntRange(min=0), default=1, show_default=True, help="How many of the newest to keep."
 )
 def prune(keep: int) -> None:
-    """Remove old images and what interrupted builds left. Images that a run is using stay."""
-    from workloads.image import list_images, prune_images
+    """Remove old images, kernels and guests' disks, and what interrupted builds left. What a run is using stays."""
+    from runtimes.vm.root_disk import prune_disks
+    from workloads.image import list_images, list_kernels, prune_images, prune_kernels
 
-    kept = {built.id for built in list_images()[:keep]}
-    for removed in prune_images(keep=kept):
-        click.echo(f"removed {removed}")
+    removed = prune_images(keep={built.id for built in list_images()[:keep]})
+    removed += prune_kernels(keep={kernel.id for kernel in list_kernels()[:keep]})
+    for key in (*removed, *prune_disks(keep)):
+        click.echo(f"removed {key}")

@@ -94,7 +94,7 @@ def _run_and_tell(
         with one_interruption() as interruption:
             with progress() as observer:
                 check_arms(suite)
-                image = prepare_image(plan.packages(), plan.files(), observer.preparing)
+                image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
             with ExitStack() as stack:
                 # Not in sight of the progress, which may have a thread.
                 _become_root(suite, stack)

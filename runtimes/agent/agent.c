@@ -3,7 +3,7 @@
  *     agent (--fd N | --device PATH) [--power-off]
  *
  * N is a connected stream socket, PATH a virtio-serial port. With --power-off the end is that of the machine, not of
- * the process: the agent is then PID 1 of a guest. The protocol is written out in protocol.py.
+ * the process: the agent is then PID 1 of a guest, or a service of systemd. The protocol is written out in protocol.py.
  *
  * One thread, one poll loop, no allocation, bounded buffers. When the host does not read, the outgoing buffer fills,
  * then the commands' pipes and the requests are no longer read, and so the commands wait. */
@@ -57,12 +57,16 @@ static void complain(const char *what, const char *name)
         return; /* there is nobody else to tell */
 }
 
+static bool is_init(void)
+{
+    return getpid() == 1;
+}
+
 static _Noreturn void leave(int status)
 {
-    if (agent.power_off) {
-        reboot(RB_POWER_OFF);
+    /* Another PID 1 is systemd: it stops its services first, and unmounts (systemd(1), SIGRTMIN+4). */
+    if (agent.power_off && (is_init() ? reboot(RB_POWER_OFF) : kill(1, SIGRTMIN + 4)) < 0)
         complain("cannot power off", "");
-    }
     _exit(status);
 }
 
@@ -75,7 +79,7 @@ static void kill_descendants(void)
     ssize_t length;
     int fd;
 
-    if (getpid() == 1) {
+    if (is_init()) {
         kill(-1, SIGKILL);
         return;
     }
@@ -112,7 +116,7 @@ static void wind_up(void)
         while (read(agent.signals, &signal, sizeof signal) > 0)
             ;
     }
-    if (agent.power_off)
+    if (agent.power_off && is_init())
         sync(); /* elsewhere nothing is lost with us, and a sync would wait for all the writes of the host */
 }
 

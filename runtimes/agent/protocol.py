@@ -39,7 +39,7 @@ what came before. It is made for pseudo-files: it never waits for data (EAGAIN i
 (text: why) is the last frame. The agent also says GOODBYE when a signal ends it. Whatever breaks the rules above is
 answered by FATAL (text: the reason), the last frame again. When the host side of the stream is gone, the agent ends
 as after a SHUTDOWN, with nobody to tell. The end is ``exit``; with ``--power-off`` file systems are synced and the
-machine is switched off.
+machine is switched off, or, where the agent is not the first process, systemd is asked to do so.
 
 **Back-pressure.** The agent's buffers are bounded. While the client does not read, the agent reads neither its
 commands' output nor requests; timeouts are kept all the same.

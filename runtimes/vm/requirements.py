@@ -20,6 +20,9 @@ from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator, refus
 _LEAST_MEMORY = 80 << 20
 """Bytes with which a guest gets ready: with 72 MiB, Debian's kernel 6.1 ends in a panic for want of memory."""
 
+_LEAST_OVMF_MEMORY = 160 << 20
+"""Bytes with which OVMF (2022.11) enters a kernel; with 128 MiB it ends in an exception of its own."""
+
 _WITHOUT_KVM = "say accel: auto to take software emulation"
 
 
@@ -85,6 +88,11 @@ def check_host(options: VmOptions, limits: Limits) -> None:
     _require_libvirt()
     hardware = choose_hardware(options, limits)
     _check_files(hardware)
+    if hardware.firmware == "ovmf" and limits.memory < _LEAST_OVMF_MEMORY:
+        raise HostError(
+            f"limits: memory: firmware: ovmf cannot boot a guest with {limits.memory >> 20} MiB; it needs "
+            f"{_LEAST_OVMF_MEMORY >> 20} MiB"
+        )
     if hardware.hugepages is not None:
         _check_hugepages(hardware.hugepages, limits.memory)
     if hardware.vhost and not VHOST_DEVICE.exists():

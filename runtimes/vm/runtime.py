@@ -165,11 +165,14 @@ class VmRuntime:
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         kernel = _kernel(image, self._arm.options)
-        return {
+        parts = {
             "userland": image.rootfs.stat().st_size,
             "kernel": kernel.bzimage.stat().st_size,
             "initramfs": kernel.initramfs.stat().st_size,
         }
+        if self._arm.options.boot == "disk" and self._arm.root is not None:
+            parts["boot_loader"] = self._arm.root.stat().st_size - sum(parts.values())
+        return parts
 
     @contextmanager
     def _own_cgroup(self, spec: InstanceSpec) -> Iterator[Cgroup | None]:

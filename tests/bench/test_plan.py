@@ -144,3 +144,23 @@ def test_the_description_is_plain_data() -> None:
 def test_a_suite_without_a_seed_gets_a_new_one() -> None:
     assert make_plan(build(seed=11)).seed == 11
     assert len({make_plan(build(blocks=1)).seed for _ in range(5)}) > 1
+
+
+def test_arms_have_their_packages_and_kernels_in_the_image() -> None:
+    class Demanding(Options):
+        @property
+        def packages(self) -> tuple[str, ...]:
+            return ("systemd-sysv",)
+
+        @property
+        def kernels(self) -> tuple[str, ...]:
+            return ("host", "generic")
+
+    suite = build(uses=("fio",))
+    before = make_plan(suite)
+    assert before.kernels() == ()
+    arms = (*suite.arms, Arm("guest", "vm", LIMITS, Demanding()), Arm("other", "vm", LIMITS, Demanding()))
+    plan = make_plan(replace(suite, arms=arms))
+    assert plan.packages() == tuple(sorted({*before.packages(), "systemd-sysv"}))
+    assert plan.kernels() == ("generic", "host")
+    assert plan.describe()["kernels"] == ["generic", "host"]

@@ -24,7 +24,7 @@ from starts import Start, StartError
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import GuestKernel, Limits
 from runtimes.facilities import Facilities
-from runtimes.vm.domain import CHANNEL_NAME, GuestNetwork, kernel_command_line
+from runtimes.vm.domain import CHANNEL_NAME, GuestNetwork, fixed_arguments, guest_arguments
 from runtimes.vm.hardware import QBOOT
 from runtimes.vm.tsc import counter_frequency
 
@@ -54,10 +54,10 @@ class Command:
     channel: Path
     limits: Limits
 
-    @property
-    def tsc_khz(self) -> int | None:
-        """What our guests' kernel is told too."""
-        return counter_frequency() if self.accelerator == "tcg" else None
+    def words(self, *, quick: bool = False) -> str:
+        """The kernel's command line, as our guests have it."""
+        tsc_khz = counter_frequency() if self.accelerator == "tcg" else None
+        return f"{fixed_arguments(quick=quick, tsc_khz=tsc_khz)} {guest_arguments('by-hand', self.network)}"
 
     def common(self) -> Iterator[str]:
         """Accelerator, size, disks, network and channel: what every guest needs."""
@@ -74,13 +74,12 @@ class Command:
 
 def plain(command: Command) -> list[str]:
     """As the manual has it: q35, SeaBIOS, the packed kernel, QEMU's default devices, and a serial console."""
-    words = kernel_command_line("plain", command.network, tsc_khz=command.tsc_khz)
-    return _plain(command, words.replace("quiet loglevel=1 ", ""))
+    return _plain(command, command.words().replace("quiet loglevel=1 ", ""))
 
 
 def plain_quiet(command: Command) -> list[str]:
     """The same with a kernel that does not print what it does."""
-    return _plain(command, kernel_command_line("plain", command.network, tsc_khz=command.tsc_khz))
+    return _plain(command, command.words())
 
 
 def _plain(command: Command, words: str) -> list[str]:
@@ -93,7 +92,7 @@ def _plain(command: Command, words: str) -> list[str]:
 def best(command: Command) -> list[str]:
     """The quickest start that we could find: no device that is not used, qboot, and the kernel entered unpacked."""
     machine = "q35,hpet=off,smm=off,vmport=off,usb=off,sata=off,smbus=off,pit=on"
-    words = kernel_command_line("best", command.network, quick=True, tsc_khz=command.tsc_khz)
+    words = command.words(quick=True)
     return [
         *(str(command.qemu), "-nodefaults", "-no-user-config", "-machine", machine, *command.common()),
         *("-bios", str(QBOOT), "-display", "none", "-serial", "file:/dev/null"),

@@ -11,28 +11,35 @@ network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from workloads.files import CarriedFile
 from workloads.image.build import build_image
 from workloads.image.cache import ImageCache, cache_directory
 from workloads.image.errors import ImageError
-from workloads.image.manifest import BuiltImage, Manifest, Part, check_digests
+from workloads.image.flavours import check_kernel, ensure_kernel
+from workloads.image.manifest import BuiltImage, BuiltKernel, Manifest, Part, check_digests
 from workloads.image.recipe import Programs, Recipe, make_recipe
 
 __all__ = [
     "BuiltImage",
+    "BuiltKernel",
     "ImageError",
     "Manifest",
     "Part",
     "Programs",
+    "check_kernel",
     "ensure_image",
     "hold_image",
+    "hold_kernels",
     "image_id",
     "list_images",
+    "list_kernels",
     "prune_images",
+    "prune_kernels",
     "show_image",
 ]
 
@@ -42,8 +49,9 @@ def ensure_image(
     programs: Programs,
     progress: Callable[[str], None],
     files: Mapping[str, CarriedFile] | None = None,
+    kernels: Iterable[str] = (),
 ) -> BuiltImage:
-    """The image with these packages, files and programs, built if the cache has none.
+    """The image with these packages, files, kernels and programs, built if the cache has none.
 
     Args:
         packages: names of Debian packages that the suite's workloads need.
@@ -51,10 +59,11 @@ def ensure_image(
         progress: called with what a build does now.
         files: what the suite's workloads bring along, by ``WORKLOAD/NAME``: their paths below
             :data:`workloads.files.FILES_PATH`.
+        kernels: what guests boot besides the image's own kernel: ``generic``, ``host``, or paths of kernel files.
 
     Raises:
         InvalidInput: a package does not exist.
-        ImageError: the image could not be built; nothing of it is left.
+        ImageError: the image or a kernel could not be built; nothing of it is left.
     """
     cache = ImageCache(cache_directory())
     carried = files or {}
@@ -62,7 +71,8 @@ def ensure_image(
     def build(recipe: Recipe, directory: Path) -> Manifest:
         return build_image(recipe, programs, carried, directory, cache.packages, progress)
 
-    return cache.ensure(make_recipe(packages, programs, carried), build, progress)
+    made = {name: ensure_kernel(name, programs, cache, progress) for name in kernels}
+    return replace(cache.ensure(make_recipe(packages, programs, carried), build, progress), kernels=made)
 
 
 def image_id(packages: Iterable[str], programs: Programs, files: Mapping[str, CarriedFile] | None = None) -> str:
@@ -99,3 +109,26 @@ def hold_image(image_id: str) -> AbstractContextManager[BuiltImage]:
         ImageError: on entering, if it is no longer there.
     """
     return ImageCache(cache_directory()).hold(image_id)
+
+
+def list_kernels() -> list[BuiltKernel]:
+    """The kernels in the cache that are not part of an image, the newest first."""
+    return sorted(ImageCache(cache_directory()).kernels.all(), key=lambda kernel: kernel.manifest.built, reverse=True)
+
+
+def prune_kernels(keep: Collection[str] = ()) -> list[str]:
+    """Remove the kernels that nobody holds and ``keep`` does not name; return the ids removed."""
+    return ImageCache(cache_directory()).kernels.prune(keep)
+
+
+@contextmanager
+def hold_kernels(kernels: Iterable[BuiltKernel]) -> Iterator[None]:
+    """Keep kernels from being pruned for as long as the context lasts.
+
+    Raises:
+        ImageError: on entering, if one is no longer there.
+    """
+    with ExitStack() as stack:
+        for kernel in kernels:
+            stack.enter_context(ImageCache(cache_directory()).kernels.hold(kernel.id))
+        yield

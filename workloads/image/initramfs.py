@@ -18,6 +18,9 @@ from workloads.image.errors import ImageError
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "overlay", "ext4")
 """What every guest loads, in this order, as far as it is not built into the kernel; what they depend on comes along."""
 
+HELPERS = ("crc32c_generic",)
+"""What every guest loads before that, where it is a module: ext4 asks for it by name when it mounts."""
+
 OPTIONAL_MODULES = {
     "emulated": ("ata_piix", "ahci", "sd_mod", "e1000"),
     "virtio:d00000005v*": ("virtio_balloon",),
@@ -58,7 +61,8 @@ def build_initramfs(init: bytes, modules: Path) -> bytes:
         ImageError: a module that every guest needs is neither there nor built into the kernel.
     """
     kernel = _Kernel(modules)
-    groups = {"always": kernel.load_order(MODULES)}
+    helpers = (name for name in HELPERS if kernel.has(name))
+    groups = {"always": kernel.load_order((*helpers, *MODULES))}
     for condition, names in OPTIONAL_MODULES.items():
         groups[condition] = kernel.load_order(name for name in names if kernel.has(name))
     files = {path.name: path for group in groups.values() for path in group}
@@ -123,7 +127,10 @@ class _Kernel:
             if name in ordered or name in self._built_in:
                 return
             if name not in self._files:
-                raise ImageError(f"the guest kernel {self._release} has no module {name}, which guests need")
+                raise ImageError(
+                    f"the guest kernel {self._release} has no module {name}, which guests need, neither built in nor "
+                    "as a file"
+                )
             for dependency in _dependencies(_read_module(self._files[name])):
                 add(dependency)
             ordered[name] = self._files[name]

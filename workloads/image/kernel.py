@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import re
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -19,8 +20,12 @@ from workloads.image.errors import ImageError
 _BOOT_FLAG_OFFSET = 0x1FE
 _MAGIC_OFFSET = 0x202
 _SETUP_SECTORS_OFFSET = 0x1F1
+_VERSION_OFFSET = 0x20E
 _PAYLOAD_OFFSET = 0x248
 _SECTOR = 512
+_ELF_MAGIC = b"\x7fELF"
+_BANNER = re.compile(rb"Linux version (\S+) ")
+"""How the text begins that a kernel prints first, and that is in it as it prints it (``linux_banner``)."""
 
 _ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
@@ -43,6 +48,47 @@ def unpack_kernel(image: bytes) -> bytes:
     return kernel
 
 
+class UnknownCompressionError(ImageError):
+    """A kernel that is packed in a way that is not known here; it still unpacks itself."""
+
+
+def unpack_if_pvh(image: bytes) -> bytes | None:
+    """The uncompressed ELF inside a bzImage, or the file itself if it is one already; None without a PVH entry.
+
+    Raises:
+        ImageError: it is neither, or damaged.
+    """
+    try:
+        kernel = image if is_elf(image) else _decompress(_payload(image))
+    except UnknownCompressionError:
+        return None
+    return kernel if pvh_entry(kernel) is not None else None
+
+
+def is_elf(image: bytes) -> bool:
+    """Whether a kernel is there unpacked, as the kernel's build has it in ``vmlinux``."""
+    return image.startswith(_ELF_MAGIC)
+
+
+def kernel_release(image: bytes) -> str:
+    """What ``uname -r`` will say under a kernel: a bzImage (its header tells), or an ELF file (by its banner).
+
+    Raises:
+        ImageError: it does not tell.
+    """
+    if is_elf(image):
+        found = _BANNER.search(image)
+        if found is None:
+            raise ImageError("the kernel is an ELF file without the text 'Linux version': expected a Linux kernel")
+        return found[1].decode(errors="replace")
+    _require_bzimage(image)
+    pointer = int.from_bytes(image[_VERSION_OFFSET : _VERSION_OFFSET + 2], "little")
+    text = image[pointer + _SECTOR :].split(b"\0", 1)[0].split() if pointer else []
+    if not text:
+        raise ImageError("the kernel does not tell its release: its header has no kernel_version")
+    return text[0].decode(errors="replace")
+
+
 def pvh_entry(kernel: bytes) -> int | None:
     """The physical address of an ELF kernel's PVH entry, or None if it has none.
 
@@ -62,17 +108,21 @@ def pvh_entry(kernel: bytes) -> int | None:
 
 def _payload(image: bytes) -> bytes:
     """The compressed kernel inside a bzImage."""
-    if len(image) < _PAYLOAD_OFFSET + 8 or image[_MAGIC_OFFSET : _MAGIC_OFFSET + 4] != b"HdrS":
-        raise ImageError("the kernel package's vmlinuz is not a bzImage: no boot-protocol header")
-    if image[_BOOT_FLAG_OFFSET : _BOOT_FLAG_OFFSET + 2] != b"\x55\xaa":
-        raise ImageError("the kernel package's vmlinuz is not a bzImage: no boot flag")
+    _require_bzimage(image)
     # The boot protocol reads a setup size of 0 as 4 sectors; the boot sector itself comes on top.
     setup = ((image[_SETUP_SECTORS_OFFSET] or 4) + 1) * _SECTOR
     offset, length = struct.unpack_from("<II", image, _PAYLOAD_OFFSET)
     payload = image[setup + offset : setup + offset + length]
     if not length or len(payload) != length:
-        raise ImageError("the kernel package's vmlinuz is cut short: its payload leads outside the file")
+        raise ImageError("the guest kernel is cut short: its payload leads outside the file")
     return payload
+
+
+def _require_bzimage(image: bytes) -> None:
+    if len(image) < _PAYLOAD_OFFSET + 8 or image[_MAGIC_OFFSET : _MAGIC_OFFSET + 4] != b"HdrS":
+        raise ImageError("the guest kernel is not a bzImage: no boot-protocol header")
+    if image[_BOOT_FLAG_OFFSET : _BOOT_FLAG_OFFSET + 2] != b"\x55\xaa":
+        raise ImageError("the guest kernel is not a bzImage: no boot flag")
 
 
 def _decompress(payload: bytes) -> bytes:
@@ -81,7 +131,7 @@ def _decompress(payload: bytes) -> bytes:
     Except with gzip, which has it already, the kernel's build appends four bytes with the uncompressed size.
     """
     try:
-        if payload.startswith(b"\x7fELF"):
+        if is_elf(payload):
             return payload
         if payload.startswith(b"\x1f\x8b"):
             return gzip.decompress(payload)
@@ -93,7 +143,7 @@ def _decompress(payload: bytes) -> bytes:
             return _filter("zstd", payload[:-4])
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise ImageError(f"the guest kernel could not be decompressed: {error}") from error
-    raise ImageError(
+    raise UnknownCompressionError(
         f"the guest kernel's compression is unknown (it starts with {payload[:6].hex()}): "
         "expected lz4, zstd, xz or gzip"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ MANIFEST = "manifest.json"
 
 PARTS = {"userland": "rootfs.ext4", "bzimage": "vmlinuz", "kernel": "kernel", "initramfs": "initramfs"}
 """The parts of an image, and the file of each: the kernel is there as Debian packs it, and unpacked."""
+
+KERNEL_PARTS = {"bzimage": "vmlinuz", "kernel": "kernel", "initramfs": "initramfs"}
+"""The parts of a kernel that is kept apart from images; ``kernel`` is missing where it cannot be entered by PVH."""
 
 _KERNEL_PACKAGE = "linux-image-"
 
@@ -58,8 +61,58 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelManifest:
+    """The record of one kernel that guests may boot instead of their image's own.
+
+    Attributes:
+        id: hash of the recipe.
+        recipe: what it was made from, as in the canonical text.
+        release: as ``uname -r`` tells it.
+        source: where it comes from, for people: packages with their versions, or files.
+        built: when, ISO 8601 in UTC.
+        parts: as in :data:`KERNEL_PARTS`.
+    """
+
+    id: str
+    recipe: Mapping[str, Any]
+    release: str
+    source: Mapping[str, str]
+    built: str
+    parts: Mapping[str, Part]
+
+    def text(self) -> str:
+        """This record as JSON."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltKernel:
+    """A kernel in the cache: where its files are, and what is recorded of it.
+
+    Attributes:
+        bzimage: what a firmware or boot loader is handed.
+        kernel: the same unpacked, with a PVH entry; None if it has none.
+    """
+
+    id: str
+    bzimage: Path
+    kernel: Path | None
+    initramfs: Path
+    manifest: KernelManifest
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(part.size for part in self.manifest.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltImage:
-    """An image in the cache: where its files are, and what is recorded of it."""
+    """An image in the cache: where its files are, and what is recorded of it.
+
+    Attributes:
+        kernels: those that guests may boot instead of the image's own, by the names that they were asked for by.
+    """
 
     id: str
     rootfs: Path
@@ -67,6 +120,7 @@ class BuiltImage:
     kernel: Path
     initramfs: Path
     manifest: Manifest
+    kernels: Mapping[str, BuiltKernel] = field(default_factory=dict)
 
     @property
     def kernel_release(self) -> str:
@@ -81,9 +135,24 @@ class BuiltImage:
         return sum(part.size for part in self.manifest.parts.values())
 
 
-def describe_parts(directory: Path) -> dict[str, Part]:
+def describe_parts(directory: Path, parts: Mapping[str, str] = PARTS) -> dict[str, Part]:
     """Size and digest of each part under ``directory``."""
-    return {part: _describe(directory / file) for part, file in PARTS.items()}
+    return {part: _describe(directory / file) for part, file in parts.items()}
+
+
+def load_kernel(directory: Path) -> BuiltKernel | None:
+    """The kernel in ``directory``, or None if it is not whole."""
+    try:
+        fields = json.loads((directory / MANIFEST).read_text())
+        parts = {name: Part(**part) for name, part in fields["parts"].items()}
+        manifest = KernelManifest(**{**fields, "parts": parts})
+        files = {part: directory / KERNEL_PARTS[part] for part in parts}
+        whole = all(file.stat().st_size == parts[part].size for part, file in files.items())
+        if not whole or manifest.id != directory.name:
+            return None
+        return BuiltKernel(manifest.id, files["bzimage"], files.get("kernel"), files["initramfs"], manifest)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def load_image(directory: Path) -> BuiltImage | None:

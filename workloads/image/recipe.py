@@ -15,9 +15,9 @@ from typing import Any
 from workloads.errors import InvalidInput
 from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
-from workloads.image.initramfs import MODULES, OPTIONAL_MODULES
+from workloads.image.initramfs import HELPERS, MODULES, OPTIONAL_MODULES
 
-BUILDER_VERSION = 3
+BUILDER_VERSION = 4
 """Raised with every change of the builder that changes the images it makes."""
 
 BASE_PACKAGES = ("iproute2", "procps")
@@ -25,6 +25,9 @@ BASE_PACKAGES = ("iproute2", "procps")
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 """Depends on the current kernel that Debian builds for virtual machines."""
+
+ALL_MODULES = (*HELPERS, *MODULES, *(name for names in OPTIONAL_MODULES.values() for name in names))
+"""Kernel modules that a guest may load."""
 
 EPOCH = 1_700_000_000
 """The time that stands in images for "now", seconds since 1970: the same recipe gives the same bytes at any time."""
@@ -73,7 +76,7 @@ class Recipe:
     init: str
     scripts: str
     kernel: str = KERNEL_PACKAGE
-    modules: tuple[str, ...] = (*MODULES, *(name for names in OPTIONAL_MODULES.values() for name in names))
+    modules: tuple[str, ...] = ALL_MODULES
     builder: int = BUILDER_VERSION
     files: tuple[tuple[str, str, bool], ...] = ()
 

@@ -19,6 +19,36 @@ mkdir -p "$tree/scratch" "$tree/usr/lib/bench"
 install -m 0755 "$agent" "$tree/usr/lib/bench/agent"
 cp -r --preserve=mode "$files" "$tree/usr/lib/bench/files"
 
+# What systemd needs to know, in guests that boot it. The agent is a service like any other: it starts when the system is up, and is killed for
+# want of memory alone, as in every arm. All services that may be there are started by it, and so are none that would work while we measure.
+system=$tree/etc/systemd/system
+mkdir -p "$system/multi-user.target.wants" "$tree/etc/systemd/network"
+cat >"$system/bench-agent.service" <<'END'
+[Unit]
+Description=Agent of the benchmark
+After=network.target
+
+[Service]
+EnvironmentFile=/run/bench/agent.env
+ExecStart=/usr/lib/bench/agent --device ${BENCH_AGENT_DEVICE} --power-off
+StandardOutput=null
+StandardError=journal+console
+OOMPolicy=continue
+TasksMax=infinity
+
+[Install]
+WantedBy=multi-user.target
+END
+ln -s ../bench-agent.service "$system/multi-user.target.wants/bench-agent.service"
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+    logrotate.timer man-db.timer systemd-tmpfiles-clean.timer getty.target serial-getty@ttyS0.service; do
+    ln -sf /dev/null "$system/$unit"
+done
+# The interface keeps the name and the address that it has.
+ln -s /dev/null "$tree/etc/systemd/network/99-default.link"
+# Empty: every guest makes one of its own, and none takes its start for the first one of a new installation (machine-id(5)).
+: >"$tree/etc/machine-id"
+
 # Ownership and times must not depend on who builds, or when.
-chown -R 0:0 "$tree/scratch" "$tree/usr/lib/bench" "$tree/etc/hostname" "$tree/etc/resolv.conf" "$tree/etc/hosts"
+chown -R 0:0 "$tree/etc/systemd" "$tree/etc/machine-id" "$tree/scratch" "$tree/usr/lib/bench" "$tree/etc/hostname" "$tree/etc/resolv.conf" "$tree/etc/hosts"
 find "$tree" -newermt "@$epoch" -exec touch -h -d "@$epoch" {} +

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from runtimes.vm.domain.boot import KERNEL_ARGUMENTS, boot, kernel_command_line
+from runtimes.vm.domain.boot import KERNEL_ARGUMENTS, boot, fixed_arguments, guest_arguments, system_information
 from runtimes.vm.domain.disks import root_disk, scratch_disk
 from runtimes.vm.domain.elements import QEMU_NAMESPACE, Element, element, root_bus, text
 from runtimes.vm.domain.memory import balloon, memory
@@ -28,7 +28,8 @@ __all__ = [
     "GuestNetwork",
     "bare_domain_xml",
     "domain_xml",
-    "kernel_command_line",
+    "fixed_arguments",
+    "guest_arguments",
 ]
 
 DOMAIN_TYPES = {"kvm": "kvm", "tcg": "qemu"}
@@ -54,6 +55,7 @@ def domain_xml(spec: DomainSpec) -> str:
         *memory(spec),
         *processors(spec),
         boot(spec),
+        *system_information(spec),
         features(),
         model(spec),
         clock(),

@@ -11,6 +11,9 @@ from runtimes.vm.hardware import QBOOT, Hardware
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
+ROOT_PARTITION = 4
+"""Where a bootable disk has the image's root file system."""
+
 KERNEL_ARGUMENTS = ("quiet", "loglevel=1", "console=ttyS0", "panic=-1", "tsc=reliable")
 """What the kernel of every guest is told (kernel documentation, kernel-parameters).
 
@@ -25,19 +28,34 @@ QUICK_ARGUMENTS = ("cryptomgr.notests",)
 """What leaves out work of the kernel's start that no workload misses: self-tests of ciphers."""
 
 
-def kernel_command_line(
-    name: str,
-    network: GuestNetwork,
-    *,
-    quick: bool = False,
-    systemd: bool = False,
-    waits: bool = False,
-    tsc_khz: int | None = None,
-) -> str:
-    """The kernel's command line, with what the guest's init configures itself by.
+def fixed_arguments(*, quick: bool, tsc_khz: int | None = None) -> str:
+    """What the kernel of every guest of an arm is told.
 
     A kernel that is told the frequency of its time stamp counter does not go by its own measurement, which is wrong
     where QEMU is held up meanwhile.
+    """
+    told = () if tsc_khz is None else (f"tsc_early_khz={tsc_khz}",)
+    return " ".join((*KERNEL_ARGUMENTS, *told, *(QUICK_ARGUMENTS if quick else ())))
+
+
+def guest_arguments(
+    name: str,
+    network: GuestNetwork,
+    *,
+    systemd: bool = False,
+    emulated: bool = False,
+    waits: bool = False,
+    partition: int | None = None,
+) -> str:
+    """What one guest's init configures itself by.
+
+    Args:
+        name: of the guest.
+        network: of its interface.
+        systemd: whether init hands over to systemd.
+        emulated: whether disks and interface are emulated.
+        waits: whether init stops before it makes use of name and network, for the guest to be saved there.
+        partition: of the root disk, with the root file system; None for the whole disk.
     """
     configuration = {
         "hostname": name,
@@ -46,11 +64,13 @@ def kernel_command_line(
     }
     if systemd:
         configuration["init"] = "systemd"
+    if emulated:
+        configuration["devices"] = "emulated"
     if waits:
         configuration["wait"] = "yes"
-    told = () if tsc_khz is None else (f"tsc_early_khz={tsc_khz}",)
-    arguments = (*KERNEL_ARGUMENTS, *told, *(QUICK_ARGUMENTS if quick else ()))
-    return " ".join([*arguments, *(f"bench.{key}={value}" for key, value in configuration.items())])
+    if partition is not None:
+        configuration["partition"] = str(partition)
+    return " ".join(f"bench.{key}={value}" for key, value in configuration.items())
 
 
 def boot(spec: DomainSpec) -> Element:
@@ -59,20 +79,37 @@ def boot(spec: DomainSpec) -> Element:
     system.extend(_firmware(spec.hardware, spec.nvram))
     if spec.hardware.boot == "disk":
         system.append(element("boot", dev="hd"))
+        system.append(element("smbios", mode="sysinfo"))
         return system
     packed = spec.kernel.elf is None or not spec.hardware.unpacked_kernel
     system.append(text("kernel", spec.kernel.bzimage if packed else spec.kernel.elf))
     system.append(text("initrd", spec.kernel.initramfs))
-    command_line = kernel_command_line(
+    fixed = fixed_arguments(quick=spec.hardware.quick_start, tsc_khz=spec.tsc_khz)
+    system.append(text("cmdline", f"{fixed} {_guest_arguments_of(spec)}"))
+    return system
+
+
+def system_information(spec: DomainSpec) -> list[Element]:
+    """What a guest that boots from a disk is told in an OEM string of SMBIOS.
+
+    Its disk, and the kernel command line on it, is that of all guests of the arm. The kernel shows the string without
+    any driver (kernel documentation, ABI/testing/sysfs-firmware-dmi-tables).
+    """
+    if spec.hardware.boot != "disk":
+        return []
+    told = _guest_arguments_of(spec)
+    return [element("sysinfo", element("oemStrings", text("entry", told)), type="smbios")]
+
+
+def _guest_arguments_of(spec: DomainSpec) -> str:
+    return guest_arguments(
         spec.name,
         spec.network,
-        quick=spec.hardware.quick_start,
         systemd=spec.systemd,
+        emulated=spec.hardware.devices == "emulated",
         waits=spec.waits,
-        tsc_khz=spec.tsc_khz,
+        partition=ROOT_PARTITION if spec.hardware.boot == "disk" else None,
     )
-    system.append(text("cmdline", command_line))
-    return system
 
 
 def _firmware(hardware: Hardware, nvram: Path) -> list[Element]:

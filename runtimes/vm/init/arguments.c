@@ -1,4 +1,5 @@
-/* What the host tells: words NAME=VALUE. On the kernel's command line each name has the prefix "bench.". */
+/* What the host tells: words NAME=VALUE. On the kernel's command line each name has the prefix "bench.", and so it has in an
+ * OEM string of SMBIOS, for guests that boot from a disk: they share it, and the command line on it, with others. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -44,15 +45,42 @@ void arguments_parse(struct arguments *arguments, char *text, const char *prefix
     }
 }
 
+/* Read as much of a file as there is room for; -1 if it cannot be read. */
+static ssize_t read_whole(const char *path, char *text, size_t room)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = 0, count = -1;
+
+    while (file >= 0 && (count = read(file, text + length, room - (size_t)length)) > 0)
+        length += count;
+    if (file >= 0)
+        close(file);
+    return count < 0 ? -1 : length;
+}
+
 void arguments_read_command_line(struct arguments *arguments)
 {
     static char text[4096];
-    int file = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    ssize_t length = read_whole("/proc/cmdline", text, sizeof text - 1);
 
     if (length < 0)
         fail(errno, "could not read /proc/cmdline");
-    close(file);
     text[length] = '\0';
     arguments_parse(arguments, text, "bench.");
+}
+
+/* Strings lie in the table one after the other, each ended by a NUL, behind the fixed part of what they belong to: the first
+ * of them is not at the start of what stands between two NULs (System Management BIOS, DSP0134, 6.1.3). */
+void arguments_read_firmware(struct arguments *arguments)
+{
+    static char table[65536];
+    static const char prefix[] = "bench.";
+    ssize_t length = read_whole("/sys/firmware/dmi/tables/DMI", table, sizeof table - 1);
+    char *found;
+
+    if (length < 0)
+        return; /* there is no such table, or it is empty */
+    table[length] = '\0';
+    if ((found = memmem(table, (size_t)length, prefix, sizeof prefix - 1)) != NULL)
+        arguments_parse(arguments, found, prefix);
 }

@@ -69,6 +69,15 @@ static void write_agent_environment(const char *port)
         fail(errno, "could not tell systemd of the agent's port");
 }
 
+/* systemd sets the host's name to what this file has. */
+static void write_hostname(const char *name)
+{
+    FILE *file = *name == '\0' ? NULL : fopen("/etc/hostname", "w");
+
+    if (*name != '\0' && (file == NULL || fprintf(file, "%s\n", name) < 0 || fclose(file) != 0))
+        fail(errno, "could not tell systemd the host's name");
+}
+
 static _Noreturn void hand_over(bool systemd, char *port)
 {
     char *agent[] = {AGENT, "--device", port, "--power-off", NULL};
@@ -89,6 +98,7 @@ int main(void)
 
     mount_early();
     arguments_read_command_line(&arguments);
+    arguments_read_firmware(&arguments);
     events_open();
     modules_load(strcmp(arguments.devices, "emulated") == 0);
     if (!disk_find("root", arguments.partition, root))
@@ -110,7 +120,9 @@ int main(void)
     network_configure(&arguments);
     systemd = strcmp(arguments.init, "systemd") == 0;
     write_stamps(stamp, started);
-    if (systemd)
+    if (systemd) {
         write_agent_environment(port);
+        write_hostname(arguments.hostname);
+    }
     hand_over(systemd, port);
 }

@@ -27,6 +27,7 @@ struct arguments {
 };
 
 void arguments_read_command_line(struct arguments *arguments);
+void arguments_read_firmware(struct arguments *arguments);
 void arguments_parse(struct arguments *arguments, char *text, const char *prefix);
 
 /* events.c: the kernel's events about devices, for what comes some time after its driver. */

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import random
@@ -289,3 +290,17 @@ def test_as_pid_1_it_kills_all_and_powers_off(agent_binary, orderly):
     finally:
         agent.close()
         process.wait(20)
+
+
+@pytest.mark.host
+def test_as_a_service_it_asks_the_first_process_to_power_off(agent_binary):
+    """By the signal that systemd(1) takes for it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        script = f"trap 'exit 42' {signal.SIGRTMIN + 4}; {agent_binary} --fd {theirs.fileno()} --power-off & wait"
+        process = subprocess.Popen(["unshare", "--pid", "--fork", "sh", "-c", script], pass_fds=[theirs.fileno()])
+    with contextlib.closing(AgentClient(ours)) as agent:
+        agent.wait_ready(10)
+        assert agent.hello.pid > 1
+        agent.shutdown()
+        assert process.wait(20) == 42

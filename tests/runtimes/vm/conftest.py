@@ -8,15 +8,11 @@ import secrets
 
 import pytest
 
-from runtimes.agent.build import build_agent
-from runtimes.agent.build import source_digest as agent_digest
-from runtimes.base import GuestKernel
+from bench.images import as_runtime_image, our_programs
 from runtimes.facilities import open_facilities
-from runtimes.vm.init.build import build_init
-from runtimes.vm.init.build import source_digest as init_digest
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
-from workloads.image import Programs, ensure_image
+from workloads.image import ensure_image
 
 
 @pytest.fixture(scope="session")
@@ -26,17 +22,10 @@ def accel():
 
 
 @pytest.fixture(scope="session")
-def guest_image(tiny_image, tmp_path_factory):
-    """The small root file system with the real kernel and initramfs."""
-    programs = Programs(
-        agent=build_agent(tmp_path_factory.mktemp("agent")),
-        agent_digest=agent_digest(),
-        init=build_init(tmp_path_factory.mktemp("init")),
-        init_digest=init_digest(),
-    )
-    built = ensure_image((), programs, lambda _: None)
-    kernel = GuestKernel(built.kernel_release, built.bzimage, built.kernel, built.initramfs)
-    return dataclasses.replace(tiny_image, kernels={"image": kernel})
+def guest_image(tiny_image):
+    """The small root file system with real kernels and initramfs."""
+    built = ensure_image((), our_programs(), lambda _: None, kernels=("generic",))
+    return dataclasses.replace(tiny_image, kernels=as_runtime_image(built).kernels)
 
 
 @pytest.fixture(scope="module")

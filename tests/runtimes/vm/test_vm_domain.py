@@ -18,7 +18,6 @@ from runtimes.vm.domain import (
     GuestNetwork,
     bare_domain_xml,
     domain_xml,
-    kernel_command_line,
 )
 from runtimes.vm.hardware import choose_hardware
 from runtimes.vm.options import VmOptions
@@ -68,7 +67,8 @@ def test_the_accelerator_decides_type_and_processor(accelerator, kind, cpu):
 
 
 def test_the_guests_clock_is_not_left_to_chance():
-    assert "tsc=reliable" in kernel_command_line("bench-one", NETWORK).split()
+    words = parse(tsc_khz=2_600_000).findtext("os/cmdline").split()
+    assert {"tsc=reliable", "tsc_early_khz=2600000"} <= set(words)
 
 
 def test_size():
@@ -142,9 +142,14 @@ def test_the_environment_goes_to_the_emulator():
 
 
 def test_the_command_line_configures_the_guest():
-    words = kernel_command_line("bench-one", NETWORK).split()
+    words = parse().findtext("os/cmdline").split()
     assert {"bench.hostname=bench-one", "bench.address=10.213.0.2/16", "bench.gateway=10.213.0.1"} <= set(words)
     assert {"quiet", "console=ttyS0", "panic=-1"} <= set(words)
+    assert not {"bench.init=systemd", "bench.devices=emulated", "bench.wait=yes"} & set(words)
+    told = parse(systemd=True, waits=True, hardware=choose_hardware(VmOptions(devices="emulated"), LIMITS))
+    assert {"bench.init=systemd", "bench.devices=emulated", "bench.wait=yes"} <= set(
+        told.findtext("os/cmdline").split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,6 +169,18 @@ def test_the_firmware_decides_how_the_kernel_is_entered(options, loader, kernel)
     assert system.findtext("loader") == loader
     assert system.findtext("kernel") == kernel
     assert (system.find("boot") is not None) == (kernel is None)
+
+
+def test_a_guest_that_boots_from_its_disk_is_told_by_smbios_who_it_is():
+    domain = built(boot="disk")
+    assert domain.find("os/kernel") is None
+    assert domain.find("os/boot").get("dev") == "hd"
+    assert domain.find("os/smbios").get("mode") == "sysinfo"
+    told = domain.findtext("sysinfo/oemStrings/entry")
+    shared = "bench.hostname=bench-one bench.address=10.213.0.2/16 bench.gateway=10.213.0.1"
+    assert told == f"{shared} bench.partition=4"
+    assert parse().findtext("os/cmdline").endswith(shared)
+    assert built().find("sysinfo") is None
 
 
 def test_a_kernel_that_cannot_be_entered_unpacked_is_entered_packed():

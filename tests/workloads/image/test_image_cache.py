@@ -125,7 +125,7 @@ def test_a_failed_build_that_cannot_be_cleared_away_still_says_why_it_failed(cac
     def cannot(path: Path) -> None:
         raise ImageError("rm is missing")
 
-    monkeypatch.setattr("workloads.image.cache.remove_tree", cannot)
+    monkeypatch.setattr("workloads.image.store.remove_tree", cannot)
     with pytest.raises(kind, match=said) as caught:
         cache.ensure(recipe("fio"), fail, silent)
     assert failure in {caught.value, caught.value.__cause__}

@@ -1,0 +1,127 @@
+"""Every way to boot a guest, each read back from inside it."""
+
+from __future__ import annotations
+
+import pytest
+from conformance import output
+
+from runtimes.base import HostError, InstanceError, Limits
+from runtimes.vm.options import VmOptions
+from runtimes.vm.root_disk import open_root_disk, prune_disks
+from runtimes.vm.runtime import VmRuntime
+
+pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow]
+
+VIRTIO = {"disks": "vd", "bus": "virtio", "nic": "virtio_net", "kernel": "image"}
+SATA = {"disks": "sd", "bus": "ata", "nic": "e1000", "kernel": "generic"}
+MEMORY = 512 << 20
+"""GRUB under OVMF cannot load Debian's kernel for any machine into a guest with half as much."""
+
+WAYS = {
+    "generic kernel": ({"kernel": "generic"}, VIRTIO | {"kernel": "generic"}),
+    "generic kernel, tuned": ({"kernel": "generic", "tuned": True}, VIRTIO | {"kernel": "generic"}),
+    "OVMF": ({"firmware": "ovmf"}, VIRTIO | {"efi": True}),
+    "emulated": ({"devices": "emulated"}, SATA),
+    "emulated, pc": ({"devices": "emulated", "machine": "pc"}, SATA),
+    "disk": ({"boot": "disk"}, VIRTIO),
+    "disk, pc": ({"boot": "disk", "machine": "pc"}, VIRTIO),
+    "disk, tuned": ({"boot": "disk", "tuned": True}, VIRTIO),
+    "disk, OVMF": ({"boot": "disk", "firmware": "ovmf"}, VIRTIO | {"efi": True}),
+    "disk, emulated": ({"boot": "disk", "devices": "emulated"}, SATA),
+    "disk, emulated, pc": ({"boot": "disk", "devices": "emulated", "machine": "pc"}, SATA),
+    "disk, emulated, OVMF": ({"boot": "disk", "devices": "emulated", "firmware": "ovmf"}, SATA | {"efi": True}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_guest_is_what_was_asked_for(facilities, new_spec, way):
+    asked, expected = WAYS[way]
+    options = VmOptions(accel="tcg", **asked)
+    spec = new_spec(limits=Limits(cpus=1, cpuset=(), memory=MEMORY))
+    with VmRuntime.open(facilities, options) as runtime, runtime.start(spec) as instance:
+        kernel = facilities.image.kernels[expected["kernel"]]
+        assert output(instance, "uname -r") == kernel.release == instance.facts["kernel"]
+        assert output(instance, "test -d /sys/firmware/efi && echo efi || echo bios") == (
+            "efi" if expected.get("efi") else "bios"
+        )
+        partitioned = options.boot == "disk"
+        scratch = output(instance, "sed -n 's, /scratch .*,,p' /proc/mounts").removeprefix("/dev/")
+        disks = output(instance, f"cd /sys/block; ls -d {expected['disks']}*").split()
+        (root,) = set(disks) - {scratch}
+        for disk in disks:
+            assert f"/{expected['bus']}" in output(instance, f"readlink -f /sys/block/{disk}")
+        assert bool(output(instance, f"ls -d /sys/block/{root}/{root}4 || true")) == partitioned
+        driver = output(instance, "readlink /sys/class/net/eth0/device/driver")
+        assert driver.rpartition("/")[2] == expected["nic"]
+        assert instance.facts["machine"].startswith("pc-q35-" if options.machine == "q35" else "pc-i440fx-")
+        assert output(instance, "hostname") == spec.name
+        assert f"{instance.address}/16" in output(instance, "ip addr show eth0")
+        assert ("BOOT_IMAGE=" in output(instance, "cat /proc/cmdline")) == partitioned
+        assert ("cryptomgr.notests" in output(instance, "cat /proc/cmdline")) == options.tuned
+        _check_parts(runtime, facilities, partitioned=partitioned)
+        instance.stop()
+
+
+def _check_parts(runtime, facilities, *, partitioned):
+    parts = runtime.image_parts(facilities.image)
+    assert parts["userland"] == facilities.image.rootfs.stat().st_size
+    assert ("boot_loader" in parts) == partitioned
+    assert all(size > 0 for size in parts.values())
+
+
+def test_the_kernel_of_a_tuned_guest_is_entered_unpacked(facilities, new_spec):
+    spec = new_spec()
+    options = VmOptions(accel="tcg", kernel="generic", tuned=True)
+    with VmRuntime.open(facilities, options) as runtime, runtime.start(spec):
+        argv = (spec.directory / "qemu-argv").read_text().splitlines()
+    assert argv[argv.index("-kernel") + 1] == str(facilities.image.kernels["generic"].elf)
+
+
+def test_a_guest_whose_boot_loader_fails_ends_and_says_so(facilities, new_spec):
+    options = VmOptions(accel="tcg", boot="disk", firmware="ovmf", kernel="generic")
+    spec = new_spec(limits=Limits(cpus=1, cpuset=(), memory=MEMORY // 2))
+    with (
+        VmRuntime.open(facilities, options) as runtime,
+        pytest.raises(InstanceError, match=r"(?s)the guest ended before it was ready.*GRUB could not start the kernel"),
+        runtime.start(spec),
+    ):
+        pass
+
+
+def test_two_guests_share_a_disk_and_know_who_they_are(facilities, new_spec):
+    with VmRuntime.open(facilities, VmOptions(accel="tcg", boot="disk")) as runtime:
+        specs = new_spec(), new_spec()
+        with runtime.start(specs[0]) as one, runtime.start(specs[1]) as other:
+            assert [output(each, "hostname") for each in (one, other)] == [spec.name for spec in specs]
+            assert one.address != other.address
+
+
+def test_an_emulated_interface_reaches_the_bridge(facilities, new_spec):
+    with (
+        VmRuntime.open(facilities, VmOptions(accel="tcg", devices="emulated")) as runtime,
+        runtime.start(new_spec()) as instance,
+    ):
+        assert "1 packets received" in output(instance, f"ping -c 1 -W 20 {facilities.network.gateway}")
+
+
+def test_a_kernel_that_the_image_lacks_is_named(facilities):
+    with (
+        pytest.raises(HostError, match="has no kernel '/nonexistent/vmlinuz'"),
+        VmRuntime.open(facilities, VmOptions(accel="tcg", kernel="/nonexistent/vmlinuz")),
+    ):
+        pass
+
+
+def test_a_disk_in_use_is_not_pruned(facilities, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    kernel = facilities.image.kernels["image"]
+    with open_root_disk(facilities, VmOptions(boot="disk"), kernel) as disk:
+        assert list((tmp_path / "cache" / "disks").iterdir()) == [disk]
+        assert prune_disks(0) == []
+        assert disk.exists()
+    with open_root_disk(facilities, VmOptions(boot="disk"), kernel) as again:
+        assert again == disk
+    assert prune_disks(1) == []
+    (tmp_path / "cache" / "disks" / f".{disk.stem}-1").write_text("half")
+    assert prune_disks(0) == [disk.stem]
+    assert list((tmp_path / "cache" / "disks").iterdir()) == []

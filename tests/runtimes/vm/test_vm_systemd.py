@@ -1,0 +1,85 @@
+"""Guests that boot Debian as it is, with systemd, and the agent as one of its services."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from conformance import RuntimeConformance, output
+
+from bench.images import as_runtime_image, our_programs
+from runtimes.base import Limits
+from runtimes.facilities import open_facilities
+from runtimes.vm.options import VmOptions
+from runtimes.vm.runtime import VmRuntime
+from workloads.image import ensure_image
+
+pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow]
+
+OPTIONS = VmOptions(accel="tcg", init="systemd")
+
+
+@pytest.fixture(scope="session")
+def systemd_image():
+    """A real image with what the option asks for."""
+    built = ensure_image(OPTIONS.packages, our_programs(), lambda _: None)
+    return as_runtime_image(built)
+
+
+@pytest.fixture(scope="module")
+def facilities(systemd_image):
+    with open_facilities(f"bench-{secrets.token_hex(4)}", systemd_image) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def runtime(facilities):
+    with VmRuntime.open(facilities, OPTIONS) as opened:
+        yield opened
+
+
+class TestSystemd(RuntimeConformance):
+    shares_kernel = False
+
+    def test_memory_is_accounted_for(self, runtime, new_spec):
+        """As for every runtime, save that a guest first uses again what its boot has touched and freed."""
+        with runtime.start(new_spec(limits=Limits(cpus=1, cpuset=(), memory=384 << 20))) as instance:
+            before = instance.memory()
+            assert before.charged > before.parts["anon"] > 0
+            output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=160 2>&1")
+            after = instance.memory()
+            assert after.charged - before.charged > 64 << 20
+            assert instance.usage().memory_peak >= after.charged - (1 << 20)
+
+    def test_the_agent_is_a_service_in_a_system_that_is_up(self, runtime, new_spec):
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            assert output(instance, "cat /proc/1/comm") == "systemd"
+            assert output(instance, "cat /proc/self/cgroup").endswith("/system.slice/bench-agent.service")
+            assert output(instance, "systemctl is-active basic.target network.target || true").split()[0] == "active"
+            assert output(instance, "hostname") == spec.name
+            assert output(instance, "systemctl list-units --failed --plain --no-legend") == ""
+
+    def test_nothing_is_due_while_we_measure(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert output(instance, "systemctl list-timers --plain --no-legend") == ""
+            assert output(instance, "systemctl list-units --plain --no-legend '*getty*'") == ""
+
+    def test_its_interface_is_left_alone(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            output(instance, "udevadm settle")
+            assert f"{instance.address}/16" in output(instance, "ip -4 addr show eth0")
+
+    def test_it_goes_down_in_order(self, runtime, new_spec):
+        """What systemd does at the end takes its time, which is the system's, and leaves no journal to replay."""
+        spec = new_spec()
+        with runtime.start(spec) as instance:
+            output(instance, "echo kept > /scratch/file")
+            instance.stop()
+        assert not _needs_recovery(spec.scratch)
+
+
+def _needs_recovery(disk):
+    """Whether an ext4 file system was left without being unmounted: ``s_feature_incompat`` of its superblock, 0x4."""
+    superblock = disk.read_bytes()[1024:2048]
+    return bool(int.from_bytes(superblock[0x60:0x64], "little") & 0x4)
