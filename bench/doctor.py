@@ -42,6 +42,20 @@ _PROGRAMS = {
     "qemu-system-x86_64": ("qemu-system-x86", "for the vm runtime"),
 }
 
+_GUEST_OPTIONS = {
+    "firmware: ovmf": {"/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf"},
+    "firmware: qboot": {"/usr/share/qemu/qboot.rom": "qemu-system-data"},
+    "boot: disk": {
+        "grub-mkimage": "grub-common",
+        "/usr/lib/grub/i386-pc": "grub-pc-bin",
+        "/usr/lib/grub/x86_64-efi": "grub-efi-amd64-bin",
+        "sfdisk": "fdisk",
+        "mkfs.fat": "dosfstools",
+        "mcopy": "mtools",
+    },
+}
+"""By option: the file, or the program, that it needs, and the package of that."""
+
 _EMBEDDED_DRIVER = "libvirt/connection-driver/libvirt_driver_qemu.so"
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 _LEAST_DISK = 4 << 30
@@ -186,6 +200,21 @@ def check_libvirt() -> Check:
     return Check("libvirt", "ok", f"{version}, with the embedded QEMU driver")
 
 
+def check_guest_options() -> Iterator[Check]:
+    """What only some options of guests need."""
+    for option, needed in _GUEST_OPTIONS.items():
+        lacking = [package for file, package in needed.items() if not _exists(file)]
+        if lacking:
+            fix = f"apt-get install {' '.join(dict.fromkeys(lacking))}"
+            yield Check(option, "warning", "guests cannot be had with it", fix)
+        else:
+            yield Check(option, "ok", "guests can be had with it")
+
+
+def _exists(file: str) -> bool:
+    return Path(file).exists() if file.startswith("/") else _find_program(file) is not None
+
+
 def check_connections() -> Iterator[Check]:
     """By which of libvirt's drivers guests can be had, each found out by opening it."""
     from runtimes.rootless import is_unprivileged
@@ -302,6 +331,7 @@ _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
     check_programs,
     check_libvirt,
     check_connections,
+    check_guest_options,
     check_kvm,
     check_disk,
     check_noise,
