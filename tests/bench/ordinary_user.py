@@ -7,6 +7,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from runtimes.cgroup.hierarchy import Hierarchies
@@ -16,6 +19,38 @@ ROOT = Path(__file__).parents[2]
 BENCH = Path(sys.executable).with_name("bench")
 USER = 54321
 _FIRST_LENT = 3_000_000
+
+
+def build_image(suite: str, directory: Path) -> Path:
+    """The directory of a suite's image, in root's cache."""
+    path = directory / "suite.yaml"
+    path.write_text(suite)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    built = subprocess.run([BENCH, "image", "build", path], capture_output=True, text=True, check=True, env=environment)
+    return Path(built.stdout.split()[-1]).parent
+
+
+@contextmanager
+def new_user(image: Path, suite: str) -> Iterator[Callable[..., OrdinaryUser]]:
+    """Makes a user, with the arguments of :class:`OrdinaryUser`, who has the image and the suite.
+
+    ``suite.yaml`` has one second in the place of the suite's ``%d``, ``long.yaml`` sixty. In the end nothing of the
+    user's must be left.
+    """
+    with tempfile.TemporaryDirectory(prefix="test-user-", dir="/var/tmp") as directory:
+        made = []
+
+        def make(**granted) -> OrdinaryUser:
+            user = OrdinaryUser(Path(directory), **granted)
+            made.append(user)
+            user.give_image(image)
+            (user.home / "suite.yaml").write_text(suite % 1)
+            (user.home / "long.yaml").write_text(suite % 60)
+            return user
+
+        yield make
+        withdraw()
+        assert made[0].leftovers() == []
 
 
 class OrdinaryUser:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from ordinary_user import BENCH, ROOT, USER, OrdinaryUser, grant, withdraw
+from ordinary_user import USER, build_image, grant, new_user
 
 pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -32,30 +30,14 @@ LEFT_OUT = ("--arm", "container", "--workload", "null", "--workload", "sysbench-
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """The image that the suite's part for users needs, in root's cache."""
-    path = tmp_path_factory.mktemp("suite") / "suite.yaml"
-    path.write_text((SUITE % 1).replace(", fio]", "]"))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    built = subprocess.run([BENCH, "image", "build", path], capture_output=True, text=True, check=True, env=environment)
-    return Path(built.stdout.split()[-1]).parent
+    return build_image((SUITE % 1).replace(", fio]", "]"), tmp_path_factory.mktemp("suite"))
 
 
 @pytest.fixture
 def make_user(image):
     """Makes a user with the image and the suite, and sees to it that nothing of the user's stays."""
-    with tempfile.TemporaryDirectory(prefix="test-user-", dir="/var/tmp") as directory:
-        made = []
-
-        def make(*, lent):
-            user = OrdinaryUser(Path(directory), lent=lent)
-            made.append(user)
-            user.give_image(image)
-            (user.home / "suite.yaml").write_text(SUITE % 1)
-            (user.home / "long.yaml").write_text(SUITE % 60)
-            return user
-
+    with new_user(image, SUITE) as make:
         yield make
-        withdraw()
-        assert made[0].leftovers() == []
 
 
 @pytest.mark.parametrize("lent", [True, False])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
-from ordinary_user import BENCH, ROOT, USER, OrdinaryUser, grant, withdraw
+from ordinary_user import USER, build_image, grant, new_user
 
 pytestmark = [
     pytest.mark.host,
@@ -39,29 +38,14 @@ sampling: {blocks: 1, seed: 3}
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """The suite's image, in root's cache."""
-    path = tmp_path_factory.mktemp("suite") / "suite.yaml"
-    path.write_text(SUITE % 1)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    built = subprocess.run([BENCH, "image", "build", path], capture_output=True, text=True, check=True, env=environment)
-    return Path(built.stdout.split()[-1]).parent
+    return build_image(SUITE % 1, tmp_path_factory.mktemp("suite"))
 
 
 @pytest.fixture
 def make_user(image):
-    with tempfile.TemporaryDirectory(prefix="test-user-", dir="/var/tmp") as directory:
-        made = []
-
-        def make(*, lent, taps=True):
-            user = OrdinaryUser(Path(directory), lent=lent, taps=taps)
-            made.append(user)
-            user.give_image(image)
-            (user.home / "suite.yaml").write_text(SUITE % 1)
-            (user.home / "long.yaml").write_text(SUITE % 60)
-            return user
-
-        yield make
-        withdraw()
-        assert made[0].leftovers() == []
+    """Makes a user with the image and the suite, and sees to it that nothing of the user's stays."""
+    with new_user(image, SUITE) as make:
+        yield functools.partial(make, taps=True)
 
 
 @pytest.mark.parametrize("lent", [True, False])
