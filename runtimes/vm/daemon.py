@@ -99,7 +99,12 @@ def session_daemon() -> Iterator[None]:
         session_knowledge.mkdir(exist_ok=True)
         (directory / "cache/libvirt/qemu/cache").symlink_to(session_knowledge)
         with _running_daemon(program, directory):
-            yield
+            # It would end while the run is still being prepared; without the event loop this makes no thread.
+            held = _open(_resolve(SESSION)[0], None)
+            try:
+                yield
+            finally:
+                held.close()
 
 
 def find_daemon() -> Path:

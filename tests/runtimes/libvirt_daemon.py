@@ -64,10 +64,9 @@ class LibvirtDaemon:
     def __exit__(self, *_):
         self.stop()
         for machine in self._machines:
-            for directory in sorted((path for path in machine.rglob("*") if path.is_dir()), reverse=True):
-                directory.rmdir()
-            with contextlib.suppress(FileNotFoundError):
-                machine.rmdir()
+            for directory in [*sorted((path for path in machine.rglob("*") if path.is_dir()), reverse=True), machine]:
+                with contextlib.suppress(OSError):  # another daemon uses it
+                    directory.rmdir()
         shutil.rmtree(self._directory)
 
     def start(self) -> None:
