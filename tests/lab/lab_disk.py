@@ -25,9 +25,6 @@ from workloads.image.tools import run
 SUITES: Mapping[str, tuple[str, ...]] = {"quick": (), "isolation": (), "limits": ("container-50", "vm-50")}
 """Shipped suites that run in the lab, with those of their arms that do, where it is not all."""
 
-_STOCK = "quick"
-"""The suite whose guests stay as they are shipped; those of the others are tuned, which saves half of their start."""
-
 _AT_MOST = {"runtime": 3, "requests": 1000}
 """The most of parameters that decide how long a workload runs, in seconds or requests: no figure from here counts."""
 
@@ -103,7 +100,7 @@ def _write_suites(directory: Path) -> list[Path]:
         arms = {arm: options for arm, options in suite["arms"].items() if not kept or arm in kept}
         for options in arms.values():
             if options["runtime"] == "vm":
-                options |= {"accel": "kvm", "tuned": name != _STOCK}
+                options["accel"] = "kvm"
         for use in suite["workloads"]:
             params = use.get("params", {}) if isinstance(use, dict) else {}
             for parameter in _AT_MOST.keys() & params.keys():
