@@ -51,7 +51,8 @@ def work_disk(steps: Iterable[str], progress: Callable[[str], None]) -> Iterator
         _copy_project(tree / "project")
         suites = _write_suites(tree / "suites")
         for image in _images(suites, progress):
-            _share(image.rootfs.parent, tree / "cache/images" / image.id)
+            for directory in (image.rootfs.parent, *(kernel.bzimage.parent for kernel in image.kernels.values())):
+                _share(directory, tree / "cache" / directory.relative_to(cache_directory()))
         _copy_programs(tree / "cache")
         disk = directory / "work.ext4"
         progress("lab: making the disk with the work tree")
@@ -115,8 +116,8 @@ def _write_suites(directory: Path) -> list[Path]:
 
 
 def _images(suites: list[Path], progress: Callable[[str], None]) -> list[BuiltImage]:
-    """What the suites need, and the image of the tests, which has nothing but the base."""
-    images = {image.id: image for image in [prepare_image((), {}, progress)]}
+    """What the suites need, and the image of the tests, which has nothing but the base, and one kernel more."""
+    images = {image.id: image for image in [prepare_image((), {}, progress, ("generic",))]}
     for suite in suites:
         plan = make_plan(load_suite(str(suite)))
         image = prepare_image(plan.packages(), plan.files(), progress)
