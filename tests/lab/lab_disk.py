@@ -121,7 +121,7 @@ def _images(suites: list[Path], progress: Callable[[str], None]) -> list[BuiltIm
     for suite in suites:
         plan = make_plan(load_suite(str(suite)))
         image = prepare_image(plan.packages(), plan.files(), progress)
-        images[image.id] = image
+        images.setdefault(image.id, image)
     return list(images.values())
 
 
