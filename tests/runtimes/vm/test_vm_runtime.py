@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.host, pytest.mark.guest]
 
 
 def qemu_of(spec, facilities):
-    """The pid of an instance's QEMU; the kernel's own threads for it, which KVM and vhost have, are charged beside it."""
+    """The pid of an instance's QEMU; threads of the kernel that KVM and vhost have for it are charged beside it."""
     pids = (facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().split()
     (pid,) = [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes()]
     return int(pid)
