@@ -25,9 +25,6 @@ from workloads.image.tools import run
 SUITES: Mapping[str, tuple[str, ...]] = {"quick": (), "isolation": (), "limits": ("container-50", "vm-50")}
 """Shipped suites that run in the lab, with those of their arms that do, where it is not all."""
 
-_STOCK = "quick"
-"""The suite whose guests stay as they are shipped; those of the others are tuned, which saves half of their start."""
-
 _AT_MOST = {"runtime": 3, "requests": 1000}
 """The most of parameters that decide how long a workload runs, in seconds or requests: no figure from here counts."""
 
@@ -54,7 +51,8 @@ def work_disk(steps: Iterable[str], progress: Callable[[str], None]) -> Iterator
         _copy_project(tree / "project")
         suites = _write_suites(tree / "suites")
         for image in _images(suites, progress):
-            _share(image.rootfs.parent, tree / "cache/images" / image.id)
+            for directory in (image.rootfs.parent, *(kernel.bzimage.parent for kernel in image.kernels.values())):
+                _share(directory, tree / "cache" / directory.relative_to(cache_directory()))
         _copy_programs(tree / "cache")
         disk = directory / "work.ext4"
         progress("lab: making the disk with the work tree")
@@ -103,7 +101,7 @@ def _write_suites(directory: Path) -> list[Path]:
         arms = {arm: options for arm, options in suite["arms"].items() if not kept or arm in kept}
         for options in arms.values():
             if options["runtime"] == "vm":
-                options |= {"accel": "kvm", "tuned": name != _STOCK}
+                options["accel"] = "kvm"
         for use in suite["workloads"]:
             params = use.get("params", {}) if isinstance(use, dict) else {}
             for parameter in _AT_MOST.keys() & params.keys():
@@ -118,12 +116,12 @@ def _write_suites(directory: Path) -> list[Path]:
 
 
 def _images(suites: list[Path], progress: Callable[[str], None]) -> list[BuiltImage]:
-    """What the suites need, and the image of the tests, which has nothing but the base."""
-    images = {image.id: image for image in [prepare_image((), {}, progress)]}
+    """What the suites need, and the image of the tests, which has nothing but the base, and one kernel more."""
+    images = {image.id: image for image in [prepare_image((), {}, progress, ("generic",))]}
     for suite in suites:
         plan = make_plan(load_suite(str(suite)))
         image = prepare_image(plan.packages(), plan.files(), progress)
-        images[image.id] = image
+        images.setdefault(image.id, image)
     return list(images.values())
 
 

@@ -23,7 +23,6 @@ def test_all_guests_of_its_suites_are_asked_to_run_by_kvm(tmp_path):
         guests = [arm for arm in suite.arms if arm.runtime == "vm"]
         assert [arm.options.accel for arm in guests] == ["kvm"] * len(guests) != []
         assert suite.baseline in {arm.name for arm in suite.arms}
-    assert suites["quick"].arms[-1].options.tuned is False
     assert {arm.name for arm in suites["limits"].arms} == {"container-50", "vm-50"}
 
 

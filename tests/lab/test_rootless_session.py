@@ -32,7 +32,7 @@ def home(base_image):
     """The user's home, with the base image in the user's cache, as the README tells root to put it there."""
     home = Path("/home") / USER
     cache = home / ".cache/bench/images"
-    cache.mkdir(parents=True)
+    cache.mkdir(parents=True, exist_ok=True)
     source = base_image.rootfs.parent
     subprocess.run(["cp", "-r", source, cache], check=True)
     (home / "suite.yaml").write_text(SUITE)
