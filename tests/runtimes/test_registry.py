@@ -35,18 +35,16 @@ for name in RUNTIMES:
 vm = load_runtime("vm")
 options = vm.options_model(accel="tcg")
 limits = Limits(1, (), 1 << 29)
-for attempt in (lambda: vm.check(options, limits), lambda: vm.open(None, options).__enter__()):
-    try:
-        attempt()
-    except HostError as error:
-        print(error)
+try:
+    vm.check(options, limits)
+except HostError as error:
+    print(error)
 """
     completed = subprocess.run(
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
-    *listed, checked, opened = completed.stdout.splitlines()
+    *listed, checked = completed.stdout.splitlines()
     assert listed == ["native", "container", "vm"]
-    assert checked == opened
     assert "libvirt-python" in checked
     assert "apt-get install libvirt-dev, then make setup" in checked
 

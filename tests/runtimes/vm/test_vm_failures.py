@@ -185,7 +185,7 @@ def test_a_guest_that_does_not_stop_in_time(runtime, failing, new_spec, faciliti
 
 
 def test_a_qemu_that_hangs_is_not_asked_for_ever(runtime, failing, new_spec, facilities, monkeypatch):
-    monkeypatch.setattr("runtimes.vm.connection._ANSWER_TIMEOUT", 0.5)
+    monkeypatch.setattr("runtimes.vm.live_domain._ANSWER_TIMEOUT", 0.5)
     spec = new_spec()
     with failing(spec) as caught, runtime.start(spec) as instance:
         os.kill(qemu_of(spec, facilities), signal.SIGSTOP)

@@ -295,7 +295,9 @@ def test_there_is_one_deadline_for_all_of_a_start(new_spec):
         def kill(self):
             pass
 
-    traces = Traces(spec, LateProcess(), SimpleNamespace(console=spec.directory / "console.log"), spec.directory)
+    traces = Traces(
+        spec, LateProcess(), SimpleNamespace(console=spec.directory / "console.log", waits=False), spec.directory
+    )
     started = time.monotonic()
     with (
         theirs,
