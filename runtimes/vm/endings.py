@@ -137,7 +137,7 @@ class Traces:
             yield
         except GuestError:
             raise
-        except InstanceError as error:
+        except (InstanceError, FileNotFoundError, ProcessLookupError) as error:  # what /proc no longer has of QEMU
             if not self.process.exited.is_set():
                 raise
             raise self.error("", error, domain) from error

@@ -200,9 +200,13 @@ def _tap_facts(name: str) -> dict[str, str]:
     """MTU of the host's end, and what work on packets it takes over; names of features as ethtool(8) has them."""
     from pyroute2 import IPRoute
     from pyroute2.ethtool.ethtool import Ethtool
+    from pyroute2.netlink.exceptions import NetlinkError
 
-    with IPRoute() as route:
-        (link,) = route.link("get", ifname=name)
+    try:
+        with IPRoute() as route:
+            (link,) = route.link("get", ifname=name)
+    except NetlinkError as error:
+        raise InstanceError(f"the tap {name} is gone: {error}") from error
     ethtool = Ethtool()
     try:
         features = ethtool.get_features(name).features

@@ -12,6 +12,7 @@ from runtimes.vm.options import Boot, CacheMode, Devices, Firmware, IoMode, Mach
 QBOOT = Path("/usr/share/qemu/qboot.rom")
 """A firmware that does nothing but enter the kernel; it comes with QEMU."""
 
+_MIB = 1 << 20
 _PAGE_BYTES = {"2M": 2 << 20, "1G": 1 << 30}
 
 
@@ -85,6 +86,11 @@ def choose_hardware(options: VmOptions, limits: Limits) -> Hardware:
     )
 
 
+def memory_size(limits: Limits) -> int:
+    """Bytes of a guest's memory: as much as the limit, in whole MiB, to which libvirt would round it up too."""
+    return math.ceil(limits.memory / _MIB) * _MIB
+
+
 def free_hugepages(page: int) -> int:
     """How many free huge pages of ``page`` bytes the host has (kernel documentation, admin-guide/mm/hugetlbpage)."""
     file = Path(f"/sys/kernel/mm/hugepages/hugepages-{page >> 10}kB/free_hugepages")
@@ -106,4 +112,5 @@ def _page_size(options: VmOptions, limits: Limits) -> int | None:
     if options.hugepages is not None:
         return _PAGE_BYTES[options.hugepages]
     page = _PAGE_BYTES["2M"]
-    return page if options.tuned and free_hugepages(page) * page >= limits.memory else None
+    fits = limits.memory % page == 0 and free_hugepages(page) * page >= limits.memory
+    return page if options.tuned and fits else None

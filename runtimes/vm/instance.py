@@ -109,7 +109,7 @@ class VmInstance:
         it, ``exited`` when QEMU has ended, ``stopped`` when libvirt is done with it.
         """
         deadline = self.timeline.stamp("stop_requested") / 1e9 + self._stop_timeout
-        self._domain.guarded = False
+        self._domain.guarded_since = None
         try:
             self.agent.shutdown(self._stop_timeout)
         except AgentError as error:
@@ -117,6 +117,7 @@ class VmInstance:
         if not self._domain.stopped.wait(max(deadline - time.monotonic(), 0.0)):
             late = TimeoutError(f"it has not powered off within {self._stop_timeout:g} s of the request to stop")
             raise self._traces.error("the guest could not be stopped in order", late, self._domain)
+        self._process.exited.wait(max(deadline - time.monotonic(), 0.0))
         for phase, at in (
             ("goodbye", self.agent.goodbye_at),
             ("powered_off", self._domain.powered_off_at),

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from runtimes.vm.watchdog import killed_after
 
 _ANSWER_TIMEOUT = 10.0
 """Seconds for QEMU to answer a question about itself, which takes it milliseconds."""
+
+_SAVE_TIMEOUT = 120.0
+"""Seconds for QEMU to write its state to a disk, which takes it less than one."""
 
 _BALLOON_SIZES = ("actual", "available", "unused", "usable", "disk_caches", "swap_in", "swap_out")
 _UNKNOWN = 2**63 // 1024
@@ -34,7 +38,8 @@ class Domain:
         stopped_at: when it said so, nanoseconds on CLOCK_MONOTONIC.
         powered_off_at: when it said that the guest had powered off, on the same clock; None if it has not.
         trouble: why the guest could not go on, so that QEMU was killed; None if it could.
-        guarded: whether it is trouble if the agent closes its port.
+        guarded_since: from when on it is trouble if the agent closes its port, seconds of the wall clock; None for
+            never.
         lost: whether the connection is gone, and nothing more will be heard of it.
     """
 
@@ -44,7 +49,7 @@ class Domain:
         self.stopped_at: int | None = None
         self.powered_off_at: int | None = None
         self.trouble: str | None = None
-        self.guarded = False
+        self.guarded_since: float | None = None
         self.lost = False
         self._kill = kill
         self._handle: libvirt.virDomain | None = None
@@ -79,15 +84,19 @@ class Domain:
         Raises:
             InstanceError: the domain is gone, or QEMU does not know the command, or it did not answer and was killed.
         """
-        hung = functools.partial(self.note_trouble, f"QEMU did not answer {command} within {_ANSWER_TIMEOUT:g} s")
         try:
-            with killed_after(_ANSWER_TIMEOUT, hung):
+            with self._patience(command):
                 answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, json.dumps({"execute": command}), 0))
         except libvirt.libvirtError as error:
             raise InstanceError(f"{self.name}: libvirt could not ask QEMU for {command}: {error}") from error
         if "return" not in answer:
             raise InstanceError(f"{self.name}: QEMU does not answer {command}: {answer['error']['desc']}")
         return answer["return"]
+
+    def _patience(self, question: str) -> AbstractContextManager[threading.Event]:
+        """Libvirt waits without a limit; so QEMU is killed if it does not answer."""
+        hung = functools.partial(self.note_trouble, f"QEMU did not answer {question} within {_ANSWER_TIMEOUT:g} s")
+        return killed_after(_ANSWER_TIMEOUT, hung)
 
     def balloon(self) -> dict[str, int]:
         """What the guest's balloon driver told last of the guest's memory, see :func:`parse_balloon`.
@@ -96,7 +105,8 @@ class Domain:
             InstanceError: the domain is gone.
         """
         try:
-            return parse_balloon(self._handle.memoryStats()) if self._handle else {}
+            with self._patience("for its balloon"):
+                return parse_balloon(self._handle.memoryStats()) if self._handle else {}
         except libvirt.libvirtError as error:
             raise InstanceError(f"{self.name}: libvirt has no figures of its memory: {error}") from error
 
@@ -119,7 +129,8 @@ class Domain:
         """
         assert self._handle is not None
         try:
-            self._handle.save(str(state))
+            with killed_after(_SAVE_TIMEOUT, functools.partial(self.note_trouble, "QEMU did not save its state")):
+                self._handle.save(str(state))
         except libvirt.libvirtError as error:
             raise InstanceError(f"{self.name}: libvirt could not save its state: {error}") from error
 

@@ -97,9 +97,12 @@ def _bootable_disk(rootfs: Path, kernel: GuestKernel, *, quick: bool) -> Iterato
         if not place.exists():
             _remove_leftovers(place.parent, identity)
             building = place.with_name(f".{identity}-{os.getpid()}")
-            write_disk(DiskParts(loader, kernel.bzimage, kernel.initramfs, arguments, rootfs, identity), building)
-            _sync(building)
-            building.rename(place)
+            try:
+                write_disk(DiskParts(loader, kernel.bzimage, kernel.initramfs, arguments, rootfs, identity), building)
+                _sync(building)
+                building.rename(place)
+            finally:
+                building.unlink(missing_ok=True)
     with _locked(identity, fcntl.LOCK_SH):
         if not place.exists():
             raise HostError(f"the disk {place} was removed while it was about to be used: run it again")

@@ -37,7 +37,7 @@ from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
 from runtimes.vm.endings import Traces
-from runtimes.vm.hardware import choose_hardware
+from runtimes.vm.hardware import choose_hardware, memory_size
 from runtimes.vm.instance import VmInstance
 from runtimes.vm.options import EMBED, VmOptions
 from runtimes.vm.placement import HandedTap, cpu_tuning, handed_tap
@@ -146,7 +146,7 @@ class VmRuntime:
             timeline.stamp("resume")
             agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
             stack.enter_context(traces.explained(domain))
-            domain.guarded = True
+            domain.guarded_since = time.time() - (time.monotonic_ns() - timeline.stamps["ready"]) / 1e9
             cgroup = _cgroup_of(spec.name, process, own_cgroup)
             _save_artefacts(spec.directory, domain, process)
             yield VmInstance(
@@ -156,7 +156,7 @@ class VmRuntime:
                 domain=domain,
                 process=process,
                 cgroup=cgroup,
-                memory=spec.limits.memory,
+                memory=memory_size(spec.limits),
                 accelerator=self._arm.accelerator,
                 libvirt_version=self._connection.libvirt_version,
                 traces=traces,
@@ -205,7 +205,7 @@ class VmRuntime:
         """
         size = spec.scratch.stat().st_size if spec.scratch else None
         hardware = choose_hardware(self._arm.options, spec.limits)
-        key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, spec.limits.memory, size)
+        key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, memory_size(spec.limits), size)
         if key not in self._states:
             self._states[key] = self._save_state(spec, size)
         return self._states[key]
@@ -256,7 +256,7 @@ class VmRuntime:
             emulator=arm.emulator.path,
             hardware=choose_hardware(arm.options, spec.limits),
             cpus=self._facilities.instance_cpus(spec.limits),
-            memory=spec.limits.memory,
+            memory=memory_size(spec.limits),
             kernel=_kernel(spec.image, arm.options),
             root=arm.root or spec.image.rootfs,
             waits=arm.options.start == "restore",

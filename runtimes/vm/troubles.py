@@ -61,11 +61,14 @@ def _hear_port(
     _handle: libvirt.virConnect,
     domain: libvirt.virDomain,
     _event: str,
-    _seconds: int,
-    _micros: int,
+    seconds: int,
+    micros: int,
     details: str,
     domains: Mapping[str, Domain],
 ) -> None:
     known = domains.get(domain.name())
-    if known is not None and known.guarded and not json.loads(details)["open"]:
+    if known is None or known.guarded_since is None or json.loads(details)["open"]:
+        return
+    # A restored guest's init closes the port before the agent opens it, and events may be late.
+    if seconds + micros / 1e6 > known.guarded_since:
         known.note_trouble("the agent in the guest has ended")

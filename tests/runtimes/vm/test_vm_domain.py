@@ -19,7 +19,7 @@ from runtimes.vm.domain import (
     bare_domain_xml,
     domain_xml,
 )
-from runtimes.vm.hardware import choose_hardware
+from runtimes.vm.hardware import choose_hardware, memory_size
 from runtimes.vm.options import VmOptions
 
 NETWORK = GuestNetwork("bench-bridge", "bench-t0-2", "02:00:0a:d5:00:02", "10.213.0.2", 16, "10.213.0.1")
@@ -351,3 +351,15 @@ def test_any_path_survives(name):
     bare = ElementTree.fromstring(bare_domain_xml("bench-bare", "qemu", path, {"BENCH_SPAWN_STAMP": str(path)}))
     assert bare.findtext("devices/emulator") == str(path)
     assert bare.find(".//{http://libvirt.org/schemas/domain/qemu/1.0}env").get("value") == str(path)
+
+
+@pytest.mark.parametrize(("asked", "given"), [(256 << 20, 256), (300_000 * 1024, 293), ((100 << 20) + 1, 101)])
+def test_memory_is_whole_mebibytes(asked, given):
+    assert memory_size(dataclasses.replace(LIMITS, memory=asked)) == given << 20
+
+
+def test_a_tuned_guest_has_huge_pages_only_if_its_memory_is_made_of_them(monkeypatch):
+    monkeypatch.setattr("runtimes.vm.hardware.free_hugepages", lambda page: 1000)
+    for memory, page in ((256 << 20, 2 << 20), (129 << 20, None)):
+        limits = dataclasses.replace(LIMITS, memory=memory)
+        assert choose_hardware(VmOptions(tuned=True), limits).hugepages == page
