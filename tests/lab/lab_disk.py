@@ -51,8 +51,8 @@ def work_disk(steps: Iterable[str], progress: Callable[[str], None]) -> Iterator
         _copy_project(tree / "project")
         suites = _write_suites(tree / "suites")
         for image in _images(suites, progress):
-            for directory in (image.rootfs.parent, *(kernel.bzimage.parent for kernel in image.kernels.values())):
-                _share(directory, tree / "cache" / directory.relative_to(cache_directory()))
+            for source in (image.rootfs.parent, *(kernel.bzimage.parent for kernel in image.kernels.values())):
+                _share(source, tree / "cache" / source.relative_to(cache_directory()))
         _copy_programs(tree / "cache")
         disk = directory / "work.ext4"
         progress("lab: making the disk with the work tree")
