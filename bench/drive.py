@@ -1,4 +1,6 @@
-"""Driving a workload in an instance: prepare, serve, run, read its figures; all output is kept in the trial's log."""
+"""Driving a workload in an instance: prepare, serve, load, warm up, run, read its figures; all output is kept in the
+trial's log.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ import functools
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,12 +19,13 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from results.records import Sample
 from runtimes.agent.client import EXIT_GRACE, AgentClient, AgentError, AgentGone, Command, Completed, Process
+from runtimes.agent.ports import wait_for_port
 from workloads.parsers import ParseError, parse
 
 if TYPE_CHECKING:
     from bench.plan import Case
-    from runtimes.base import Instance
-    from workloads.model import Workload
+    from runtimes.base import Instance, Limits
+    from workloads.model import Server, Workload
 
 _STOP_SECONDS = 10.0
 _LEAST_COMPARED = 0.5
@@ -116,16 +120,18 @@ def _spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = No
         raise WorkloadError(f"{argv[0]}: cannot be run: {error}") from None
 
 
-def _start_server(workload: Workload, argv: tuple[str, ...], agent: AgentClient, log: TrialLog) -> Process:
-    assert workload.server is not None
+def _start_server(server: Server, argv: tuple[str, ...], agent: AgentClient, log: TrialLog) -> Process:
     process = _spawn(agent, argv)
     try:
-        process.wait_for_output(workload.server.ready.log, workload.server.timeout)
+        if server.ready.log is not None:
+            awaited = f"output matched '{server.ready.log}'"
+            process.wait_for_output(server.ready.log, server.timeout)
+        elif server.ready.port is not None:
+            awaited = f"process listened on port {server.ready.port}"
+            wait_for_port(agent, process, server.ready.port, server.timeout)
     except TimeoutError:
-        _stop_server(process, log)
-        raise WorkloadError(
-            f"{argv[0]}: no output matched '{workload.server.ready.log}' within {workload.server.timeout:g} s"
-        ) from None
+        ended = _stop_server(process, log)
+        raise WorkloadError(f"{argv[0]}: no {awaited} within {server.timeout:g} s{last_words(ended)}") from None
     except AgentGone:
         raise
     except AgentError:
@@ -146,22 +152,51 @@ def _end_quietly(process: Process) -> None:
         process.kill()
 
 
-def _read_figures(case: Case, completed: Completed) -> tuple[Sample, ...]:
+def _read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sample, ...]:
     try:
-        parsed = parse(case.workload, completed.stdout.decode(errors="replace"))
+        parsed = parse(case.workload, completed.stdout.decode(errors="replace"), host_cpu)
     except ParseError as error:
         raise WorkloadError(str(error)) from None
     return tuple(Sample(item.name, item.value, item.unit, item.better, primary=item.primary) for item in parsed)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the client of a workload is: its name in the log, and the agent there."""
+
+    name: str
+    agent: AgentClient
+
+
+def _run_all(commands: Sequence[tuple[str, ...]], what: str, agent: AgentClient, timeout: float, log: TrialLog) -> None:
+    """Run commands that are not measured, one after the other."""
+    for argv in commands:
+        completed = _spawn(agent, argv, timeout).wait(timeout + EXIT_GRACE)
+        log.command(what, completed)
+        _require_success(completed)
+
+
+@contextmanager
+def _served(workload: Workload, argv: tuple[str, ...] | None, agent: AgentClient, log: TrialLog) -> Iterator[None]:
+    """The workload's server, if it has one, from its readiness on; killed in the end."""
+    if workload.server is None or argv is None:
+        yield
+        return
+    server = _start_server(workload.server, argv, agent, log)
+    try:
+        yield
+    finally:
+        _stop_server(server, log)
+
+
 def drive(
-    case: Case, cpus: float, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+    case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
 ) -> Driven:
     """Run one workload in a fresh instance.
 
     Args:
         case: the workload and its parameters.
-        cpus: the instance's CPU limit, for workloads that size themselves by it.
+        limits: the instance's, for workloads that size themselves by them.
         host: what a workload may be told of the host (:func:`bench.host.host_values`).
         instance: where it runs.
         peer: the load generator's agent, for workloads whose client stands outside.
@@ -173,35 +208,40 @@ def drive(
     """
     workload = case.workload
     try:
-        commands = workload.commands(case.params, server_address=instance.address, cpus=cpus, host=host)
+        commands = workload.commands(
+            case.params, server_address=instance.address, cpus=limits.cpus, memory=limits.memory, host=host
+        )
     except ValueError as error:
         raise WorkloadError(str(error)) from None
-    for argv in commands.prepare:
-        completed = _spawn(instance.agent, argv, commands.timeout).wait(commands.timeout + EXIT_GRACE)
-        log.command("prepare", completed)
-        _require_success(completed)
-    server = _start_server(workload, commands.server, instance.agent, log) if commands.server else None
-    if commands.run is None:
-        return Driven((), None, None, None)
-    where, agent = ("peer", peer) if peer is not None else ("instance", instance.agent)
-    try:
-        spent = instance.usage().cpu_time
-        began = time.monotonic()
-        process = _spawn(agent, commands.run, commands.timeout)
-        if peer is not None:
-            # What it talks to is gone, of which no packet may ever tell it.
-            instance.agent.when_gone(functools.partial(_end_quietly, process))
-        # The agent keeps the time-out; should it hang with the instance, this ends the trial.
-        completed = process.wait(commands.timeout + EXIT_GRACE)
-        elapsed = time.monotonic() - began
-        cpus_used = (instance.usage().cpu_time - spent) / elapsed
-    finally:
-        if server is not None:
-            _stop_server(server, log)
-    log.command(where, completed)
+    client = _Place("instance", instance.agent) if peer is None else _Place("peer", peer)
+    _run_all(commands.prepare, "prepare", instance.agent, commands.timeout, log)
+    with _served(workload, commands.server, instance.agent, log):
+        _run_all(commands.load, f"load, {client.name}", client.agent, commands.timeout, log)
+        _run_all(commands.warmup, f"warmup, {client.name}", client.agent, commands.timeout, log)
+        if commands.run is None:
+            return Driven((), None, None, None)
+        return _measure(case, commands.run, commands.timeout, instance, client, log)
+
+
+def _measure(
+    case: Case, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
+) -> Driven:
+    """Run the measured command, and find its figures."""
+    inside = client.agent is instance.agent
+    spent = instance.usage().cpu_time
+    began = time.monotonic()
+    process = _spawn(client.agent, argv, timeout)
+    if not inside:
+        # What it talks to is gone, of which no packet may ever tell it.
+        instance.agent.when_gone(functools.partial(_end_quietly, process))
+    # The agent keeps the time-out; should it hang with the instance, this ends the trial.
+    completed = process.wait(timeout + EXIT_GRACE)
+    elapsed = time.monotonic() - began
+    host_cpu = instance.usage().cpu_time - spent
+    log.command(client.name, completed)
     _require_success(completed)
-    figures = _read_figures(case, completed)
-    if peer is not None:
-        return Driven(figures, cpus_used, None, None)
+    figures = _read_figures(case, completed, host_cpu)
+    if not inside:
+        return Driven(figures, host_cpu / elapsed, None, None)
     ratio = completed.duration / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(figures, cpus_used, process.first_output_at, ratio)
+    return Driven(figures, host_cpu / elapsed, process.first_output_at, ratio)

@@ -149,7 +149,7 @@ class Suite:
         not the order they stand in, not how often they are measured, not when a trial is given up, and no text that is
         only for reading.
         """
-        reading = {"description", "source", "tags"}
+        reading = {"description", "source", "tags", "quick"}
         cases = [
             [
                 use.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True),

@@ -117,7 +117,7 @@ def _drive(
 ) -> Driven:
     """Run the workload, and name the limits that the instance had hit if it fails."""
     try:
-        return drive(trial.case, trial.arm.limits.cpus, host, instance, peer, log)
+        return drive(trial.case, trial.arm.limits, host, instance, peer, log)
     except (WorkloadError, AgentError) as failure:
         hit = _limits_hit(instance.usage(), trial.arm.limits)
         if not hit:

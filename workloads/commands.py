@@ -87,11 +87,15 @@ class Commands:
     Attributes:
         prepare: commands before everything else, in the instance, one after the other.
         server: to be started in the instance and to be stopped in the end, or None.
+        load: commands once the server is ready, where ``run`` is executed.
+        warmup: commands after those.
         run: the measured command, in the instance or the peer, or None where starting the instance is all there is.
-        timeout: seconds that ``run`` and each of ``prepare`` may take.
+        timeout: seconds that each of these may take, but for the server.
     """
 
     prepare: tuple[tuple[str, ...], ...]
     server: tuple[str, ...] | None
+    load: tuple[tuple[str, ...], ...]
+    warmup: tuple[tuple[str, ...], ...]
     run: tuple[str, ...] | None
     timeout: float

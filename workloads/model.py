@@ -7,12 +7,23 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, StrictBool, model_validator
+from pydantic import Field, PlainValidator, Strict, StrictBool, model_validator
 
 from workloads.commands import MAX_BYTES, PLACEHOLDER, Command, CommandLine, Commands
 from workloads.document import InvalidValue
 from workloads.errors import expected
-from workloads.fields import MAX_SECONDS, BytesRegex, Identifier, Name, Parameter, Part, Regex, Scalar, Timeout
+from workloads.fields import (
+    MAX_SECONDS,
+    BytesRegex,
+    Identifier,
+    Name,
+    Parameter,
+    Part,
+    Regex,
+    Scalar,
+    ScalarField,
+    Timeout,
+)
 from workloads.files import FILES_PATH, MAX_FILES, CarriedFileField
 from workloads.units import parse_size
 
@@ -40,7 +51,7 @@ HARNESS_METRICS = frozenset(
 HOST_VALUES = ("host_boot_id", "host_namespaces", "host_pid")
 """What a workload may be told of the host, to find out whether it can reach it: see :func:`bench.host.host_values`."""
 
-_RESERVED = ("server", "scratch", "files", "cpus", *HOST_VALUES)
+_RESERVED = ("server", "scratch", "files", "cpus", "memory", *HOST_VALUES)
 
 
 def _scratch(value: object) -> int | str:
@@ -63,6 +74,8 @@ class Metric(Part):
         path: for ``parser: json``, a JSON path.
         column: for ``parser: csv``, the column's heading.
         row: for ``parser: csv``, headings and the text that the row has there; without it any row.
+        host_cpu_per: another metric, of which this one is the price: seconds of host CPU time that the instance cost
+            while ``run`` ran, divided by that metric's figure. It is not looked for in the output.
     """
 
     unit: Annotated[str, Field(min_length=1)]
@@ -75,12 +88,18 @@ class Metric(Part):
     path: str | None = None
     column: str | None = None
     row: dict[str, str] | None = None
+    host_cpu_per: str | None = None
 
     KEYS: ClassVar[Mapping[str, str]] = {"regex": "pattern", "json": "path", "csv": "column"}
     """The key that finds the figure, by parser."""
 
     def check_for(self, parser: str) -> None:
         """Check that the figure can be found by ``parser``; InvalidValue otherwise."""
+        if self.host_cpu_per is not None:
+            for key in (*self.KEYS.values(), "row", "select", "optional"):
+                if key in self.model_fields_set:
+                    raise InvalidValue("this key is for what stands in the output", key, at_key=True)
+            return
         needed = self.KEYS[parser]
         if getattr(self, needed) is None:
             raise InvalidValue(f"with 'parser: {parser}' a metric needs the key '{needed}'")
@@ -99,9 +118,21 @@ class Metric(Part):
 
 
 class Ready(Part):
-    """When a server is ready: as soon as its output, bytes, matches the regular expression ``log`` in UTF-8."""
+    """When a server is ready.
 
-    log: BytesRegex
+    Attributes:
+        log: as soon as its output, bytes, matches this regular expression in UTF-8.
+        port: as soon as somebody in the instance listens on this TCP port.
+    """
+
+    log: BytesRegex | None = None
+    port: Annotated[int, Strict(), Field(ge=1, le=65535)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Ready:
+        if (self.log is None) == (self.port is None):
+            raise ValueError("expected either 'log' or 'port'")
+        return self
 
 
 class Server(Part):
@@ -132,13 +163,17 @@ class Workload(Part):
         scratch: bytes that its files need on the scratch disk, a parameter in braces that says so, or None for no disk.
         server: what serves, if anything.
         client: where ``run`` is executed.
-        prepare: commands before the measured one.
+        prepare: commands in the instance before everything else.
+        load: commands once the server is ready, where ``run`` is executed: they give it the data that it serves.
+        warmup: commands after that, likewise: what ``run`` does, unmeasured.
         run: the measured command; arguments may have ``{parameter}``, ``{server}`` (address), ``{scratch}`` and
-            ``{files}`` (paths), ``{cpus}`` (whole CPUs that the limits give) and ``HOST_VALUES`` in them.
+            ``{files}`` (paths), ``{cpus}`` (whole CPUs that the limits give), ``{memory}`` (bytes that they give) and
+            ``HOST_VALUES`` in them.
         timeout: seconds that a command may take, beyond what ``duration`` says.
         duration: the parameter that says how many seconds are measured, where the workload is limited by time.
         parser: how figures are found in what ``run`` writes to its standard output.
         metrics: the figures, by name.
+        quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
     name: Name
@@ -152,11 +187,14 @@ class Workload(Part):
     server: Server | None = None
     client: Literal["instance", "peer"] = "instance"
     prepare: tuple[Command, ...] = ()
+    load: tuple[Command, ...] = ()
+    warmup: tuple[Command, ...] = ()
     run: Command | None = None
     timeout: Timeout = 600.0
     duration: str | None = None
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
+    quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Workload:
@@ -164,7 +202,14 @@ class Workload(Part):
         self._check_parameters()
         self._check_commands()
         self._check_metrics()
+        self._check_quick()
         return self
+
+    def _check_quick(self) -> None:
+        try:
+            self.resolve(self.quick)
+        except InvalidValue as error:
+            raise InvalidValue(str(error), "quick", *error.location, at_key=error.at_key) from None
 
     def _check_files(self) -> None:
         names = [file.name for file in self.files]
@@ -199,15 +244,16 @@ class Workload(Part):
 
     def _command_lines(self) -> Iterator[tuple[tuple[str | int, ...], CommandLine]]:
         """Every command, with its place in the file."""
-        for index, command in enumerate(self.prepare):
-            yield ("prepare", index), command
+        for key in ("prepare", "load", "warmup"):
+            for index, command in enumerate(getattr(self, key)):
+                yield (key, index), command
         if self.server is not None:
             yield ("server", "command"), self.server.command
         if self.run is not None:
             yield ("run",), self.run
 
     def _check_commands(self) -> None:
-        known = {*self.parameters, "server", "cpus", *HOST_VALUES}
+        known = {*self.parameters, "server", "cpus", "memory", *HOST_VALUES}
         known |= ({"scratch"} if self.scratch is not None else set()) | ({"files"} if self.files else set())
         used = set()
         for place, command in self._command_lines():
@@ -226,7 +272,7 @@ class Workload(Part):
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            for key in ("metrics", "parser", "server", "prepare", "duration"):
+            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration"):
                 if getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
             return
@@ -239,8 +285,15 @@ class Workload(Part):
                 metric.check_for(self.parser)
             except InvalidValue as error:
                 raise InvalidValue(str(error), "metrics", name, *error.location, at_key=error.at_key) from None
+            if metric.host_cpu_per is not None:
+                self._check_price(name, metric.host_cpu_per)
         if not any(metric.primary for metric in self.metrics.values()):
             raise InvalidValue("one metric at least must have 'primary: true'", "metrics", at_key=True)
+
+    def _check_price(self, name: str, of: str) -> None:
+        found = [each for each, metric in self.metrics.items() if metric.host_cpu_per is None and not metric.optional]
+        if of not in found:
+            raise InvalidValue(f"'{of}': {expected(of, found)}", "metrics", name, "host_cpu_per")
 
     def resolve(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Every parameter with its value: ``params``, and the defaults for the others, in the order of the file.
@@ -264,7 +317,13 @@ class Workload(Part):
         return resolved
 
     def commands(
-        self, params: Mapping[str, Scalar], *, server_address: str | None, cpus: float, host: Mapping[str, str]
+        self,
+        params: Mapping[str, Scalar],
+        *,
+        server_address: str | None,
+        cpus: float,
+        memory: int,
+        host: Mapping[str, str],
     ) -> Commands:
         """What a trial with ``params`` (resolved) runs.
 
@@ -272,6 +331,7 @@ class Workload(Part):
             params: a value for every parameter.
             server_address: the instance's address; a client in the instance itself uses the loopback instead.
             cpus: the instance's CPU limit.
+            memory: the instance's limit, bytes.
             host: a value for each of ``HOST_VALUES``.
 
         Raises:
@@ -282,9 +342,15 @@ class Workload(Part):
             raise ValueError(f"{self.name} has its client outside the instance, and this instance has no network")
         values = {name: _text(value) for name, value in params.items()}
         values |= {"server": address, "scratch": SCRATCH_PATH, "files": f"{FILES_PATH}/{self.name}"}
-        values |= {"cpus": str(max(1, math.ceil(cpus))), **{name: host[name] for name in HOST_VALUES}}
+        values |= {
+            "cpus": str(max(1, math.ceil(cpus))),
+            "memory": str(memory),
+            **{name: host[name] for name in HOST_VALUES},
+        }
         return Commands(
             prepare=tuple(command.render(values) for command in self.prepare),
+            load=tuple(command.render(values) for command in self.load),
+            warmup=tuple(command.render(values) for command in self.warmup),
             server=self.server.command.render(values) if self.server else None,
             run=self.run.render(values) if self.run else None,
             timeout=self.timeout + (self.measured_seconds(params) or 0.0),

@@ -45,8 +45,13 @@ class ParsedMetric:
     primary: bool
 
 
-def parse(workload: Workload, stdout: str) -> list[ParsedMetric]:
+def parse(workload: Workload, stdout: str, host_cpu: float) -> list[ParsedMetric]:
     """The figures in ``stdout``, in the order of the workload's file.
+
+    Args:
+        workload: what ran.
+        stdout: all that its ``run`` wrote there.
+        host_cpu: seconds of host CPU time that the instance cost meanwhile.
 
     Raises:
         ParseError: the output is not what the parser reads, or a metric that is not optional is not in it, or is in it
@@ -58,17 +63,27 @@ def parse(workload: Workload, stdout: str) -> list[ParsedMetric]:
         find = _OPEN[workload.parser](stdout)
     except ValueError as error:
         raise ParseError(f"{workload.name}: {error}; {_excerpt(stdout)}") from None
-    parsed = []
+    values: dict[str, float] = {}
     for name, metric in workload.metrics.items():
+        if metric.host_cpu_per is not None:
+            continue
         try:
             matches = find(metric)
             if metric.optional and not matches:
                 continue
-            value = _number(_selected(matches, metric)) * metric.factor
+            values[name] = _number(_selected(matches, metric)) * metric.factor
         except ValueError as error:
             raise ParseError(f"{workload.name}: no metric '{name}': {error}; {_excerpt(stdout)}") from None
-        parsed.append(ParsedMetric(name, value, metric.unit, metric.better, metric.primary))
-    return parsed
+    for name, metric in workload.metrics.items():
+        if metric.host_cpu_per is not None:
+            if values[metric.host_cpu_per] <= 0:
+                raise ParseError(f"{workload.name}: no metric '{name}': '{metric.host_cpu_per}' is not above 0")
+            values[name] = host_cpu / values[metric.host_cpu_per] * metric.factor
+    return [
+        ParsedMetric(name, values[name], metric.unit, metric.better, metric.primary)
+        for name, metric in workload.metrics.items()
+        if name in values
+    ]
 
 
 @lru_cache(maxsize=64)

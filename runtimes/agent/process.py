@@ -161,13 +161,27 @@ class Process:
                     if match := expression.search(bytes(output)):
                         return match
                 if self._exit is not None or self._failure is not None:
-                    end = self._completed()
-                    how = f"signal {end.signal}" if end.signal else f"status {end.exit_status}"
+                    how = self._how_it_ended()
                     raise AgentError(f"{self._name} ended ({how}) and never printed {pattern!r}; {self._tail()}")
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                     raise AgentTimeoutError(
                         f"{self._name} has not printed {pattern!r} in {timeout:g} s; {self._tail()}"
                     )
+
+    def require_running(self, seconds: float) -> None:
+        """Wait for so many seconds, or until it ends.
+
+        Raises:
+            AgentError: it has ended.
+            AgentGone: the agent ended first.
+        """
+        with self._changed:
+            if self._changed.wait_for(lambda: self._exit or self._failure, seconds):
+                raise AgentError(f"{self._name} ended ({self._how_it_ended()}); {self._tail()}")
+
+    def _how_it_ended(self) -> str:
+        end = self._completed()
+        return f"signal {end.signal}" if end.signal else f"status {end.exit_status}"
 
     @property
     def _name(self) -> str:

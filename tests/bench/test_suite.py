@@ -431,7 +431,7 @@ def test_the_workloads_of_the_guide_find_their_figures(
     directory: Path, name: str, output: str, figures: list[float]
 ) -> None:
     guide_examples(directory)
-    assert [found.value for found in parse(load_workload(f"{name}.yaml"), output)] == figures
+    assert [found.value for found in parse(load_workload(f"{name}.yaml"), output, 1.0)] == figures
 
 
 def table_keys(heading: str) -> set[str]:

@@ -32,9 +32,9 @@ def test_the_tool_takes_the_command_and_the_parser_its_output(
     monkeypatch.setattr("workloads.model.SCRATCH_PATH", str(tmp_path))
     workload = load_workload(name)
     resolved = workload.resolve({**params, "runtime": 1})
-    commands = workload.commands(resolved, server_address=None, cpus=1, host=HOST)
+    commands = workload.commands(resolved, server_address=None, cpus=1, memory=1 << 28, host=HOST)
     assert commands.run is not None
     completed = subprocess.run(commands.run, capture_output=True, text=True, check=True, timeout=60)
-    parsed = parse(workload, completed.stdout)
+    parsed = parse(workload, completed.stdout, host_cpu=1.0)
     assert [item.name for item in parsed] == list(workload.metrics)
     assert all(item.value > 0 for item in parsed)

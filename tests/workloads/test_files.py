@@ -54,11 +54,11 @@ def test_files_are_found_beside_the_workload(directory: Path) -> None:
 
 def test_a_command_gets_the_directory_of_the_files_and_what_is_known_of_the_host(directory: Path) -> None:
     host = {name: f"the {name}" for name in HOST_VALUES}
-    run = load(directory).commands({}, server_address=None, cpus=1, host=host).run
+    run = load(directory).commands({}, server_address=None, cpus=1, memory=1 << 28, host=host).run
     assert run == ("/bin/sh", "/usr/lib/bench/files/mine/run.sh", *host.values())
     shell = load(directory, '["/bin/sh", "{files}/run.sh", "{host_boot_id}", "{host_namespaces}", "{host_pid}"]',
                  "{shell: 'sh $files/run.sh'}")  # fmt: skip
-    run = shell.commands({}, server_address=None, cpus=1, host=host).run
+    run = shell.commands({}, server_address=None, cpus=1, memory=1 << 28, host=host).run
     assert run is not None
     assert {"files=/usr/lib/bench/files/mine", "host_pid=the host_pid"} <= set(run)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,13 @@ metrics:
 
 
 HOST = dict.fromkeys(HOST_VALUES, "of the host")
+BARE = """\
+name: bare
+description: A workload.
+parser: regex
+metrics: {rate: {unit: 1/s, better: higher, primary: true, pattern: "rate=([0-9.]+)"}}
+"""
+GIVEN: dict[str, Any] = {"cpus": 1, "memory": 256 << 20, "host": HOST}
 
 
 def workload(text: str = BASE) -> Workload:
@@ -48,7 +56,7 @@ def changed(old: str, new: str) -> str:
 
 
 def argv(mine: Workload, params: dict[str, Scalar], cpus: float = 1) -> tuple[str, ...]:
-    run = mine.commands(mine.resolve(params), server_address="10.0.0.2", cpus=cpus, host=HOST).run
+    run = mine.commands(mine.resolve(params), server_address="10.0.0.2", **(GIVEN | {"cpus": cpus})).run
     assert run is not None
     return run
 
@@ -248,7 +256,7 @@ def test_whatever_is_accepted_can_be_sent_to_an_agent(
     text = dump_document(data | {"timeout": timeout, "parser": "regex", "metrics": metrics})
     try:
         mine = workload(text)
-        commands = mine.commands(mine.resolve({"text": value}), server_address="10.0.0.2", cpus=1, host=HOST)
+        commands = mine.commands(mine.resolve({"text": value}), server_address="10.0.0.2", **GIVEN)
     except (InvalidInput, InvalidValue):
         return
     assert commands.run is not None
@@ -276,7 +284,7 @@ def test_a_shell_gets_values_as_variables_and_no_text_is_put_into_it() -> None:
 
 def test_a_null_workload_has_no_commands_and_nothing_that_needs_one() -> None:
     null = workload("name: null\ndescription: d")
-    commands = null.commands({}, server_address=None, cpus=1, host=HOST)
+    commands = null.commands({}, server_address=None, **GIVEN)
     assert (commands.prepare, commands.server, commands.run) == ((), None, None)
     with pytest.raises(InvalidInput, match=r"w\.yaml:3:1: parser: this key needs a command to 'run'"):
         workload("name: null\ndescription: d\nparser: csv")
@@ -285,13 +293,13 @@ def test_a_null_workload_has_no_commands_and_nothing_that_needs_one() -> None:
 def test_the_client_finds_the_server() -> None:
     outside = load_workload("redis")
     params = outside.resolve({})
-    commands = outside.commands(params, server_address="10.1.2.3", cpus=1, host=HOST)
+    commands = outside.commands(params, server_address="10.1.2.3", **GIVEN)
     assert commands.run is not None
     assert "10.1.2.3" in commands.run
     with pytest.raises(ValueError, match="redis has its client outside the instance"):
-        outside.commands(params, server_address=None, cpus=1, host=HOST)
+        outside.commands(params, server_address=None, **GIVEN)
     inside = outside.model_copy(update={"client": "instance"})
-    inner = inside.commands(params, server_address="10.1.2.3", cpus=1, host=HOST).run
+    inner = inside.commands(params, server_address="10.1.2.3", **GIVEN).run
     assert inner is not None
     assert "127.0.0.1" in inner
 
@@ -302,7 +310,7 @@ def test_iperf3_measures_either_direction(direction: str, reverse: list[str], tm
     (tmp_path / "iperf3").chmod(0o755)
     iperf3 = load_workload("iperf3")
     params = iperf3.resolve({"direction": direction, "runtime": 3})
-    run = iperf3.commands(params, server_address="10.1.2.3", cpus=1, host=HOST).run
+    run = iperf3.commands(params, server_address="10.1.2.3", **GIVEN).run
     assert run is not None
     path = f"{tmp_path}:/usr/bin:/bin"
     said = subprocess.run(run, capture_output=True, text=True, check=True, timeout=10, env={"PATH": path}).stdout
@@ -311,7 +319,7 @@ def test_iperf3_measures_either_direction(direction: str, reverse: list[str], tm
 
 def test_the_time_allowed_grows_with_the_time_measured() -> None:
     mine = workload()
-    assert mine.commands(mine.resolve({"seconds": 3600}), server_address=None, cpus=1, host=HOST).timeout == 600 + 3600
+    assert mine.commands(mine.resolve({"seconds": 3600}), server_address=None, **GIVEN).timeout == 600 + 3600
     assert mine.measured_seconds(mine.resolve({})) == 10
     assert load_workload("redis").measured_seconds(load_workload("redis").resolve({})) is None
 
@@ -350,3 +358,49 @@ def test_workloads_are_found_by_name_and_by_path(tmp_path: Path) -> None:
         load_workload("sysbench-cpuu")
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
         load_workload("other.yaml", tmp_path)
+
+
+def test_a_workload_can_size_itself_by_the_memory_that_it_may_use() -> None:
+    mine = workload("run: [tool, '{memory}']\n" + BARE)
+    assert mine.commands({}, server_address=None, **GIVEN).run == ("tool", str(256 << 20))
+
+
+@pytest.mark.parametrize("key", ["load", "warmup"])
+def test_commands_before_the_measured_one_stand_where_it_does(key: str) -> None:
+    text = f"parameters: {{n: {{default: 3}}}}\n{key}: [[fill, '{{n}}', '{{server}}']]\nrun: [tool]\nclient: peer\n"
+    commands = workload(text + BARE).commands({"n": 4}, server_address="10.1.2.3", **GIVEN)
+    assert getattr(commands, key) == (("fill", "4", "10.1.2.3"),)
+
+
+def test_a_server_is_ready_by_its_log_or_by_a_port() -> None:
+    text = "run: [tool]\nserver: {command: [daemon], ready: {%s}}\n" + BARE
+    server = workload(text % "port: 80").server
+    assert server is not None and server.ready.port == 80
+    for wrong in ("", "port: 80, log: up", "port: 0", "port: 65536", "port: '80'"):
+        with pytest.raises(InvalidInput, match="ready"):
+            workload(text % wrong)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("host_cpu_per: nothing", "expected one of gigabytes"),
+        ("host_cpu_per: price", "expected one of gigabytes"),
+        ("host_cpu_per: gigabytes, pattern: '(x)'", "what stands in the output"),
+    ],
+)
+def test_a_price_is_of_a_figure_in_the_output(keys: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        workload(
+            "name: priced\ndescription: d\nrun: [tool]\nparser: regex\nmetrics:\n"
+            "  gigabytes: {unit: GB, better: neutral, primary: true, pattern: '(x)'}\n"
+            f"  price: {{unit: s/GB, better: lower, {keys}}}\n"
+        )
+
+
+def test_values_for_a_quick_trial_must_be_possible() -> None:
+    text = "parameters: {n: {default: 3, max: 5}}\nrun: [tool, '{n}']\nquick: {n: %s}\n" + BARE
+    assert workload(text % "1").quick == {"n": 1}
+    for wrong in ("6", "x"):
+        with pytest.raises(InvalidInput, match=r"quick\.n"):
+            workload(text % wrong)
