@@ -42,7 +42,7 @@ _PROGRAMS = {
     "qemu-system-x86_64": ("qemu-system-x86", "for the vm runtime"),
 }
 
-_GUEST_OPTIONS = {
+_OPTIONS = {
     "firmware: ovmf": {"/usr/share/OVMF/OVMF_CODE_4M.fd": "ovmf"},
     "firmware: qboot": {"/usr/share/qemu/qboot.rom": "qemu-system-data"},
     "boot: disk": {
@@ -53,6 +53,7 @@ _GUEST_OPTIONS = {
         "mkfs.fat": "dosfstools",
         "mcopy": "mtools",
     },
+    "network: nat": {"nft": "nftables"},
 }
 """By option: the file, or the program, that it needs, and the package of that."""
 
@@ -200,15 +201,15 @@ def check_libvirt() -> Check:
     return Check("libvirt", "ok", f"{version}, with the embedded QEMU driver")
 
 
-def check_guest_options() -> Iterator[Check]:
-    """What only some options of guests need."""
-    for option, needed in _GUEST_OPTIONS.items():
+def check_options() -> Iterator[Check]:
+    """What only some options of arms need."""
+    for option, needed in _OPTIONS.items():
         lacking = [package for file, package in needed.items() if not _exists(file)]
         if lacking:
             fix = f"apt-get install {' '.join(dict.fromkeys(lacking))}"
-            yield Check(option, "warning", "guests cannot be had with it", fix)
+            yield Check(option, "warning", "arms cannot have it", fix)
         else:
-            yield Check(option, "ok", "guests can be had with it")
+            yield Check(option, "ok", "arms can have it")
 
 
 def _exists(file: str) -> bool:
@@ -331,7 +332,7 @@ _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
     check_programs,
     check_libvirt,
     check_connections,
-    check_guest_options,
+    check_options,
     check_kvm,
     check_disk,
     check_noise,

@@ -1,5 +1,9 @@
 """The run's network: one bridge, and namespaces that join it.
 
+Containers may lie behind address translation instead (``network: nat``), as Docker has them: on a second bridge, whose
+addresses nobody else knows. Each has another address besides, by which the world reaches it and which is translated
+on the way (NAT, one to one), both directions by the kernel's connection tracking.
+
 All of it lies in the run's own network namespace, in which nothing else is, so that neither names nor addresses can
 clash with the host's, and the kernel removes everything when the run's last process has gone.
 """
@@ -22,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes import syscalls, user_namespace
+from runtimes.address_translation import translate
 from runtimes.bandwidth import limited_link
 from runtimes.base import HostError, NetLimits
 from runtimes.netlink import add_veth, open_route_socket
@@ -31,7 +36,15 @@ if TYPE_CHECKING:
 
 _BRIDGE = "bench-bridge"
 _NETWORK = (10, 213)
+_HIDDEN_BRIDGE = "bench-hidden"
+_HIDDEN = (10, 215)
+"""Addresses behind translation."""
+
+_PUBLISHED = (10, 214)
+"""What the world knows them by; the second halves are the same."""
+
 _PREFIX = 16
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _LAST = 0xFFFE
 
 TAP_DEVICE = Path("/dev/net/tun")
@@ -59,11 +72,28 @@ class NetworkNamespace:
 
     Attributes:
         fd: file descriptor of it, open as long as the context that made it.
-        address: IPv4 address of its interface.
+        address: IPv4 address by which it is reached.
     """
 
     fd: int
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """A bridge and the network of what joins it.
+
+    Attributes:
+        index: of the bridge's interface.
+        network: first half of all addresses; the bridge itself has host number 1.
+        published: first half of the addresses by which they are reached.
+        routed: whether those who join send everything else by way of the bridge.
+    """
+
+    index: int
+    network: tuple[int, int]
+    published: tuple[int, int]
+    routed: bool
 
 
 class RunNetwork:
@@ -83,17 +113,32 @@ class RunNetwork:
         self._quick_route = quick_route
         self._hosts = iter(range(2, _LAST + 1))
         self._names = (f"bench-v{number}" for number in itertools.count())
-        self._make_bridge()
-
-    def _make_bridge(self) -> None:
         syscalls.configure_interface("lo")
+        self._index = self._make_bridge(self.bridge, self.gateway)
+        self._hidden: _Segment | None = None
+
+    def _make_bridge(self, name: str, address: str) -> int:
         # Without the spanning tree and its delay a new port forwards at once; without snooping no querier is missed.
-        self._route.link(
-            "add", ifname=self.bridge, kind="bridge", br_stp_state=0, br_forward_delay=0, br_mcast_snooping=0
-        )
+        self._route.link("add", ifname=name, kind="bridge", br_stp_state=0, br_forward_delay=0, br_mcast_snooping=0)
         # An address of its own: the bridge would else take, and change to, the lowest of its ports'.
-        syscalls.configure_interface(self.bridge, self.gateway, self.prefix, self.mac(self.gateway))
-        self._index = socket.if_nametoindex(self.bridge)
+        syscalls.configure_interface(name, address, self.prefix, self.mac(address))
+        return socket.if_nametoindex(name)
+
+    def prepare_translation(self) -> None:
+        """Make what namespaces behind translation join, once a run; before any of them is made.
+
+        Raises:
+            HostError: the kernel refused, or there is no ``nft``.
+        """
+        if self._hidden is not None:
+            return
+        try:
+            index = self._make_bridge(_HIDDEN_BRIDGE, _address(1, _HIDDEN))
+            _FORWARDING.write_text("1")
+        except (_netlink_error(), OSError) as error:
+            raise HostError(f"cannot make the bridge {_HIDDEN_BRIDGE}: {error}") from error
+        translate(self.bridge, hidden=_network(_HIDDEN), published=_network(_PUBLISHED))
+        self._hidden = _Segment(index, _HIDDEN, _PUBLISHED, routed=True)
 
     def allocate(self) -> str:
         """The next free IPv4 address; none is given out twice in a run, so that no neighbour entry is ever stale.
@@ -101,10 +146,13 @@ class RunNetwork:
         Raises:
             HostError: all 65 thousand are used up.
         """
+        return _address(self._allocate_host())
+
+    def _allocate_host(self) -> int:
         host = next(self._hosts, None)
         if host is None:
             raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
-        return _address(host)
+        return host
 
     @staticmethod
     def mac(address: str) -> str:
@@ -112,22 +160,30 @@ class RunNetwork:
         return ":".join(("02", "00", *(f"{int(part):02x}" for part in address.split("."))))
 
     @contextmanager
-    def make_namespace(self, limits: NetLimits = _UNLIMITED) -> Iterator[NetworkNamespace]:
+    def make_namespace(
+        self, limits: NetLimits = _UNLIMITED, *, translated: bool = False, routed: bool = False
+    ) -> Iterator[NetworkNamespace]:
         """Make a network namespace that is joined to the bridge by a veth pair and has an address.
 
         Args:
             limits: bandwidth of the pair, as seen from the namespace.
+            translated: whether it is behind address translation, which was prepared for.
+            routed: whether it reaches those who are.
 
         Raises:
             HostError: the kernel refused, or cannot give these limits.
         """
-        name, address = next(self._names), self.allocate()
+        name, host = next(self._names), self._allocate_host()
+        segment = _Segment(self._index, _NETWORK, _NETWORK, routed)
+        if translated:
+            assert self._hidden is not None
+            segment = self._hidden
         fd = _new_namespace()
         try:
-            self._join(name, fd, address)
+            self._join(name, fd, host, segment)
             try:
                 with self.limited(name, limits):
-                    yield NetworkNamespace(fd, address)
+                    yield NetworkNamespace(fd, _address(host, segment.published))
             finally:
                 # The pair goes with the namespace, but later; the end of the instance should be its end too.
                 with contextlib.suppress(_netlink_error()):
@@ -171,13 +227,16 @@ class RunNetwork:
         """
         return limited_link(self._route, name, limits)
 
-    def _join(self, name: str, fd: int, address: str) -> None:
+    def _join(self, name: str, fd: int, host: int, segment: _Segment) -> None:
         """Make the veth pair, one end a port of the bridge and the other in the namespace with an address."""
+        address = _address(host, segment.network)
         try:
-            add_veth(self._quick_route, name, self._index, INTERFACE, fd, self.mac(address))
+            add_veth(self._quick_route, name, segment.index, INTERFACE, fd, self.mac(address))
             with inside_network(fd):
                 syscalls.configure_interface("lo")
                 syscalls.configure_interface(INTERFACE, address, self.prefix)
+                if segment.routed:
+                    syscalls.add_default_route(_address(1, segment.network))
         except OSError as error:
             raise HostError(f"cannot join a network namespace to the bridge {self.bridge}: {error}") from error
 
@@ -283,8 +342,12 @@ def _new_namespace() -> int:
         os.close(own)
 
 
-def _address(host: int) -> str:
-    return ".".join(str(part) for part in (*_NETWORK, host >> 8, host & 0xFF))
+def _address(host: int, network: tuple[int, int] = _NETWORK) -> str:
+    return ".".join(str(part) for part in (*network, host >> 8, host & 0xFF))
+
+
+def _network(halves: tuple[int, int]) -> str:
+    return f"{_address(0, halves)}/{_PREFIX}"
 
 
 def _netlink_error() -> type[Exception]:

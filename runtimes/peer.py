@@ -31,7 +31,7 @@ def open_peer(facilities: Facilities, name: str) -> Iterator[AgentClient]:
     log_path = facilities.directory / f"{name}.log"
     with (
         chroot(facilities, name, None) as root,
-        facilities.network.make_namespace() as namespace,
+        facilities.network.make_namespace(routed=True) as namespace,
         facilities.new_cgroup(name, None) as cgroup,
     ):
         steps = run_in(root, cgroup, facilities.harness_cpus, AGENT_ARGV)

@@ -38,6 +38,8 @@ MNT_DETACH = 2
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFFLAGS, _SIOCSIFHWADDR = 0x8916, 0x891C, 0x8914, 0x8924
+_SIOCADDRT = 0x890B
+_RTF_UP, _RTF_GATEWAY = 1, 2
 _IFF_UP = 1
 _ARPHRD_ETHER = 1
 
@@ -97,6 +99,19 @@ def configure_interface(name: str, address: str | None = None, prefix: int = 0, 
             for call, value in ((_SIOCSIFADDR, socket.inet_aton(address)), (_SIOCSIFNETMASK, mask)):
                 _interface_call(control, call, name, struct.pack("=HH4s", socket.AF_INET, 0, value))
         _interface_call(control, _SIOCSIFFLAGS, name, struct.pack("=h", _IFF_UP))
+
+
+def add_default_route(gateway: str) -> None:
+    """Have all that the current network namespace has no other route for go by way of ``gateway``, an IPv4 address
+    (``struct rtentry`` in linux/route.h, on a 64-bit machine).
+    """
+    everywhere, way = (struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(to)) for to in ("0.0.0.0", gateway))
+    entry = struct.pack("=Q16s16s16sH70x", 0, everywhere, way, everywhere, _RTF_UP | _RTF_GATEWAY)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            fcntl.ioctl(control, _SIOCADDRT, entry)
+        except OSError as error:
+            raise OSError(error.errno, f"ioctl SIOCADDRT: {error.strerror}", gateway) from None
 
 
 def _interface_call(control: socket.socket, call: int, name: str, value: bytes) -> None:

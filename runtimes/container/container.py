@@ -46,7 +46,7 @@ class Container:
         self._staging = str(staging)
         self._detach = _detach_mounts()
         # After the network, where there is one to join.
-        place = Descriptor(FURTHER + (options.network == "bridge"))
+        place = Descriptor(FURTHER + (options.network in ("bridge", "nat")))
         self._owners = Owners(_FIRST_OWNER, _OWNERS, place) if options.user_namespace else None
         self._root = mount_root(
             str(image_root),
@@ -81,12 +81,15 @@ class Container:
             name: its host name.
             cgroup: what it joins.
             cpus: the CPUs that it may run on.
-            network: descriptor of the network namespace to join, or None for one of its own with nothing but the
-                loopback.
+            network: descriptor of the network namespace to join, if it is to join one.
             scratch: block device for ``/scratch``, or None.
             device_file: what :meth:`runtimes.cgroup.devices.DeviceFilter.apply` gave for it.
         """
-        steps = [entry.enter(cgroup, cpus), entry.join_network() if network is not None else _set_up_loopback()]
+        steps = [entry.enter(cgroup, cpus)]
+        if network is not None:
+            steps.append(entry.join_network())
+        elif self._options.network == "none":
+            steps.append(_set_up_loopback())
         steps += [self._detach, _name_host(name), self._root]
         if scratch is not None:
             steps.append(mount_scratch(str(scratch), self._staging, self._owners))
@@ -98,7 +101,7 @@ class Container:
         if self._owners is not None:
             steps.append(entry.become_root_of(self._owners.namespace))
         steps += [self._harden, self._run]
-        flags = _NAMESPACES | (syscalls.CLONE_NEWNET if network is None else 0)
+        flags = _NAMESPACES | (syscalls.CLONE_NEWNET if self._options.network == "none" else 0)
         return LaunchRequest(
             tuple(steps),
             cgroup,

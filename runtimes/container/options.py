@@ -11,7 +11,9 @@ class ContainerOptions(Options):
     """Options of a container arm.
 
     Attributes:
-        network: ``bridge`` joins the run's bridge by a veth pair; ``none`` has the loopback only.
+        network: ``bridge`` joins the run's bridge by a veth pair; ``nat`` likewise a bridge behind address translation,
+            as Docker's containers do; ``host`` has no network of its own but that of the bare host's arm; ``none`` has
+            the loopback only.
         user_namespace: root inside is an ordinary user outside.
         time_namespace: the clock that counts from the start of the machine counts from that of the container.
         no_new_privileges: no program gains privileges when it is executed, and no mount of the container lets one.
@@ -21,7 +23,7 @@ class ContainerOptions(Options):
         device_filter: no devices but the usual ones can be opened.
     """
 
-    network: Literal["bridge", "none"] = "bridge"
+    network: Literal["bridge", "nat", "host", "none"] = "bridge"
     user_namespace: bool = False
     time_namespace: bool = False
     no_new_privileges: bool = True

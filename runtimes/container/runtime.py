@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import ClassVar
 
 from runtimes import storage
+from runtimes.address_translation import find_nft
 from runtimes.base import HostError, Image, Instance, InstanceSpec, Limits, NetLimits, Options, Runtime, Timeline
 from runtimes.cgroup.devices import DeviceFilter
 from runtimes.container.container import Container
@@ -41,8 +42,12 @@ class ContainerRuntime:
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, ContainerOptions)
-        if options.network == "none" and limits.net != NetLimits():
-            raise HostError("limits.net: a container with network: none has no link to limit; say network: bridge")
+        if options.network in ("none", "host") and limits.net != NetLimits():
+            raise HostError(
+                f"limits.net: a container with network: {options.network} has no link to limit; say network: bridge"
+            )
+        if options.network == "nat":
+            find_nft()
         if options.user_namespace and is_unprivileged():
             raise HostError(
                 "user_namespace: without root, all containers are in one user namespace of the run's; leave it out"
@@ -54,6 +59,8 @@ class ContainerRuntime:
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, ContainerOptions)
         check_image(facilities.root)
+        if options.network == "nat":
+            facilities.network.prepare_translation()
         # Each container mounts on it in a mount namespace of its own, so one serves all.
         staging = facilities.directory / "staging"
         staging.mkdir(exist_ok=True)
@@ -77,8 +84,10 @@ class ContainerRuntime:
             device_file = self._devices.apply(cgroup.clone_into, scratch) if self._devices else None
             timeline.stamp("cgroup")
             namespace = None
-            if self._options.network == "bridge":
-                namespace = stack.enter_context(facilities.network.make_namespace(spec.limits.net))
+            if self._options.network in ("bridge", "nat"):
+                translated = self._options.network == "nat"
+                made = facilities.network.make_namespace(spec.limits.net, translated=translated)
+                namespace = stack.enter_context(made)
                 timeline.stamp("network")
             request = self._container.request(
                 name=spec.name,
@@ -91,8 +100,13 @@ class ContainerRuntime:
             agent, pidfd = stack.enter_context(
                 launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)
             )
-            address = namespace.address if namespace else None
+            address = namespace.address if namespace else self._shared_address
             yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout)
+
+    @property
+    def _shared_address(self) -> str | None:
+        """Where an instance without an interface of its own is reached."""
+        return self._facilities.network.gateway if self._options.network == "host" else None
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.doctor import check_cgroups, check_connections, check_guest_options
+from bench.doctor import check_cgroups, check_connections, check_options
 from runtimes.base import HostError
 from runtimes.cgroup.hierarchy import Hierarchies
 
@@ -77,9 +77,10 @@ def test_what_fails_is_told_with_its_remedy(monkeypatch):
     assert found["system"].fix == "run it as root, or with sudo"
 
 
-def test_what_only_some_guests_need_is_told_by_their_option(monkeypatch):
-    monkeypatch.setattr("bench.doctor._exists", lambda file: file not in {"mcopy", "/usr/lib/grub/i386-pc"})
-    checks = {check.name: check for check in check_guest_options()}
+def test_what_only_some_arms_need_is_told_by_their_option(monkeypatch):
+    monkeypatch.setattr("bench.doctor._exists", lambda file: file not in {"mcopy", "/usr/lib/grub/i386-pc", "nft"})
+    checks = {check.name: check for check in check_options()}
     assert (checks["firmware: ovmf"].status, checks["firmware: qboot"].status) == ("ok", "ok")
     assert checks["boot: disk"].status == "warning"
     assert checks["boot: disk"].fix == "apt-get install grub-pc-bin mtools"
+    assert checks["network: nat"].fix == "apt-get install nftables"

@@ -198,7 +198,7 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
                 assert instance.address is None
                 return
             assert instance.address is not None
-            with facilities.network.make_namespace() as peer:
+            with facilities.network.make_namespace(routed=True) as peer:
                 with inside_network(peer.fd):
                     client = socket.socket()
                 # The kernel of the instance refuses for itself: nobody listens there.

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
 from conformance import RuntimeConformance, agent_on_host, output, shell
 
+from runtimes.agent.client import Command
+from runtimes.base import HostError, Limits, NetLimits
 from runtimes.container.options import ContainerOptions
 from runtimes.container.runtime import ContainerRuntime
 from runtimes.native import NativeOptions, NativeRuntime
+from runtimes.network import inside_network
 
 
 class TestNative(RuntimeConformance):
@@ -33,10 +37,11 @@ class TestNative(RuntimeConformance):
 
 
 class ContainerConformance(RuntimeConformance):
+    namespaces = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
+
     def test_every_namespace_is_its_own(self, runtime, new_spec):
-        kinds = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
         with runtime.start(new_spec()) as instance:
-            for kind in kinds:
+            for kind in self.namespaces:
                 assert output(instance, f"readlink /proc/self/ns/{kind}") != str(
                     Path(f"/proc/thread-self/ns/{kind}").readlink()
                 )
@@ -142,6 +147,56 @@ class TestContainerWithoutNetwork(ContainerConformance):
             assert "UP" in output(instance, "ip link show lo")
             interfaces = output(instance, "sed -n 's/^ *\\([a-z0-9]*\\):.*/\\1/p' /proc/net/dev").split()
             assert interfaces == ["lo"]
+
+
+class TestContainerBehindTranslation(ContainerConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, facilities):
+        with ContainerRuntime.open(facilities, ContainerOptions(network="nat")) as opened:
+            yield opened
+
+    def test_its_own_address_is_not_that_by_which_it_is_reached(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            inside = output(instance, "ip -4 addr show eth0")
+            assert instance.address not in inside
+            assert instance.address.split(".")[2:] == re.search(r"inet ([0-9.]+)/16", inside)[1].split(".")[2:]
+
+    def test_the_world_sees_the_address_by_which_it_is_reached(self, runtime, facilities, new_spec):
+        with runtime.start(new_spec()) as instance, facilities.network.make_namespace(routed=True) as world:
+            with inside_network(world.fd):
+                server = socket.create_server((world.address, 7))
+            with server:
+                server.settimeout(20)
+                process = instance.agent.spawn(Command(("/bin/sh", "-c", f"nc {world.address} 7 </dev/null")))
+                accepted, (source, _) = server.accept()
+                accepted.close()
+                assert process.wait(20).ok
+        assert source == instance.address
+
+    def test_two_are_reached_at_once(self, runtime, new_spec):
+        with runtime.start(new_spec()) as one, runtime.start(new_spec()) as other:
+            assert one.address != other.address
+
+
+class TestContainerInTheHostsNetwork(ContainerConformance):
+    namespaces = tuple(kind for kind in ContainerConformance.namespaces if kind != "net")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, facilities):
+        with ContainerRuntime.open(facilities, ContainerOptions(network="host")) as opened:
+            yield opened
+
+    def test_it_is_where_native_instances_are(self, runtime, facilities, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert output(instance, "readlink /proc/self/ns/net") == str(Path("/proc/thread-self/ns/net").readlink())
+            assert instance.address == facilities.network.gateway
+
+    def test_it_has_no_link_that_could_be_limited(self):
+        limits = Limits(1, (), 64 << 20, net=NetLimits(ingress=10**6))
+        with pytest.raises(HostError, match="network: host has no link"):
+            ContainerRuntime.check(ContainerOptions(network="host"), limits)
 
 
 class TestContainerInATimeNamespace(ContainerConformance):

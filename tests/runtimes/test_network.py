@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from traces import count
 
+from runtimes.address_translation import translate
 from runtimes.base import HostError
 from runtimes.network import RunNetwork, inside_network
 
@@ -20,7 +21,8 @@ def interfaces():
 
 
 def test_the_bridge_is_ours_alone(facilities):
-    assert interfaces() == {"lo", facilities.network.bridge}
+    # The second one is for those behind address translation, if there were some.
+    assert interfaces() - {"bench-hidden"} == {"lo", facilities.network.bridge}
 
 
 def test_addresses_are_never_given_twice(facilities):
@@ -78,3 +80,27 @@ def test_the_thread_comes_back_after_an_exception(facilities):
         assert str(Path("/proc/thread-self/ns/net").readlink()) != before
         raise ZeroDivisionError
     assert str(Path("/proc/thread-self/ns/net").readlink()) == before
+
+
+def test_translation_is_prepared_once_however_many_ask(facilities):
+    facilities.network.prepare_translation()
+    before = interfaces()
+    facilities.network.prepare_translation()
+    assert interfaces() == before
+    with (
+        facilities.network.make_namespace(translated=True) as hidden,
+        facilities.network.make_namespace(routed=True) as world,
+    ):
+        with inside_network(hidden.fd):
+            server = socket.create_server(("0.0.0.0", 7))
+        with server, inside_network(world.fd):
+            socket.create_connection((hidden.address, 7), timeout=10).close()
+
+
+def test_a_kernel_or_host_without_translation_says_so(facilities, monkeypatch):
+    monkeypatch.setattr("runtimes.address_translation.shutil.which", lambda *_, **__: None)
+    with pytest.raises(HostError, match="install the package nftables"):
+        translate("bench-bridge", hidden="10.0.0.0/16", published="10.1.0.0/16")
+    monkeypatch.setattr("runtimes.address_translation.shutil.which", lambda *_, **__: "/bin/false")
+    with pytest.raises(HostError, match="cannot be had of this kernel"):
+        translate("bench-bridge", hidden="10.0.0.0/16", published="10.1.0.0/16")
