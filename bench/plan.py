@@ -36,6 +36,11 @@ class Case:
     limit: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
+    def instances(self) -> int | None:
+        """How many instances a trial starts at once, or None for the usual one."""
+        return self.workload.instances_at_once(self.params)
+
+    @property
     def scratch(self) -> int | None:
         """Bytes of the scratch disk that a trial needs, or None if it needs none."""
         return self.workload.scratch_bytes(self.params)

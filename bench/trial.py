@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench import fairness, metrics
 from bench.asked_limits import limit_samples
 from bench.drive import Driven, TrialLog, WorkloadError, drive
+from bench.parallel import parallel_samples, start_at_once
 from results.records import Sample, TrialRecord
 from runtimes.accounting import host_available
 from runtimes.agent.client import AgentError
@@ -100,7 +101,7 @@ def _load_generator(trial: Trial, context: TrialContext) -> Iterator[AgentClient
 
 
 def _specification(trial: Trial, context: TrialContext, scratch: Path | None) -> InstanceSpec:
-    directory = context.directory / "trials" / str(trial.number)
+    directory = _directory(trial, context)
     return InstanceSpec(
         name=f"{context.facilities.run}-{trial.number}",
         image=context.image,
@@ -110,6 +111,27 @@ def _specification(trial: Trial, context: TrialContext, scratch: Path | None) ->
         start_timeout=trial.arm.timeouts.start,
         stop_timeout=trial.arm.timeouts.stop,
     )
+
+
+def _directory(trial: Trial, context: TrialContext) -> Path:
+    return context.directory / "trials" / str(trial.number)
+
+
+def _start_several(
+    trial: Trial, count: int, opened: OpenArm, context: TrialContext, log: TrialLog, measured: _Measured
+) -> None:
+    """A trial that starts several instances at once; each keeps its files in a directory of its own."""
+    alike = _specification(trial, context, None)
+    specs = []
+    for number in range(1, count + 1):
+        directory = alike.directory / f"instance-{number}"
+        directory.mkdir()
+        specs.append(replace(alike, name=f"{alike.name}-{number}", directory=directory))
+    started = start_at_once(opened.runtime, specs)
+    waits = sorted((at - started.requested) / 1e9 for at in started.ready)
+    log.note(f"{count} instances, ready after " + ", ".join(f"{wait:.6f}" for wait in waits) + " s")
+    measured.facts = started.facts
+    measured.samples = list(parallel_samples(started))
 
 
 def _drive(
@@ -148,6 +170,9 @@ def _clock_facts(instance: Instance, driven: Driven) -> dict[str, str]:
 def _measure(
     trial: Trial, opened: OpenArm, context: TrialContext, log: TrialLog, measured: _Measured, *, observe: bool
 ) -> None:
+    if trial.case.instances is not None:
+        _start_several(trial, trial.case.instances, opened, context, log, measured)
+        return
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch_disk(trial, context))
         peer = stack.enter_context(_load_generator(trial, context))
@@ -183,7 +208,7 @@ def carry_out(trial: Trial, opened: OpenArm, context: TrialContext, *, observe: 
         context: what the run's trials share.
         observe: whether to read, after the measurement, what a program in the instance sees of its world.
     """
-    directory = context.directory / "trials" / str(trial.number)
+    directory = _directory(trial, context)
     directory.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
     measured = _Measured()

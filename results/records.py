@@ -26,7 +26,10 @@ ParamValue = str | int | float | bool
 INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size")
 """What the harness takes of every trial and that the workload hardly touches."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
+PARALLEL_METRICS = ("parallel_start_time", "parallel_stop_time")
+"""What takes the place of these where a trial starts several instances at once."""
+
+HARNESS_METRICS = (*INSTANCE_METRICS, *PARALLEL_METRICS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")
@@ -48,6 +51,7 @@ WATERFALL_STEPS = (
 _PART_PREFIXES = (
     "startup.",
     "shutdown.",
+    "parallel_start.",
     "memory.",
     "memory_waterfall.",
     "image_size.",

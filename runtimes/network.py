@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import json
 import os
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runtimes import syscalls, user_namespace
 from runtimes.address_translation import translate
@@ -96,8 +96,23 @@ class _Segment:
     routed: bool
 
 
+class _OneAtATime:
+    """A pyroute2 socket that several threads may use: their requests and answers would otherwise mix."""
+
+    def __init__(self, route: IPRoute, lock: threading.RLock) -> None:
+        self._route = route
+        self._lock = lock
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:  # noqa: ANN401 - pyroute2 has no types
+            with self._lock:
+                return getattr(self._route, name)(*arguments, **keywords)
+
+        return call
+
+
 class RunNetwork:
-    """The bridge of one run.
+    """The bridge of one run; several threads may use it.
 
     Attributes:
         bridge: name of the bridge.
@@ -109,10 +124,10 @@ class RunNetwork:
         self.bridge = _BRIDGE
         self.gateway = _address(1)
         self.prefix = _PREFIX
-        self._route = route
+        self._lock = threading.RLock()
+        self._route = _OneAtATime(route, self._lock)
         self._quick_route = quick_route
         self._hosts = iter(range(2, _LAST + 1))
-        self._names = (f"bench-v{number}" for number in itertools.count())
         syscalls.configure_interface("lo")
         self._index = self._make_bridge(self.bridge, self.gateway)
         self._hidden: _Segment | None = None
@@ -149,7 +164,8 @@ class RunNetwork:
         return _address(self._allocate_host())
 
     def _allocate_host(self) -> int:
-        host = next(self._hosts, None)
+        with self._lock:
+            host = next(self._hosts, None)
         if host is None:
             raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
         return host
@@ -173,7 +189,8 @@ class RunNetwork:
         Raises:
             HostError: the kernel refused, or cannot give these limits.
         """
-        name, host = next(self._names), self._allocate_host()
+        host = self._allocate_host()
+        name = f"bench-v{host}"
         segment = _Segment(self._index, _NETWORK, _NETWORK, routed)
         if translated:
             assert self._hidden is not None
@@ -231,7 +248,8 @@ class RunNetwork:
         """Make the veth pair, one end a port of the bridge and the other in the namespace with an address."""
         address = _address(host, segment.network)
         try:
-            add_veth(self._quick_route, name, segment.index, INTERFACE, fd, self.mac(address))
+            with self._lock:
+                add_veth(self._quick_route, name, segment.index, INTERFACE, fd, self.mac(address))
             with inside_network(fd):
                 syscalls.configure_interface("lo")
                 syscalls.configure_interface(INTERFACE, address, self.prefix)

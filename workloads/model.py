@@ -36,6 +36,8 @@ SPARE_BYTES = 32 * 2**20
 HARNESS_METRICS = frozenset(
     {
         "startup_time",
+        "parallel_start_time",
+        "parallel_stop_time",
         "first_output_time",
         "shutdown_time",
         "memory_footprint",
@@ -52,6 +54,18 @@ HOST_VALUES = ("host_boot_id", "host_namespaces", "host_pid")
 """What a workload may be told of the host, to find out whether it can reach it: see :func:`bench.host.host_values`."""
 
 _RESERVED = ("server", "scratch", "files", "cpus", "memory", *HOST_VALUES)
+
+
+MAX_INSTANCES = 1024
+"""The most instances that one trial starts at once."""
+
+
+def _instances(value: object) -> int | str:
+    if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
+        return value
+    if type(value) is not int or not 2 <= value <= MAX_INSTANCES:
+        raise ValueError(f"expected a whole number from 2 to {MAX_INSTANCES}, or a parameter in braces")
+    return value
 
 
 def _scratch(value: object) -> int | str:
@@ -173,6 +187,8 @@ class Workload(Part):
         duration: the parameter that says how many seconds are measured, where the workload is limited by time.
         parser: how figures are found in what ``run`` writes to its standard output.
         metrics: the figures, by name.
+        instances: how many instances a trial starts at once, or a parameter in braces that says so; their start and
+            stop is all that is measured then. None for the usual one.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -194,12 +210,14 @@ class Workload(Part):
     duration: str | None = None
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
+    instances: Annotated[int | str, PlainValidator(_instances)] | None = None
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Workload:
         self._check_files()
         self._check_parameters()
+        self._check_instances()
         self._check_commands()
         self._check_metrics()
         self._check_quick()
@@ -237,6 +255,18 @@ class Workload(Part):
             if name not in sizes:
                 raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", "scratch")
 
+    def _check_instances(self) -> None:
+        if self.instances is None:
+            return
+        if self.run is not None or self.scratch is not None:
+            key = "run" if self.run is not None else "scratch"
+            raise InvalidValue("instances that are started at once run nothing", key, at_key=True)
+        if isinstance(self.instances, str):
+            name = self.instances[1:-1]
+            counts = [each for each, parameter in self.parameters.items() if type(parameter.default) is int]
+            if name not in counts:
+                raise InvalidValue(f"'{name}': {expected(name, counts)} (whole-number parameters)", "instances")
+
     @staticmethod
     def _check_duration(seconds: Scalar) -> None:
         if not 0 < float(seconds) <= MAX_SECONDS:
@@ -266,6 +296,8 @@ class Workload(Part):
                 raise InvalidValue(f"up to {most} bytes with all values; at most {MAX_BYTES} are possible", *place)
         if any(command.shell is not None for _, command in self._command_lines()):
             return  # a shell gets them as variables, and may use them in ways that nobody can see from here
+        if isinstance(self.instances, str):
+            used.add(self.instances[1:-1])
         for name in self.parameters:
             if name not in used:
                 raise InvalidValue(f"no command has {{{name}}} in it", "parameters", name, at_key=True)
@@ -314,6 +346,7 @@ class Workload(Part):
                     self._check_duration(resolved[name])
             except ValueError as error:
                 raise InvalidValue(str(error), name) from None
+        self.instances_at_once(resolved)
         return resolved
 
     def commands(
@@ -364,6 +397,20 @@ class Workload(Part):
         # ext4's tables grow with the disk: one inode of 256 bytes for 4 KiB at the most (mke2fs.conf(5), `small`).
         whole = wanted + wanted // 16 + SPARE_BYTES
         return -(-whole // 2**20) * 2**20
+
+    def instances_at_once(self, params: Mapping[str, Scalar]) -> int | None:
+        """How many instances a trial with ``params`` (resolved) starts at once, or None for the usual one.
+
+        Raises:
+            InvalidValue: the parameter's value cannot be that; located by its name.
+        """
+        if not isinstance(self.instances, str):
+            return self.instances
+        name = self.instances[1:-1]
+        try:
+            return int(_instances(params[name]))
+        except ValueError as error:
+            raise InvalidValue(str(error), name) from None
 
     def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
         """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""

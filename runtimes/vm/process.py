@@ -216,8 +216,30 @@ def watched_emulator(directory: Path, handed: Handed = NOTHING) -> Iterator[Emul
 @contextmanager
 def adopted_orphans() -> Iterator[None]:
     """Have processes whose parents end meanwhile become children of this process, and not of init (prctl(2))."""
-    syscalls.adopt_orphans(True)
+    _adopters.begin()
     try:
         yield
     finally:
-        syscalls.adopt_orphans(False)
+        _adopters.end()
+
+
+class _Adopters:
+    """Who wants orphans adopted; it is a property of the whole process, and several threads may want it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def begin(self) -> None:
+        with self._lock:
+            syscalls.adopt_orphans(True)
+            self._count += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if self._count == 0:
+                syscalls.adopt_orphans(False)
+
+
+_adopters = _Adopters()

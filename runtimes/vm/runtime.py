@@ -10,6 +10,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -105,6 +106,7 @@ class VmRuntime:
         self._connection = connection
         self._arm = arm
         self._states: dict[tuple[object, ...], SavedState] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -132,8 +134,9 @@ class VmRuntime:
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
-        """Start a guest; must be called by the thread that opened the facilities."""
-        self._connection.revive()
+        """Start a guest; to be called by the thread that opened the facilities, or one that it has started since."""
+        with self._lock:
+            self._connection.revive()
         state = self._saved_state(spec) if self._arm.options.start == "restore" else None
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
@@ -206,9 +209,10 @@ class VmRuntime:
         size = spec.scratch.stat().st_size if spec.scratch else None
         hardware = choose_hardware(self._arm.options, spec.limits)
         key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, memory_size(spec.limits), size)
-        if key not in self._states:
-            self._states[key] = self._save_state(spec, size)
-        return self._states[key]
+        with self._lock:
+            if key not in self._states:
+                self._states[key] = self._save_state(spec, size)
+            return self._states[key]
 
     def _save_state(self, spec: InstanceSpec, scratch_size: int | None) -> SavedState:
         """Start a guest that waits, save its state, and end it."""
@@ -298,8 +302,9 @@ class VmRuntime:
                     if state is None:
                         domain = self._connection.create(spec.name, domain_xml(domain_spec), kill=process.kill)
                     else:
-                        state.rewrite(domain_spec)
-                        domain = self._connection.restore(spec.name, state.path, kill=process.kill)
+                        with state.lock:
+                            state.rewrite(domain_spec)
+                            domain = self._connection.restore(spec.name, state.path, kill=process.kill)
                 except InstanceError as error:
                     raise traces.start_error(error, late=late.is_set()) from error
             try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 import socket
 import struct
+import threading
 import time
 from pathlib import Path
 
@@ -32,7 +33,12 @@ _SEED_BYTES = 32
 
 
 class SavedState:
-    """The state of a guest that waits, in a file."""
+    """The state of a guest that waits, in a file.
+
+    Attributes:
+        path: the file.
+        lock: to be held from :meth:`rewrite` until libvirt has restored: one guest after the other reads its XML there.
+    """
 
     def __init__(self, path: Path) -> None:
         """Take over a file that libvirt has written.
@@ -41,6 +47,7 @@ class SavedState:
             InstanceError: it is not what libvirt 9 writes.
         """
         self.path = path
+        self.lock = threading.Lock()
         with path.open("rb") as file:
             magic, version, self._room, self._running, self._compression, _ = _HEADER.unpack(file.read(_HEADER.size))
         if (magic, version) != (_MAGIC, _VERSION):

@@ -19,6 +19,7 @@ import pytest
 from limits_conformance import LimitsConformance
 from traces import host_traces
 
+from bench.parallel import start_at_once
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import AGENT_PATH, InstanceError
 from runtimes.network import inside_network
@@ -222,6 +223,14 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
                 assert hog.signal == signal.SIGKILL
                 assert instance.usage().oom_kills >= 1
                 assert instance.usage().memory_peak <= spec.limits.memory
+
+    def test_several_start_at_once(self, runtime, new_spec):
+        specs = [new_spec(), new_spec()]
+        started = start_at_once(runtime, specs)
+        assert len(started.ready) == len(specs)
+        assert all(started.requested < at < started.stop_requested for at in started.ready)
+        assert started.stop_requested < started.stopped
+        assert started.cpu_time > 0
 
     def test_ctrl_c_at_the_terminal_does_not_reach_it(self, runtime, facilities, new_spec):
         """It goes to the foreground process group, which is one of the runner's own session."""

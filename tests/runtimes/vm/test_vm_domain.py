@@ -68,7 +68,7 @@ def test_the_accelerator_decides_type_and_processor(accelerator, kind, cpu):
 
 def test_the_guests_clock_is_not_left_to_chance():
     words = parse(tsc_khz=2_600_000).findtext("os/cmdline").split()
-    assert {"tsc=reliable", "tsc_early_khz=2600000"} <= set(words)
+    assert {"tsc=reliable", "tsc_early_khz=2600000", "no_timer_check"} <= set(words)
 
 
 def test_size():
