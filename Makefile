@@ -10,7 +10,7 @@ PYTEST_ARGUMENTS ?=
 ARGUMENTS ?=
 LAB ?= run
 
-.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start test lab lint format clean
+.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead test lab lint format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,9 @@ benchmark-start: ## time a container's start beside other tools' (ARGUMENTS="--j
 
 benchmark-vm-start: setup ## time a guest's start beside QEMU started by hand (ARGUMENTS="--json --rounds 20")
 	@$(AS_ROOT) .venv/bin/python tests/benchmarks/vm_start.py $(ARGUMENTS)
+
+benchmark-overhead: setup ## time workloads by the native arm beside the same typed by hand (ARGUMENTS="--json --rounds 20")
+	@$(AS_ROOT) .venv/bin/python tests/benchmarks/overhead.py $(ARGUMENTS)
 
 test: setup-test ## run every test
 	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)
