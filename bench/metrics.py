@@ -43,6 +43,16 @@ def startup_samples(timeline: Timeline, first_output_at: int | None) -> Iterator
         yield Sample(f"shutdown.{phase}", seconds, "s", "lower")
 
 
+def cold_start_samples(timeline: Timeline) -> Iterator[Sample]:
+    """The start of an instance whose image and kernel were not in the host's page cache, seconds of host time.
+
+    ``cold_start_time``, the sum of the ``cold_start.<phase>``, is another quantity than ``startup_time``.
+    """
+    yield Sample("cold_start_time", timeline.seconds("requested", "ready"), "s", "lower", primary=True)
+    for phase, seconds in timeline.phases():
+        yield Sample(f"cold_start.{phase}", seconds, "s", "lower")
+
+
 def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:
     """The footprint just after READY, three ways, bytes.
 

@@ -18,7 +18,7 @@ from results.records import Sample, TrialRecord
 from runtimes.accounting import host_available
 from runtimes.agent.client import AgentError
 from runtimes.base import HostError, InstanceError, InstanceSpec, MemoryReading
-from runtimes.storage import make_scratch
+from runtimes.storage import drop_from_cache, make_scratch, read_into_cache
 
 if TYPE_CHECKING:
     from bench.plan import Trial
@@ -134,6 +134,24 @@ def _start_several(
     measured.samples = list(parallel_samples(started))
 
 
+def _start_cold(trial: Trial, opened: OpenArm, context: TrialContext, measured: _Measured) -> None:
+    """A trial whose instance finds nothing of its image in the page cache.
+
+    Nothing else is measured of it: pages that it reads first are charged to it. Afterwards all are there again.
+    """
+    files = opened.runtime.start_files(context.image)
+    for path in files:
+        drop_from_cache(path)
+    try:
+        with opened.runtime.start(_specification(trial, context, None)) as instance:
+            measured.facts = instance.facts
+            instance.stop()
+            measured.samples = list(metrics.cold_start_samples(instance.timeline))
+    finally:
+        for path in files:
+            read_into_cache(path)
+
+
 def _drive(
     trial: Trial, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
 ) -> Driven:
@@ -172,6 +190,9 @@ def _measure(
 ) -> None:
     if trial.case.instances is not None:
         _start_several(trial, trial.case.instances, opened, context, log, measured)
+        return
+    if trial.case.workload.page_cache == "cold":
+        _start_cold(trial, opened, context, measured)
         return
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch_disk(trial, context))

@@ -26,10 +26,10 @@ ParamValue = str | int | float | bool
 INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size")
 """What the harness takes of every trial and that the workload hardly touches."""
 
-PARALLEL_METRICS = ("parallel_start_time", "parallel_stop_time")
-"""What takes the place of these where a trial starts several instances at once."""
+OTHER_STARTS = ("cold_start_time", "parallel_start_time", "parallel_stop_time")
+"""What takes the place of these where a trial's start is another one: from a cold page cache, or several at once."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, *PARALLEL_METRICS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
+HARNESS_METRICS = (*INSTANCE_METRICS, *OTHER_STARTS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")
@@ -52,6 +52,7 @@ _PART_PREFIXES = (
     "startup.",
     "shutdown.",
     "parallel_start.",
+    "cold_start.",
     "memory.",
     "memory_waterfall.",
     "image_size.",

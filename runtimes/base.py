@@ -16,7 +16,7 @@ timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -398,6 +398,9 @@ class Runtime(Protocol):
         Raises:
             InstanceError: it did not come up; nothing of it is left.
         """
+
+    def start_files(self, image: Image) -> Sequence[Path]:
+        """The files of the image, and directories with such, that a start reads: what a cold start has to read anew."""
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         """Bytes of the image that this runtime needs, by part (``userland``, ``kernel``, ``initramfs``)."""

@@ -6,8 +6,9 @@ Its root is mounted before the clock starts: installed software does not pay for
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 from runtimes import storage
@@ -74,6 +75,9 @@ class NativeRuntime:
             release = functools.partial(unmount_scratch, str(root)) if scratch else None
             address = facilities.network.gateway
             yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout, release)
+
+    def start_files(self, image: Image) -> Sequence[Path]:
+        return (self._facilities.root,)
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -36,6 +36,7 @@ SPARE_BYTES = 32 * 2**20
 HARNESS_METRICS = frozenset(
     {
         "startup_time",
+        "cold_start_time",
         "parallel_start_time",
         "parallel_stop_time",
         "first_output_time",
@@ -189,6 +190,8 @@ class Workload(Part):
         metrics: the figures, by name.
         instances: how many instances a trial starts at once, or a parameter in braces that says so; their start and
             stop is all that is measured then. None for the usual one.
+        page_cache: whether the image and the kernel are in the host's page cache when an instance starts; ``cold`` is
+            for workloads that run nothing.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -211,6 +214,7 @@ class Workload(Part):
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
     instances: Annotated[int | str, PlainValidator(_instances)] | None = None
+    page_cache: Literal["warm", "cold"] = "warm"
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -256,6 +260,8 @@ class Workload(Part):
                 raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", "scratch")
 
     def _check_instances(self) -> None:
+        if self.page_cache == "cold" and (self.run is not None or self.instances is not None):
+            raise InvalidValue("a cold start runs nothing, and is one instance's", "page_cache")
         if self.instances is None:
             return
         if self.run is not None or self.scratch is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import ClassVar
 
 from runtimes import storage
@@ -107,6 +108,9 @@ class ContainerRuntime:
     def _shared_address(self) -> str | None:
         """Where an instance without an interface of its own is reached."""
         return self._facilities.network.gateway if self._options.network == "host" else None
+
+    def start_files(self, image: Image) -> Sequence[Path]:
+        return (self._facilities.root,)
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +165,13 @@ class VmRuntime:
                 traces=traces,
                 stop_timeout=spec.stop_timeout,
             )
+
+    def start_files(self, image: Image) -> Sequence[Path]:
+        root = self._arm.root or image.rootfs
+        if self._arm.options.boot == "disk":
+            return (root,)
+        kernel = _kernel(image, self._arm.options)
+        return (root, kernel.bzimage, kernel.initramfs, *([kernel.elf] if kernel.elf else []))
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         kernel = _kernel(image, self._arm.options)

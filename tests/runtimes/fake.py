@@ -122,5 +122,8 @@ class FakeRuntime:
             if self._options.fail_stop:
                 raise InstanceError("the fake was told not to stop")
 
+    def start_files(self, image):
+        return ()
+
     def image_parts(self, image):
         return {"userland": 1000}

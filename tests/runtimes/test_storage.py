@@ -149,3 +149,21 @@ def is_cached(file):
             return os.preadv(opened.fileno(), [bytearray(size)], 0, os.RWF_NOWAIT) == size
         except BlockingIOError:
             return False
+
+
+def cached_pages(path):
+    said = subprocess.run(["fincore", "-n", "-o", "PAGES", path], check=True, capture_output=True, text=True)
+    return int(said.stdout.split()[0])
+
+
+def test_files_are_dropped_from_the_page_cache_and_read_into_it(tmp_path):
+    (tmp_path / "below").mkdir()
+    file = tmp_path / "below/file"
+    file.write_bytes(os.urandom(1 << 20))
+    (tmp_path / "below/link").symlink_to("/etc/hostname")
+    subprocess.run(["sync", file], check=True)
+    for path in (tmp_path, file):
+        storage.read_into_cache(path)
+        assert cached_pages(file) == 256
+        storage.drop_from_cache(path)
+        assert cached_pages(file) == 0
