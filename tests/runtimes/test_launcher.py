@@ -205,6 +205,13 @@ def test_a_launcher_that_dies_with_a_request_fails_that_one_only(tiny_image, tmp
         os.close(launched.pidfd)
 
 
+def arguments_of(pid):
+    """The arguments of a process, which the kernel sets up a moment after it has let go of the launcher."""
+    while not (said := Path(f"/proc/{pid}/cmdline").read_bytes()):
+        time.sleep(0.01)
+    return said.decode().split("\0")
+
+
 def test_a_late_reply_is_not_taken_for_the_next(tiny_image, monkeypatch):
     monkeypatch.setattr("runtimes.launcher.client._REPLY_TIMEOUT", 0.5)
     with open_facilities(new_run_name(), tiny_image) as facilities, facilities.new_cgroup("x", None) as cgroup:
@@ -212,7 +219,7 @@ def test_a_late_reply_is_not_taken_for_the_next(tiny_image, monkeypatch):
             launch(facilities, plain(cgroup, ("/bin/sleep", "1")))
         launched = launch(facilities, plain(cgroup, ("/bin/sleep", "2")))
         assert cgroup.pids() == [launched.pid]
-        assert Path(f"/proc/{launched.pid}/cmdline").read_bytes().split(b"\0")[1] == b"2"
+        assert arguments_of(launched.pid)[1] == "2"
         os.close(launched.pidfd)
 
 
@@ -225,7 +232,7 @@ def test_an_interruption_while_waiting_leaves_no_reply_behind(tiny_image, monkey
             patch.setattr("runtimes.launcher.client.socket.recv_fds", interrupted)
             launch(facilities, plain(cgroup, ("/bin/sleep", "1")))
         launched = launch(facilities, plain(cgroup, ("/bin/sleep", "2")))
-        assert Path(f"/proc/{launched.pid}/cmdline").read_bytes().split(b"\0")[1] == b"2"
+        assert arguments_of(launched.pid)[1] == "2"
         os.close(launched.pidfd)
 
 
