@@ -185,8 +185,19 @@ def _served(workload: Workload, argv: tuple[str, ...] | None, agent: AgentClient
     server = _start_server(workload.server, argv, agent, log)
     try:
         yield
+        _require_alive(server)
     finally:
         _stop_server(server, log)
+
+
+def _require_alive(server: Process) -> None:
+    """A client may not mind that its server died, and tell of the figures until then."""
+    try:
+        server.require_running(0)
+    except AgentGone:
+        raise
+    except AgentError as error:
+        raise WorkloadError(f"the server did not last: {error}") from None
 
 
 def drive(

@@ -81,3 +81,10 @@ def test_a_command_that_fails_before_the_measured_one_fails_the_trial(served, ke
     line = SERVED[begin : SERVED.index("\n", begin)]
     for error in served(text=SERVED.replace(line, f'{key}: [{{shell: "echo no data >&2; exit 5"}}]')):
         assert error.endswith("exit status 5: no data")
+
+
+def test_a_server_that_does_not_last_fails_the_trial_whatever_its_client_says(served):
+    brief = "import socket, sys, time; kept = socket.create_server(('127.0.0.1', PORT)); time.sleep(0.5); sys.exit(7)"
+    for error in served(brief, SERVED.replace("echo score", "sleep 1; echo score")):
+        assert "the server did not last" in error
+        assert "status 7" in error
