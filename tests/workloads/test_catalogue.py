@@ -24,6 +24,7 @@ HOST = dict.fromkeys(HOST_VALUES, "of the host")
         ("sysbench-memory", {"operation": "read", "access": "rnd", "block": "4k"}),
         *(("fio", {"rw": rw, "size": "4M"}) for rw in ("read", "write", "randread", "randwrite", "rw", "randrw")),
         ("fio", {"rw": "write", "bs": "1M", "iodepth": 4, "size": "4M"}),
+        ("fio", {"rw": "randrw", "iodepth": 4, "jobs": 3, "size": "4M"}),
     ],
 )
 def test_the_tool_takes_the_command_and_the_parser_its_output(
