@@ -15,13 +15,23 @@ rm -f "$tree/etc/resolv.conf"
 : >"$tree/etc/resolv.conf"
 printf '127.0.0.1 localhost bench\n::1 localhost\n' >"$tree/etc/hosts"
 
+# What packages made of themselves when they were installed, which is different every time: an empty database, and a key with a
+# certificate in this host's name. Workloads make their own data.
+rm -rf "$tree"/var/lib/postgresql/*/*
+rm -f "$tree/etc/ssl/private/ssl-cert-snakeoil.key"
+if [ -d "$tree/etc/ssl/certs" ]; then
+    find "$tree/etc/ssl/certs" '(' -name ssl-cert-snakeoil.pem -o -lname ssl-cert-snakeoil.pem ')' -delete
+fi
+
 mkdir -p "$tree/scratch" "$tree/usr/lib/bench"
 install -m 0755 "$agent" "$tree/usr/lib/bench/agent"
 cp -r --preserve=mode "$files" "$tree/usr/lib/bench/files"
 
 # What systemd needs to know, in guests that boot it. The agent is a service like any other: it starts when the system is up, and is killed for
-# want of memory alone, as in every arm. All services that may be there are started by it, and so are none that would work while we measure.
+# want of memory alone, as in every arm. All services that may be there are started by it, and so are none that would work while we measure:
+# of the servers that packages bring along, each would have the port of a workload's.
 system=$tree/etc/systemd/system
+rm -rf "$system/multi-user.target.wants"
 mkdir -p "$system/multi-user.target.wants" "$tree/etc/systemd/network"
 cat >"$system/bench-agent.service" <<'END'
 [Unit]

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import time
+from importlib import resources
 
 import pytest
 
@@ -317,6 +318,29 @@ def test_the_same_tree_gives_the_same_file_system_at_any_time(tmp_path):
         time.sleep(1.1)
     assert files[0] == files[1]
     subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", tmp_path / "1.ext4"], check=True, capture_output=True)
+
+
+@pytest.mark.host
+def test_what_servers_made_at_their_installation_is_not_in_an_image_and_none_starts_by_itself(tmp_path):
+    root = tmp_path / "root"
+    wants = "etc/systemd/system/multi-user.target.wants"
+    for name in (wants, "etc/ssl/certs", "etc/ssl/private", "usr/bin", "var/lib/postgresql/15/main", "dev"):
+        (root / name).mkdir(parents=True)
+    (root / wants / "redis-server.service").symlink_to("/lib/systemd/system/redis-server.service")
+    (root / "var/lib/postgresql/15/main/PG_VERSION").write_text("15\n")
+    for name in ("private/ssl-cert-snakeoil.key", "certs/ssl-cert-snakeoil.pem", "certs/ca.pem"):
+        (root / "etc/ssl" / name).write_text("different every time\n")
+    (root / "etc/ssl/certs/62742064.0").symlink_to("ssl-cert-snakeoil.pem")
+    for name in ("root.tar", "agent", "files"):
+        (tmp_path / name).mkdir() if name == "files" else (tmp_path / name).touch()
+    subprocess.run(["tar", "-c", "-f", tmp_path / "root.tar", "-C", root, "."], check=True)
+    tree = tmp_path / "tree"
+    script = resources.files("workloads.image").joinpath("rootfs.sh")
+    arguments = [tmp_path / "root.tar", tree, tmp_path / "agent", tmp_path / "files", "1700000000"]
+    subprocess.run(["sh", str(script), *arguments], check=True, timeout=60)
+    assert [path.name for path in (tree / wants).iterdir()] == ["bench-agent.service"]
+    assert [path.name for path in (tree / "etc/ssl").rglob("*") if not path.is_dir()] == ["ca.pem"]
+    assert list((tree / "var/lib/postgresql").rglob("*")) == [tree / "var/lib/postgresql/15"]
 
 
 def test_a_file_that_changed_since_its_workload_was_read_is_named(tmp_path):
