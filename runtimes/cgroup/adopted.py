@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +44,34 @@ def adopt_cgroup(pid: int, name: str) -> Cgroup | None:
     return None if found.v2 is None else _adopt_v2(found.v2, name)
 
 
+def _throttled(directory: Path, name: str) -> int:
+    """The sum of a figure of ``cpu.stat`` over a cgroup and all below: each tells of its own quota alone, and libvirt
+    gives one to a cgroup that it makes below the service manager's.
+    """
+    total = 0
+    for path, _, _ in os.walk(directory):
+        try:
+            total += parse_flat(Path(path, "cpu.stat").read_text()).get(name, 0)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):  # removed meanwhile
+                raise
+    return total
+
+
+class _AdoptedV1(CgroupV1):
+    """One with quotas of its own or below."""
+
+    def cpu(self) -> CpuTime:
+        return replace(super().cpu(), throttled=_throttled(self._cpu, "throttled_time") / 1e9)
+
+
+class _AdoptedV2(CgroupV2):
+    """One with quotas of its own or below."""
+
+    def cpu(self) -> CpuTime:
+        return replace(super().cpu(), throttled=_throttled(self._directory, "throttled_usec") / 1e6)
+
+
 class _HybridCgroup(CgroupV1):
     """One without the controller cpuacct, whose figures the unified hierarchy has too.
 
@@ -53,8 +83,7 @@ class _HybridCgroup(CgroupV1):
         self._unified = CgroupV2(name, unified, ())
 
     def cpu(self) -> CpuTime:
-        throttled = parse_flat((self._cpu / "cpu.stat").read_text()).get("throttled_time", 0) / 1e9
-        return replace(self._unified.cpu(), throttled=throttled)
+        return replace(self._unified.cpu(), throttled=_throttled(self._cpu, "throttled_time") / 1e9)
 
 
 def _adopt_v1(found: Hierarchies, name: str) -> Cgroup | None:
@@ -68,7 +97,7 @@ def _adopt_v1(found: Hierarchies, name: str) -> Cgroup | None:
     there = {*named, *([] if unified is None else ["cpuacct"])}
     _require(1, there, next(iter(named.values())))
     if "cpuacct" in named:
-        return CgroupV1(name, named)
+        return _AdoptedV1(name, named)
     assert unified is not None
     return _HybridCgroup(name, named, unified)
 
@@ -79,7 +108,7 @@ def _adopt_v2(directory: Path, name: str) -> Cgroup | None:
         return None
     controllers = (made / "cgroup.controllers").read_text().split()
     _require(2, set(controllers), made)
-    return CgroupV2(name, made, controllers)
+    return _AdoptedV2(name, made, controllers)
 
 
 def _named(directory: Path, name: str) -> Path | None:

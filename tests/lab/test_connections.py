@@ -77,7 +77,9 @@ def test_its_limits_are_in_the_scope_that_libvirt_made(system, new_spec):
         assert any(file.read_text().strip() == "200" for file in files["cpu.weight"])
         before, began = instance.usage(), time.monotonic()
         shell(instance, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
-        assert (instance.usage().cpu_time - before.cpu_time) / (time.monotonic() - began) < 0.65
+        after = instance.usage()
+        assert (after.cpu_time - before.cpu_time) / (time.monotonic() - began) < 0.65
+        assert after.throttled_time > before.throttled_time
 
 
 def test_a_daemon_that_crashes_fails_the_trial_and_the_next_goes_on(system, new_spec):

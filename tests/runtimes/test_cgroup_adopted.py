@@ -40,6 +40,31 @@ def test_a_scope_of_systemd_is_taken_as_a_whole(have, tmp_path):
     assert found.pids() == [42]
 
 
+def test_what_a_quota_below_the_scope_held_up_counts(have, tmp_path):
+    scope = tmp_path / SCOPE
+    emulator = scope / "libvirt" / "emulator"
+    emulator.mkdir(parents=True)
+    (scope / "cgroup.controllers").write_text("cpu memory\n")
+    (scope / "cpu.stat").write_text("usage_usec 4000000\nuser_usec 4000000\nsystem_usec 0\n")
+    (scope / "libvirt" / "cpu.stat").write_text("usage_usec 3000000\nnr_periods 9\nthrottled_usec 2000000\n")
+    (emulator / "cpu.stat").write_text("usage_usec 1000000\nthrottled_usec 500000\n")
+    have(v2=emulator)
+    cpu = adopt_cgroup(os.getpid(), NAME).cpu()
+    assert (cpu.total, cpu.throttled) == (4.0, 2.5)
+
+
+def test_so_it_does_on_version_1(have, tmp_path):
+    made = tmp_path / f"qemu-7-{NAME}.libvirt-qemu"
+    emulator = made / "emulator"
+    emulator.mkdir(parents=True)
+    for name in ("cpuacct.usage", "cpuacct.usage_user", "cpuacct.usage_sys"):
+        (made / name).write_text("1000000000\n")
+    (made / "cpu.stat").write_text("throttled_time 0\n")
+    (emulator / "cpu.stat").write_text("throttled_time 750000000\n")
+    have(v1=dict.fromkeys(("memory", "cpu", "cpuacct"), emulator))
+    assert adopt_cgroup(os.getpid(), NAME).cpu().throttled == 0.75
+
+
 def test_a_scope_without_memory_is_refused(have, tmp_path):
     scope = tmp_path / SCOPE
     scope.mkdir()
