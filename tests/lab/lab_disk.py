@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import yaml
 from lab_image import PROJECT, make_filled_ext4
@@ -17,6 +17,7 @@ from bench.images import prepare_image
 from bench.plan import make_plan
 from bench.suite import load_suite
 from runtimes.launcher.build import build_executor
+from runtimes.leftovers import PREFIX, SCRATCH_SUFFIX, held_directory, reclaim, scratch_parent
 from runtimes.vm.emulator import build_emulator, find_qemu
 from workloads.image import BuiltImage
 from workloads.image.cache import cache_directory
@@ -34,7 +35,7 @@ _SPACE = 3 << 30
 
 @contextmanager
 def work_disk(steps: Iterable[str], progress: Callable[[str], None]) -> Iterator[Path]:
-    """A new disk image, removed in the end.
+    """A new disk image, removed in the end; if this process is killed, by the next or by `bench clean`.
 
     Args:
         steps: names of those of the driver's steps that are wanted; all if none is named.
@@ -43,8 +44,9 @@ def work_disk(steps: Iterable[str], progress: Callable[[str], None]) -> Iterator
     Raises:
         HostError: the disk or an image could not be made; the message says why.
     """
-    with TemporaryDirectory(prefix="bench-lab-", dir="/var/tmp") as name:
-        directory = Path(name)
+    reclaim()
+    directory = scratch_parent() / f"{PREFIX}lab-{secrets.token_hex(4)}{SCRATCH_SUFFIX}"
+    with held_directory(directory):
         tree = directory / "tree"
         (tree / "results").mkdir(parents=True)
         (tree / "steps").write_text(" ".join(steps))

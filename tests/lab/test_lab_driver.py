@@ -38,6 +38,14 @@ def test_a_step_that_fails_says_so(driver):
     assert run(driver, "exit 3").outcome == "failed: exit status 3"
 
 
+def test_a_step_that_cannot_be_started_is_its_own_failure(driver):
+    step = driver.Step("one", ["/no/such/program"], 60.0)
+    driver.run_step(step)
+    assert step.outcome.startswith("failed: could not be run: ")
+    assert "No such file or directory: '/no/such/program'" in step.outcome
+    assert driver.told[-1].startswith("one: failed: ")
+
+
 def test_what_outlives_a_step_does_not_hold_it_up(driver, tmp_path):
     began = time.monotonic()
     assert run(driver, "sleep 600 & echo $!").outcome == "passed"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import lab
 import lab_disk
@@ -11,6 +14,17 @@ import lab_machine
 import pytest
 
 from bench.suite import load_suite
+
+KILLED = f"""
+import sys, time
+sys.path[:0] = ["{lab_image.PROJECT}", "{lab_image.PROJECT}/tests/lab"]
+import lab_disk
+lab_disk._copy_project = lab_disk._copy_programs = lab_disk.make_filled_ext4 = lambda *_: None
+lab_disk._images = lambda *_: []
+with lab_disk.work_disk((), lambda _: None) as disk:
+    print(disk.parent, flush=True)
+    time.sleep(100)
+"""
 
 IMAGE = lab_image.LabImage.of(lab_image.PROJECT)
 
@@ -50,6 +64,20 @@ def test_results_replace_those_of_an_earlier_run(tmp_path):
     lab_disk.fetch_results(tmp_path / "disk", tmp_path / "target")
     assert sorted(path.name for path in (tmp_path / "target").iterdir()) == ["status.json", "store"]
     assert (tmp_path / "target/store/one").read_text() == "1"
+
+
+def test_the_disk_of_one_that_was_killed_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_SCRATCH", str(tmp_path))
+    for name in ("_copy_project", "_copy_programs", "make_filled_ext4"):
+        monkeypatch.setattr(lab_disk, name, lambda *_: None)
+    monkeypatch.setattr(lab_disk, "_images", lambda *_: [])
+    with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True) as killed:
+        left = Path(killed.stdout.readline().strip())
+        killed.kill()
+    assert left.parent == tmp_path
+    with lab_disk.work_disk((), lambda _: None) as disk:
+        assert [disk.parent] == list(tmp_path.iterdir()) != [left]
+    assert list(tmp_path.iterdir()) == []
 
 
 def machine_that_says(monkeypatch, script):

@@ -149,6 +149,20 @@ def run_step(step: Step) -> None:
     """Run one step. Its output goes to its file, which is followed: no process that outlives it can hold it up."""
     say(f"{step.name}: begins")
     started = time.monotonic()
+    try:
+        step.outcome = carry_out(step, started)
+    except OSError as error:
+        step.outcome = f"failed: could not be run: {error}"
+    step.seconds = time.monotonic() - started
+    say(f"{step.name}: {step.outcome}, {step.seconds:.0f} s")
+
+
+def carry_out(step: Step, started: float) -> str:
+    """Run a step's command, begun when ``time.monotonic()`` was ``started``; returns its outcome.
+
+    Raises:
+        OSError: it cannot be started, or its output not be kept.
+    """
     file = RESULTS / f"{step.name}.log"
     with file.open("wb") as output, file.open("rb") as follower:
         process = subprocess.Popen(
@@ -163,16 +177,15 @@ def run_step(step: Step) -> None:
             time.sleep(1)
             if step.told:
                 tell_of(step.name, follower)
-        if process.returncode is None:
+        in_time = process.returncode is not None
+        if not in_time:
             os.killpg(process.pid, signal.SIGKILL)
-            step.outcome = f"not finished within {step.limit:g} s"
-        else:
-            step.outcome = "passed" if process.returncode == 0 else f"failed: exit status {process.returncode}"
         process.wait()
         if step.told:
             tell_of(step.name, follower)
-    step.seconds = time.monotonic() - started
-    say(f"{step.name}: {step.outcome}, {step.seconds:.0f} s")
+    if not in_time:
+        return f"not finished within {step.limit:g} s"
+    return "passed" if process.returncode == 0 else f"failed: exit status {process.returncode}"
 
 
 def tell_of(name: str, follower: BinaryIO) -> None:
