@@ -7,15 +7,15 @@ Unix socket, proves it (:mod:`runtimes.vm.rehearsal`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -49,6 +49,9 @@ _SESSION_IDLE = 10
 _START_PATIENCE = 30.0
 """Seconds for the user's daemon to say that it is ready."""
 
+_END_PATIENCE = 10.0
+"""Seconds for it to end when it is asked to; then it is killed."""
+
 
 @contextmanager
 def open_daemon(connect: str, network: int | None = None) -> Iterator[Connection]:
@@ -67,7 +70,7 @@ def open_daemon(connect: str, network: int | None = None) -> Iterator[Connection
         try:
             connection = Connection(reopen(), logs, reopen)
         except libvirt.libvirtError as error:
-            raise HostError(f"libvirt cannot connect to {uri}: {error}; {_remedy(connect)}") from error
+            raise _refusal(connect, uri, error) from error
         try:
             _check_host(connection)
             yield connection
@@ -98,13 +101,13 @@ def session_daemon() -> Iterator[None]:
         session_knowledge = knowledge / "session"
         session_knowledge.mkdir(exist_ok=True)
         (directory / "cache/libvirt/qemu/cache").symlink_to(session_knowledge)
-        with _running_daemon(program, directory):
+        with ExitStack() as stack:
+            held: list[libvirt.virConnect] = []
+            stack.callback(_let_go, held)  # when the daemon has ended: one that hangs would be waited for
+            stack.enter_context(_running_daemon(program, directory))
             # It would end while the run is still being prepared; without the event loop this makes no thread.
-            held = _open(_resolve(SESSION)[0], None)
-            try:
-                yield
-            finally:
-                held.close()
+            held.append(_hold())
+            yield
 
 
 def find_daemon() -> Path:
@@ -151,6 +154,29 @@ def _open(uri: str, network: int | None) -> libvirt.virConnect:
         return executor.submit(elsewhere).result()
 
 
+def _hold() -> libvirt.virConnect:
+    """A connection to the user's daemon.
+
+    Raises:
+        HostError: there is none to be had.
+    """
+    uri, _ = _resolve(SESSION)
+    try:
+        return _open(uri, None)
+    except libvirt.libvirtError as error:
+        raise _refusal(SESSION, uri, error) from error
+
+
+def _let_go(held: list[libvirt.virConnect]) -> None:
+    for handle in held:
+        with contextlib.suppress(libvirt.libvirtError):  # its daemon is gone
+            handle.close()
+
+
+def _refusal(connect: str, uri: str, error: libvirt.libvirtError) -> HostError:
+    return HostError(f"libvirt cannot connect to {uri}: {error}; {_remedy(connect)}")
+
+
 def _remedy(connect: str) -> str:
     if connect == SYSTEM:
         return "apt-get install libvirt-daemon-system, and systemctl start libvirtd; or leave connect out"
@@ -187,7 +213,7 @@ def _session_socket(directory: Path) -> Path:
 
 @contextmanager
 def _running_daemon(program: Path, directory: Path) -> Iterator[None]:
-    """Start the daemon, wait until it says that it is ready (sd_notify(3)), and end it at the end."""
+    """Start the daemon, wait until it says that it is ready (sd_notify(3)), and end it, if need be by force."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(directory / "notices"))
         environment = {
@@ -213,7 +239,15 @@ def _running_daemon(program: Path, directory: Path) -> Iterator[None]:
                 _await_ready(notices, daemon, log)
                 yield
             finally:
-                daemon.send_signal(signal.SIGTERM)
+                _end(daemon)
+
+
+def _end(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(_END_PATIENCE)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
 
 
 def _await_ready(notices: socket.socket, daemon: subprocess.Popen[bytes], log: Path) -> None:
