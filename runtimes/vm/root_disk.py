@@ -72,10 +72,11 @@ def _copied(source: Path, directory: Path) -> Iterator[Path]:
     os.close(handle)
     copy = Path(name)
     try:
-        shutil.copyfile(source, copy)
+        try:
+            shutil.copyfile(source, copy)
+        except OSError as error:
+            raise HostError(f"cannot copy the image to {copy}: {error.strerror}") from error
         yield copy
-    except OSError as error:
-        raise HostError(f"cannot copy the image to {copy}: {error.strerror}") from error
     finally:
         copy.unlink(missing_ok=True)
 
