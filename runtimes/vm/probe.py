@@ -1,10 +1,10 @@
 """Which accelerator works on this host.
 
 That ``/dev/kvm`` opens proves nothing: on some machines QEMU refuses the processor then, on others the firmware runs
-and no kernel ever boots. So a guest is booted under KVM, once per host boot, with the processor model and the firmware
-of measured guests, and the answer is remembered. The guest is the image's kernel and initramfs with no disk at all,
-which ends in the initramfs's complaint about the missing disk: seeing that, the kernel has booted, and a user program
-has run.
+and no kernel ever boots. So a guest is booted under KVM, once per host boot, with the processor model and the
+firmware of measured guests, and the answer is remembered, except where QEMU itself failed. The guest is the image's
+kernel and initramfs with no disk at all, which ends in the initramfs's complaint about the missing disk: seeing that,
+the kernel has booted, and a user program has run.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def probe_accelerator(image: Image, *, qemu: Path | None = None, limit: float = 
     if remembered is not None:
         return remembered
     answer = _boot(image, qemu, limit) or _boot(image, qemu, 2 * limit)
+    if answer is not None and answer.name == "tcg":
+        return answer  # QEMU ended at once, perhaps of what passes, such as too little memory; asking again is quick
     if answer is None:
         answer = Accelerator("tcg", f"{_DEVICE} opens, but no kernel booted under KVM within {2 * limit:g} s")
     _remember(memory, question, answer)

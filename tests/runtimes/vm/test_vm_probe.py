@@ -75,6 +75,14 @@ def test_an_emulator_that_dies_is_quoted(host):
     assert len(starts(host)) == 1
 
 
+@pytest.mark.parametrize("failure", ["echo 'Cannot allocate memory' >&2; exit 1", "kill -9 $$"])
+def test_what_may_pass_is_not_remembered(host, failure):
+    qemu = make_qemu(host, failure)
+    assert probe_accelerator(IMAGE, qemu=qemu).name == "tcg"
+    make_qemu(host, "echo bench-init: no disk")
+    assert probe_accelerator(IMAGE, qemu=qemu).name == "kvm"
+
+
 def test_a_guest_that_resets_is_no_proof(host):
     assert probe_accelerator(IMAGE, qemu=make_qemu(host, "exit 0")).name == "tcg"
 
