@@ -45,11 +45,16 @@ def read_facts(domain: Domain, pid: int, ram: GuestMemory, agent: AgentClient) -
         **_processor_facts(description, domain.monitor("query-cpus-fast")),
         "iothreads": str(len(domain.monitor("query-iothreads"))),
         "memory_page": f"{ram.page >> 10} KiB",
-        "memory_transparent_huge": f"{round(10 * ram.transparent_huge / max(ram.resident, 1))}0 %",
+        "memory_transparent_huge": share(ram.transparent_huge, ram.resident),
         "balloon": _balloon(description),
         **_disk_facts(description, domain.monitor("query-block"), _arguments(pid)),
         **_network_facts(description, pid),
     }
+
+
+def share(part: int, whole: int) -> str:
+    """How much of the whole, in per cent, to the next ten of them."""
+    return f"{10 * round(10 * part / max(whole, 1))} %"
 
 
 def cache_mode(cache: Mapping[str, bool]) -> str:

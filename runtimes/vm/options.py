@@ -31,6 +31,11 @@ _DIRECT = ("none", "directsync")
 """Cache modes that pass by the host's page cache, without which ``io: native`` is refused by QEMU."""
 
 
+_MOST_PROCESSORS = 255
+"""How many libvirt gives a guest without an IOMMU, beyond which interrupts would not reach them
+(``qemuValidateDomainVCpuTopology`` in qemu_validate.c of libvirt's source)."""
+
+
 def _check_kernel(kernel: str) -> str:
     if kernel in (IMAGE_KERNEL, GENERIC_KERNEL, HOST_KERNEL) or kernel.startswith("/"):
         return kernel
@@ -76,7 +81,7 @@ class VmOptions(Options):
         kernel: ``image`` for the image's own, ``generic`` for Debian's kernel for any machine, ``host`` for the one
             that runs the host, or the path of a kernel file.
         cpu: model of the processor, as libvirt names it; without it, all that the accelerator has.
-        vcpus: how many processors the guest has; without it, as many as its limit needs.
+        vcpus: how many processors the guest has, up to 255; without it, as many as its limit needs.
         topology: how they are laid out.
         pinning: whether each processor is kept on a CPU of its own.
         hugepages: size of the host's pages that the guest's memory is made of.
@@ -86,7 +91,8 @@ class VmOptions(Options):
         balloon: whether there is a memory balloon, which tells statistics.
         free_page_reporting: whether the guest gives free pages back by the balloon.
         vhost: whether the host's kernel moves network packets instead of QEMU; without it, where it can.
-        start: ``cold``, or ``restore`` from a saved state that is made once a run.
+        start: ``cold``, or ``restore`` from a saved state, which a run makes once for each kernel, hardware, size of
+            memory and size of scratch disk.
         connect: libvirt's driver: ``embed`` (in this process), ``session``, ``system``, or a URI.
         tuned: whether what is not said is the best known setting, and not that of a stock guest.
     """
@@ -99,7 +105,7 @@ class VmOptions(Options):
     init: Literal["agent", "systemd"] = "agent"
     kernel: Annotated[str, AfterValidator(_check_kernel)] = IMAGE_KERNEL
     cpu: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
-    vcpus: int | None = Field(default=None, ge=1, le=288)
+    vcpus: int | None = Field(default=None, ge=1, le=_MOST_PROCESSORS)
     topology: Topology | None = None
     pinning: bool | None = None
     hugepages: PageSize | None = None
@@ -152,4 +158,8 @@ class VmOptions(Options):
             raise ValueError("start: restore is for connect: embed: a daemon would not end a guest with the harness")
         if self.topology and self.vcpus and self.topology.processors != self.vcpus:
             raise ValueError(f"topology: {self.topology.processors} processors, but vcpus: {self.vcpus}")
+        if self.topology and self.topology.processors > _MOST_PROCESSORS:
+            raise ValueError(
+                f"topology: {self.topology.processors} processors; expected {_MOST_PROCESSORS} at the most"
+            )
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtimes.base import InstanceError
-from runtimes.vm.facts import asynchronous_io, cache_mode
+from runtimes.vm.facts import asynchronous_io, cache_mode, share
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_the_block_device_of_a_file():
     assert asynchronous_io(ARGUMENTS, "/root") == "threads"
     with pytest.raises(InstanceError, match="no block device for /other"):
         asynchronous_io(ARGUMENTS, "/other")
+
+
+@pytest.mark.parametrize(("part", "told"), [(0, "0 %"), (4, "0 %"), (44, "40 %"), (100, "100 %")])
+def test_shares_are_told_to_the_next_ten(part, told):
+    assert share(part, 100) == told
+    assert share(0, 0) == "0 %"
