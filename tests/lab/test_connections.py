@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conformance import output, shell
+from user_scope import in_held_scope, left_in_held_scopes
 
 from runtimes.base import InstanceError, Limits
 from runtimes.vm.options import VmOptions
@@ -145,14 +146,12 @@ def as_user(home, command):
 
 
 def test_a_user_has_guests_by_a_session(home):
-    scope = "systemd-run --user --scope --quiet -p Delegate=yes"
-    finished = as_user(home, f"{scope} bench run session.yaml --quiet")
+    finished = as_user(home, in_held_scope("bench run session.yaml --quiet"))
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert left_in_held_scopes(UID) == []
     exported = as_user(home, "bench export latest --format csv")
     rows = list(csv.DictReader(io.StringIO(exported.stdout)))
     assert {(row["arm"], row["accel"]) for row in rows} == {("container", "none"), ("vm", "kvm")}
     assert "memory.pss" in {row["metric"] for row in rows if row["arm"] == "vm"}
-    own = Path(f"/sys/fs/cgroup/user.slice/user-{UID}.slice")
-    assert [path for path in own.rglob("bench-*") if path.is_dir()] == []
     left = [*Path(f"/run/user/{UID}").glob("bench-*"), *Path("/tmp").glob("bench-*")]
     assert [path for path in left if path.stat().st_uid == UID] == []

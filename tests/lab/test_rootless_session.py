@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from user_scope import in_held_scope, left_in_held_scopes
 
 from results.store import Store
 
@@ -49,14 +50,13 @@ def as_user(home, command):
 
 def test_a_user_runs_containers_in_a_scope_of_the_users_systemd(home):
     run = shlex.join(["bench", "run", "suite.yaml", "--store", "store", "--no-report"])
-    finished = as_user(home, f"systemd-run --user --scope --quiet -p Delegate=yes {run}")
+    finished = as_user(home, in_held_scope(run))
     assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert left_in_held_scopes(UID) == []
     with Store(home / "store").open(create=False) as store:
         frame = store.frame(store.resolve("latest").id)
     assert set(frame["arm"]) == {"native", "container"}
     assert {"startup_time", "memory_footprint", "cpu_time"} <= set(frame["metric"])
-    own = Path(f"/sys/fs/cgroup/user.slice/user-{UID}.slice")
-    assert [path for path in own.rglob("bench-*") if path.is_dir()] == []
 
 
 def test_outside_of_a_scope_it_is_told_how(home):
