@@ -45,6 +45,7 @@ def guest_arguments(
     *,
     systemd: bool = False,
     emulated: bool = False,
+    scratch: bool = False,
     waits: bool = False,
     partition: int | None = None,
 ) -> str:
@@ -55,6 +56,7 @@ def guest_arguments(
         network: of its interface.
         systemd: whether init hands over to systemd.
         emulated: whether disks and interface are emulated.
+        scratch: whether there is a scratch disk, without which init then does not go on.
         waits: whether init stops before it makes use of name and network, for the guest to be saved there.
         partition: of the root disk, with the root file system; None for the whole disk.
     """
@@ -67,6 +69,8 @@ def guest_arguments(
         configuration["init"] = "systemd"
     if emulated:
         configuration["devices"] = "emulated"
+    if scratch:
+        configuration["scratch"] = "yes"
     if waits:
         configuration["wait"] = "yes"
     if partition is not None:
@@ -108,6 +112,7 @@ def _guest_arguments_of(spec: DomainSpec) -> str:
         spec.network,
         systemd=spec.systemd,
         emulated=spec.hardware.devices == "emulated",
+        scratch=spec.scratch is not None,
         waits=spec.waits,
         partition=ROOT_PARTITION if spec.hardware.boot == "disk" else None,
     )

@@ -17,7 +17,7 @@ static char *value_of(struct arguments *arguments, const char *name)
         {"hostname", arguments->hostname}, {"address", arguments->address}, {"gateway", arguments->gateway},
         {"init", arguments->init},         {"devices", arguments->devices}, {"partition", arguments->partition},
         {"wait", arguments->wait},         {"time", arguments->time},       {"seed", arguments->seed},
-        {"mac", arguments->mac},
+        {"mac", arguments->mac},           {"scratch", arguments->scratch},
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -83,10 +83,7 @@ bool disk_find(const char *serial, const char *partition, char device[PATH_SIZE]
 {
     struct search search = {.serial = serial, .partition = partition, .device = device};
 
-    if (look_for_disk(&search))
-        return true;
-    /* The scratch disk is there when the root disk is, or it is not at all. */
-    return strcmp(serial, "root") == 0 && events_wait(look_for_disk, &search);
+    return look_for_disk(&search) || events_wait(look_for_disk, &search);
 }
 
 /* Drop what the kernel has in memory of a disk that was another when it was read. */

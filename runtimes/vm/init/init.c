@@ -1,9 +1,9 @@
 /* PID 1 of a guest, from kernel entry to the agent: all that it does is part of the measured startup time.
  *
  * It loads the kernel's modules, mounts the image under an overlay, sets up the network, and hands over to the agent, or to
- * systemd, which starts the agent as a service. What there must be: a disk with serial `root` (the image), perhaps one with
- * serial `scratch` (ext4), and a virtio-serial port named `org.bench.agent`. What the host has to say is on the kernel's
- * command line; see arguments.c.
+ * systemd, which starts the agent as a service. What there must be: a disk with serial `root` (the image), one with
+ * serial `scratch` (ext4) if the host says so, and a virtio-serial port named `org.bench.agent`. What the host has to say is on
+ * the kernel's command line; see arguments.c.
  *
  * For the host, /run/bench/startup has a line "NAME NANOSECONDS" for each stamp, by CLOCK_BOOTTIME: `init`, the first
  * instruction here, or `restored`, when a guest that had been saved went on; and `root`, just before the hand-over. */
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,7 +37,7 @@ _Noreturn void fail(int error, const char *format, ...)
     vdprintf(console, format, arguments);
     dprintf(console, error != 0 ? ": %s\n" : "\n", strerror(error));
     va_end(arguments);
-    fsync(console);
+    tcdrain(console);
     reboot(RB_POWER_OFF);
     _exit(1);
 }
@@ -103,7 +104,9 @@ int main(void)
     modules_load(strcmp(arguments.devices, "emulated") == 0);
     if (!disk_find("root", arguments.partition, root))
         fail(0, "there is no disk with serial 'root'");
-    has_scratch = disk_find("scratch", "", scratch);
+    has_scratch = *arguments.scratch != '\0';
+    if (has_scratch && !disk_find("scratch", "", scratch))
+        fail(0, "there is no disk with serial 'scratch'");
     mount_root(root);
     port_find(port);
     enter_root();

@@ -20,6 +20,7 @@ struct arguments {
     char init[VALUE_SIZE];      /* "systemd", or nothing for the agent */
     char devices[VALUE_SIZE];   /* "emulated", or nothing for virtio */
     char partition[VALUE_SIZE]; /* of the root disk, its number; nothing for the whole disk */
+    char scratch[VALUE_SIZE];   /* "yes": there is a scratch disk; or nothing */
     char wait[VALUE_SIZE];      /* "yes": before the rest is told, the guest is saved, and restored many times */
     char mac[VALUE_SIZE];       /* of the interface; only to a guest that waited, whose interface has that of the saved one */
     char time[VALUE_SIZE];      /* the wall clock, SECONDS.NANOSECONDS; only to a guest that waited */

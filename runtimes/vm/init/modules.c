@@ -65,8 +65,11 @@ void modules_load(bool emulated)
     if (order == NULL)
         fail(errno, "could not open " DIRECTORY "/order");
     while (fgets(line, sizeof line, order) != NULL) {
-        char *rest = line, *when = strsep(&rest, " \n");
+        char *rest = line, *when;
 
+        if (strchr(line, '\n') == NULL)
+            fail(0, "a line of " DIRECTORY "/order is longer than %zu bytes, or does not end", sizeof line - 2);
+        when = strsep(&rest, " \n");
         if (!wanted(when, emulated))
             continue;
         for (char *name; (name = strsep(&rest, " \n")) != NULL;)

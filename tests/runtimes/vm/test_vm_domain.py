@@ -178,8 +178,9 @@ def test_a_guest_that_boots_from_its_disk_is_told_by_smbios_who_it_is():
     assert domain.find("os/smbios").get("mode") == "sysinfo"
     told = domain.findtext("sysinfo/oemStrings/entry")
     shared = "bench.hostname=bench-one bench.address=10.213.0.2/16 bench.gateway=10.213.0.1"
-    assert told == f"{shared} bench.partition=4"
-    assert parse().findtext("os/cmdline").endswith(shared)
+    assert told == f"{shared} bench.scratch=yes bench.partition=4"
+    assert parse().findtext("os/cmdline").endswith(f"{shared} bench.scratch=yes")
+    assert parse(scratch=None).findtext("os/cmdline").endswith(shared)
     assert built().find("sysinfo") is None
 
 
@@ -363,3 +364,10 @@ def test_a_tuned_guest_has_huge_pages_only_if_its_memory_is_made_of_them(monkeyp
     for memory, page in ((256 << 20, 2 << 20), (129 << 20, None)):
         limits = dataclasses.replace(LIMITS, memory=memory)
         assert choose_hardware(VmOptions(tuned=True), limits).hugepages == page
+
+
+@pytest.mark.parametrize("processors", [{"vcpus": 256}, {"topology": {"cores": 128, "threads": 2}}])
+def test_more_processors_than_interrupts_reach_are_refused(processors):
+    with pytest.raises(ValueError, match="255"):
+        VmOptions(**processors)
+    assert VmOptions(vcpus=255).vcpus == 255
