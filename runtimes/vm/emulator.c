@@ -38,10 +38,15 @@
 
 enum { FIRST_KEPT = 200, MOST = 8 };
 
+static void give_up(const char *what, const char *path, const char *why)
+{
+    fprintf(stderr, "bench emulator: cannot %s %s: %s\n", what, path, why);
+    exit(126);
+}
+
 static void fail(const char *what, const char *path)
 {
-    fprintf(stderr, "bench emulator: cannot %s %s: %s\n", what, path, strerror(errno));
-    exit(126);
+    give_up(what, path, strerror(errno));
 }
 
 static void write_whole(const char *path, const char *text)
@@ -78,7 +83,9 @@ static void take(char letter, int fd, int *next)
             fail("enter the user namespace of", "the run");
     } else {
         /* libvirt's own descriptors have low numbers, and must not be lost. */
-        if (fcntl(*next, F_GETFD) >= 0 || dup2(fd, *next) < 0)
+        if (fcntl(*next, F_GETFD) >= 0)
+            give_up("keep open", "a descriptor", "its number is taken");
+        if (dup2(fd, *next) < 0)
             fail("keep open", "a descriptor");
         ++*next;
     }
@@ -107,8 +114,12 @@ static void take_descriptors(const char *path)
         fail("connect to", path);
     count = recvmsg(connected, &message, MSG_CMSG_CLOEXEC);
     header = CMSG_FIRSTHDR(&message);
-    if (count <= 0 || !header || header->cmsg_len != CMSG_LEN(count * sizeof(int)))
+    if (count < 0)
         fail("receive descriptors from", path);
+    if (count == 0)
+        give_up("receive descriptors from", path, "it was closed there");
+    if ((message.msg_flags & MSG_CTRUNC) || !header || header->cmsg_len != CMSG_LEN(count * sizeof(int)))
+        give_up("receive descriptors from", path, "there was not one for each letter");
     for (ssize_t i = 0; i < count; i++) {
         int fd;
 

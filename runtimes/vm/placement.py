@@ -49,7 +49,7 @@ class HandedTap:
 
 @contextmanager
 def handed_tap(network: RunNetwork, name: str, hardware: Hardware) -> Iterator[HandedTap]:
-    """Make a tap on the run's bridge, with vhost as the hardware has it.
+    """Make a tap on the run's bridge, with vhost as the hardware has it. Both are gone with QEMU once it has them.
 
     Raises:
         HostError: it cannot be made, or there is no vhost although it was asked for.
@@ -65,7 +65,8 @@ def handed_tap(network: RunNetwork, name: str, hardware: Hardware) -> Iterator[H
             # Outside of the run's user namespace the kernel would not tell us QEMU's proportional set size (ptrace(2)).
             entered = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, entered)
-        yield HandedTap(Handed(tuple(kept), entered), FIRST_KEPT, None if vhost is None else FIRST_KEPT + 1)
+        handed = Handed(tuple(kept), entered, stack.close)
+        yield HandedTap(handed, FIRST_KEPT, None if vhost is None else FIRST_KEPT + 1)
 
 
 def cpu_tuning(limits: Limits) -> CpuTuning:

@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,13 @@ class Handed:
     Attributes:
         kept: descriptors that QEMU shall have, from the number :data:`runtimes.vm.emulator.FIRST_KEPT` upwards.
         user_namespace: descriptor of the user namespace that it shall enter, or None.
+        release: called, in any thread, when it has them; closes ours. While one of vhost is open anywhere, the kernel
+            does not free QEMU's memory when QEMU ends (``vhost_attach_mm`` in drivers/vhost/vhost.c).
     """
 
     kept: tuple[int, ...] = ()
     user_namespace: int | None = None
+    release: Callable[[], None] = lambda: None
 
     @property
     def descriptors(self) -> list[int]:
@@ -78,7 +81,6 @@ class EmulatorProcess:
         self._connected = threading.Event()
         self._socket: socket.socket | None = None
         self._ending = "ended"
-        self._unwanted = False
         os.mkfifo(self.stamp_file)
         self._fifo = os.open(self.stamp_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         resources.callback(os.close, self._fifo)
@@ -88,6 +90,7 @@ class EmulatorProcess:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         resources.callback(os.close, self._wake)
         self._pidfd = -1
+        self._pidfd_lock = threading.Lock()
         self._unwanted = False
 
     def take_channel(self, timeout: float) -> socket.socket | None:
@@ -126,8 +129,8 @@ class EmulatorProcess:
     def kill(self) -> None:
         """Kill the process, also should it only be about to start: for where libvirt can no longer be told to."""
         self._unwanted = True
-        if self._pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
+        with self._pidfd_lock, contextlib.suppress(ProcessLookupError):
+            if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _hand_over(self) -> None:
@@ -135,6 +138,7 @@ class EmulatorProcess:
         asking, _ = self._counter.accept()
         with asking, contextlib.suppress(BrokenPipeError):
             socket.send_fds(asking, [self._handed.letters.encode()], self._handed.descriptors)
+            self._handed.release()
 
     def _read_stamp(self, poller: select.poll) -> None:
         poller.unregister(self._fifo)
@@ -150,10 +154,16 @@ class EmulatorProcess:
         except ProcessLookupError:
             self._note_end()
             return
-        self._resources.callback(os.close, self._pidfd)
+        self._resources.callback(self._close_pidfd)
         poller.register(self._pidfd, select.POLLIN)
         if self._unwanted:
             self.kill()
+
+    def _close_pidfd(self) -> None:
+        """A late :meth:`kill` must not find another file under that number."""
+        with self._pidfd_lock:
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def _accept(self, poller: select.poll) -> None:
         poller.unregister(self._listener.fileno())

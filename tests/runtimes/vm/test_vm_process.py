@@ -66,6 +66,26 @@ def test_a_process_that_somebody_else_collected_has_ended(directory):
         assert process.exited.wait(10)
 
 
+def test_a_late_kill_meets_nobody_else(directory):
+    """When the watch has ended, the number of its descriptor may be another file's."""
+    with watched_emulator(directory) as process:
+        stamp(process, start("true"))
+        assert process.exited.wait(10)
+        number = process._pidfd
+    with subprocess.Popen(["sleep", "100"]) as other:
+        fd = os.pidfd_open(other.pid)
+        try:
+            if fd != number:
+                os.dup2(fd, number)
+            process.kill()
+            with pytest.raises(subprocess.TimeoutExpired):
+                other.wait(0.2)
+        finally:
+            for each in {fd, number}:
+                os.close(each)
+            other.kill()
+
+
 def test_an_emulator_that_dies_before_its_stamp_is_survived(directory):
     with watched_emulator(directory) as process:
         os.close(os.open(process.stamp_file, os.O_WRONLY))
