@@ -102,6 +102,12 @@ class AgentClient:
             raise AgentError("the agent is not known to be ready: call wait_ready first")
         return self._hello
 
+    @property
+    def gone(self) -> bool:
+        """Whether the stream has ended."""
+        with self._lock:
+            return self._gone is not None
+
     def wait_ready(self, timeout: float) -> int:
         """Wait for READY; its arrival in nanoseconds on the host's CLOCK_MONOTONIC. To be called first, and once.
 
@@ -117,7 +123,7 @@ class AgentClient:
                 self._sock.settimeout(max(1e-6, deadline - time.monotonic()))
                 data = self._sock.recv(_RECEIVE_SIZE)
             except TimeoutError:
-                raise AgentTimeoutError(f"no READY from the agent within {timeout:g} s") from None
+                raise AgentTimeoutError(f"no READY from the agent within {timeout:g} s", self) from None
             except OSError as error:
                 raise AgentGone(f"the stream failed before the agent was ready: {error}") from error
             stamp = time.monotonic_ns()
@@ -163,7 +169,7 @@ class AgentClient:
         environment = {**BASE_ENVIRONMENT, **command.env}
         payload = protocol.encode_spawn(command.argv, environment, command.cwd, command.timeout)
         identity = next(self._ids)
-        process = Process(command, identity, self._lock, self._send)
+        process = Process(command, identity, self, self._lock, self._send)
         self._request(Frame(FrameType.SPAWN, identity, payload), process)
         process.wait_started()
         return process
@@ -178,7 +184,7 @@ class AgentClient:
         """
         if not path or "\0" in path or len(protocol.encode_text(path)) >= 4096:
             raise ValueError(f"{path!r} is no possible path")
-        reading = FileRead(path, self._lock)
+        reading = FileRead(path, self, self._lock)
         self._request(Frame(FrameType.READ, next(self._ids), protocol.encode_text(path)), reading)
         return reading.wait()
 
@@ -203,7 +209,7 @@ class AgentClient:
             self._send(Frame(FrameType.SHUTDOWN))
         with self._ended:
             if not self._ended.wait_for(lambda: self._gone, timeout):
-                raise AgentTimeoutError(f"the agent has not said goodbye within {timeout:g} s")
+                raise AgentTimeoutError(f"the agent has not said goodbye within {timeout:g} s", self)
             if self.goodbye_at is None and self._gone:
                 raise self._gone.with_traceback(None)
 
@@ -243,7 +249,8 @@ class AgentClient:
                         if time.monotonic() >= deadline:
                             # Half a frame may have been sent, so the stream is of no use any more.
                             self._sock.shutdown(socket.SHUT_RDWR)
-                            raise AgentTimeoutError(f"the agent has taken no request for {SEND_TIMEOUT:g} s") from None
+                            late = f"the agent has taken no request for {SEND_TIMEOUT:g} s"
+                            raise AgentTimeoutError(late, self) from None
                         writable.poll(1000)
         except AgentTimeoutError:
             raise

@@ -40,7 +40,7 @@ def wait_for_port(agent: AgentClient, server: Process, port: int, timeout: float
     while not any(port in _listening(agent, table) for table in _TABLES):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise AgentTimeoutError(f"nobody has listened on port {port} within {timeout:g} s")
+            raise AgentTimeoutError(f"nobody has listened on port {port} within {timeout:g} s", agent)
         server.require_running(min(_INTERVAL, left))
 
 

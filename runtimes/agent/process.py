@@ -23,7 +23,15 @@ class AgentGone(AgentError):  # noqa: N818 – says what happened
 
 
 class AgentTimeoutError(AgentError, TimeoutError):
-    """Something did not happen in time; the agent and its commands go on."""
+    """Something did not happen in time; the agent and its commands go on.
+
+    Attributes:
+        agent: the :class:`~runtimes.agent.client.AgentClient` that waited; None where there was none yet.
+    """
+
+    def __init__(self, message: str, agent: object = None) -> None:
+        super().__init__(message)
+        self.agent = agent
 
 
 class StartError(AgentError):
@@ -103,12 +111,15 @@ class Process:
         first_output_at: when its first output arrived, nanoseconds on the host's CLOCK_MONOTONIC; None until then.
     """
 
-    def __init__(self, command: Command, identity: int, lock: threading.Lock, send: Callable[[Frame], None]) -> None:
-        """Made by ``AgentClient.spawn`` only; ``lock`` is held by whoever hands it frames."""
+    def __init__(
+        self, command: Command, identity: int, agent: object, lock: threading.Lock, send: Callable[[Frame], None]
+    ) -> None:
+        """Made by ``AgentClient.spawn`` only, which is ``agent``; ``lock`` is held by whoever hands it frames."""
         self.command = command
         self.pid = 0
         self.first_output_at: int | None = None
         self._id = identity
+        self._agent = agent
         self._send = send
         self._changed = threading.Condition(lock)
         self._output = {FrameType.STDOUT: bytearray(), FrameType.STDERR: bytearray()}
@@ -124,7 +135,7 @@ class Process:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._exit or self._failure, timeout):
-                raise AgentTimeoutError(f"{self._name} has not ended within {timeout:g} s")
+                raise AgentTimeoutError(f"{self._name} has not ended within {timeout:g} s", self._agent)
             return self._completed()
 
     def signal(self, number: int) -> None:
@@ -165,7 +176,7 @@ class Process:
                     raise AgentError(f"{self._name} ended ({how}) and never printed {pattern!r}; {self._tail()}")
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                     raise AgentTimeoutError(
-                        f"{self._name} has not printed {pattern!r} in {timeout:g} s; {self._tail()}"
+                        f"{self._name} has not printed {pattern!r} in {timeout:g} s; {self._tail()}", self._agent
                     )
 
     def require_running(self, seconds: float) -> None:
@@ -208,7 +219,8 @@ class Process:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self.pid or self._failure, REPLY_TIMEOUT):
-                raise AgentTimeoutError(f"the agent has not started {self._name} within {REPLY_TIMEOUT:g} s")
+                late = f"the agent has not started {self._name} within {REPLY_TIMEOUT:g} s"
+                raise AgentTimeoutError(late, self._agent)
             if not self.pid and self._failure:
                 raise self._failure.with_traceback(None)
 
@@ -243,8 +255,9 @@ class Process:
 class FileRead:
     """A READ under way."""
 
-    def __init__(self, path: str, lock: threading.Lock) -> None:
+    def __init__(self, path: str, agent: object, lock: threading.Lock) -> None:
         self._path = path
+        self._agent = agent
         self._changed = threading.Condition(lock)
         self._content = bytearray()
         self._ended = False
@@ -258,7 +271,8 @@ class FileRead:
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._ended or self._failure, REPLY_TIMEOUT):
-                raise AgentTimeoutError(f"the agent has not read {self._path} within {REPLY_TIMEOUT:g} s")
+                late = f"the agent has not read {self._path} within {REPLY_TIMEOUT:g} s"
+                raise AgentTimeoutError(late, self._agent)
             if self._failure:
                 raise self._failure.with_traceback(None)
             return bytes(self._content)

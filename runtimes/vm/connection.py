@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -68,10 +69,11 @@ class Connection:
 
     @staticmethod
     def _hear(
-        _handle: libvirt.virConnect, domain: libvirt.virDomain, event: int, _detail: int, domains: dict[str, Domain]
+        _handle: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, domains: dict[str, Domain]
     ) -> None:
         known = domains.get(domain.name())
-        if known is not None and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN:
+        by_guest = detail != libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_HOST  # a signal to QEMU
+        if known is not None and event == libvirt.VIR_DOMAIN_EVENT_SHUTDOWN and by_guest:
             known.note_power_off()
         if known is not None and event in (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_CRASHED):
             known.note_stop()
@@ -89,18 +91,28 @@ class Connection:
         """
         if self.lost is None or self._reopen is None:
             return
+        lost = self.lost
         try:
             handle = self._reopen()
+            self._dismiss()
+            self.lost = None  # from here on it is the new one that may be lost
+            self._attend(handle)
         except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.lost}, and cannot be had again: {error}") from error
-        self._dismiss()
-        self.lost = None
-        self._attend(handle)
+            self.lost = lost
+            raise InstanceError(f"{lost}, and cannot be had again: {error}") from error
 
     @functools.cached_property
     def security_models(self) -> tuple[str, ...]:
-        """The security drivers that would confine QEMU."""
-        models = ElementTree.fromstring(self._handle.getCapabilities()).iterfind("host/secmodel/model")
+        """The security drivers that would confine QEMU.
+
+        Raises:
+            HostError: the driver does not tell them.
+        """
+        try:
+            capabilities = self._handle.getCapabilities()
+        except libvirt.libvirtError as error:
+            raise HostError(f"libvirt at {self.daemon} does not tell its security drivers: {error}") from error
+        models = ElementTree.fromstring(capabilities).iterfind("host/secmodel/model")
         return tuple(model.text for model in models if model.text and model.text != "none")
 
     @property
@@ -162,9 +174,22 @@ class Connection:
             raise
         return domain
 
-    def forget(self, domain: Domain) -> None:
-        """Listen no more for a domain that has stopped."""
-        self._domains.pop(domain.name, None)
+    def end(self, domain: Domain, exited: threading.Event, patience: float) -> None:
+        """Destroy a domain, listen no more for it, and wait until its QEMU has ended, also where libvirt fails.
+
+        Args:
+            domain: one that was started by this connection.
+            exited: set when its QEMU has ended.
+            patience: seconds for libvirt, and then for QEMU.
+
+        Raises:
+            InstanceError: libvirt could not destroy it.
+        """
+        try:
+            domain.destroy(patience)
+        finally:
+            self._domains.pop(domain.name, None)
+            exited.wait(patience)
 
     def learn(self, emulator: Emulator, kind: str) -> None:
         """Have libvirt ask the emulator now what it can do; it would else do so for the first domain.

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtimes.agent.client import AgentError, AgentGone, AgentTimeoutError
-from runtimes.base import InstanceError
+from runtimes.base import HostError, InstanceError
 
 if TYPE_CHECKING:
+    from runtimes.agent.client import AgentClient
     from runtimes.base import InstanceSpec
     from runtimes.vm.domain import DomainSpec
     from runtimes.vm.live_domain import Domain
@@ -125,10 +126,16 @@ class Traces:
             raise self._given_up(what, late, domain) from error
         except AgentError as error:
             raise self.error(what, error, domain) from error
+        except (HostError, OSError) as error:  # what was made on the host for a guest that is no longer there
+            if not self.process.exited.wait(_END_TIMEOUT):
+                raise
+            raise self.error(what, error, domain) from error
 
     @contextmanager
-    def explained(self, domain: Domain) -> Iterator[None]:
-        """Have errors of the agent or of libvirt tell what has become of the guest.
+    def explained(self, domain: Domain, agent: AgentClient) -> Iterator[None]:
+        """Have errors of the guest's agent or of libvirt tell what has become of the guest.
+
+        Another agent may fail meanwhile, such as that of a load generator outside, of which the guest knows nothing.
 
         Raises:
             InstanceError: one was raised within.
@@ -142,8 +149,12 @@ class Traces:
                 raise
             raise self.error("", error, domain) from error
         except AgentTimeoutError as error:
+            if error.agent is not agent:
+                raise
             raise self._given_up("", error, domain) from error
         except AgentGone as error:
+            if not (agent.gone or self.process.exited.is_set()):
+                raise
             raise self.error("", error, domain) from error
 
     def _given_up(self, what: str, error: Exception, domain: Domain) -> InstanceError:

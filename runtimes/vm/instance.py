@@ -103,7 +103,7 @@ class VmInstance:
         return read_usage(self._cgroup)
 
     def stop(self) -> None:
-        """Power the guest off.
+        """Power the guest off. An end that it did not come to by itself is none in order.
 
         ``goodbye`` is stamped when the agent has ended all that ran in the guest, ``powered_off`` when libvirt heard of
         it, ``exited`` when QEMU has ended, ``stopped`` when libvirt is done with it.
@@ -118,6 +118,9 @@ class VmInstance:
             late = TimeoutError(f"it has not powered off within {self._stop_timeout:g} s of the request to stop")
             raise self._traces.error("the guest could not be stopped in order", late, self._domain)
         self._process.exited.wait(max(deadline - time.monotonic(), 0.0))
+        if self._domain.trouble is not None or self._domain.powered_off_at is None:
+            forced = InstanceError("it ended before it had powered off")
+            raise self._traces.error("the guest could not be stopped in order", forced, self._domain)
         for phase, at in (
             ("goodbye", self.agent.goodbye_at),
             ("powered_off", self._domain.powered_off_at),

@@ -138,10 +138,18 @@ class Domain:
         """Have libvirt kill QEMU, if it has not ended, and wait until libvirt is done with the domain.
 
         Raises:
-            InstanceError: libvirt could not.
+            InstanceError: libvirt could not; QEMU was killed all the same.
         """
         if self._handle is None or self.lost:
             return
+        try:
+            self._destroy(patience)
+        except BaseException:
+            self._kill()
+            raise
+
+    def _destroy(self, patience: float) -> None:
+        assert self._handle is not None
         try:
             if not self.stopped.is_set():
                 self._handle.destroy()

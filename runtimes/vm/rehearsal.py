@@ -12,11 +12,13 @@ from runtimes.cgroup import adopt_cgroup
 from runtimes.vm.domain import bare_domain_xml
 from runtimes.vm.emulator import Emulator, spawn_environment
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
+from runtimes.vm.watchdog import killed_after
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Connection
 
 _TIMEOUT = 30.0
+"""Seconds for libvirt to start the domain, for the emulator to reach us, and for the domain's end."""
 
 
 def rehearse(connection: Connection, emulator: Emulator, kind: str, guest_kernel: GuestKernel, directory: Path) -> bool:
@@ -45,14 +47,12 @@ def rehearse(connection: Connection, emulator: Emulator, kind: str, guest_kernel
     try:
         with watched_emulator(directory) as process:
             xml = bare_domain_xml(name, kind, emulator.path, spawn_environment((), process.stamp_file), models)
-            with adopted_orphans():
+            with adopted_orphans(), killed_after(_TIMEOUT, process.kill):
                 domain = connection.create(name, xml, paused=True, kill=process.kill)
             try:
                 placed = _is_placed(connection, process, name)
             finally:
-                domain.destroy(_TIMEOUT)
-                connection.forget(domain)
-                process.exited.wait(_TIMEOUT)
+                connection.end(domain, process.exited, _TIMEOUT)
             return placed
     except InstanceError as error:
         raise HostError(f"libvirt cannot use {emulator.qemu} for domains of type {kind}: {error}") from error

@@ -145,10 +145,11 @@ class VmRuntime:
             process, domain_spec = traces.process, traces.domain_spec
             timeline.stamp("define")
             domain = stack.enter_context(self._started(traces, deadline, state))
-            stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             timeline.stamp("resume")
+            with traces.ready(domain):
+                stack.enter_context(self._facilities.network.limited(domain_spec.network.tap, spec.limits.net))
             agent = stack.enter_context(self._connected(traces, domain, deadline, timeline))
-            stack.enter_context(traces.explained(domain))
+            stack.enter_context(traces.explained(domain, agent))
             domain.guarded_since = time.time() - (time.monotonic_ns() - timeline.stamps["ready"]) / 1e9
             cgroup = _cgroup_of(spec.name, process, own_cgroup)
             _save_artefacts(spec.directory, domain, process)
@@ -317,9 +318,7 @@ class VmRuntime:
             try:
                 yield domain
             finally:
-                domain.destroy(_DESTROY_TIMEOUT)
-                self._connection.forget(domain)
-                process.exited.wait(_DESTROY_TIMEOUT)
+                self._connection.end(domain, process.exited, _DESTROY_TIMEOUT)
         finally:
             if self._connection.log_directory is not None:
                 with contextlib.suppress(FileNotFoundError):
@@ -331,7 +330,7 @@ class VmRuntime:
         process = traces.process
         with ExitStack() as stack:
             with traces.ready(domain):
-                channel = _channel(process, deadline)
+                channel = stack.enter_context(_channel(process, deadline))
                 if traces.domain_spec.waits:
                     tell_who_it_is(channel, traces.domain_spec)
                 agent = stack.enter_context(contextlib.closing(AgentClient(channel)))

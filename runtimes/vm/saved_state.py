@@ -98,7 +98,11 @@ def wait_until_it_waits(channel: socket.socket, deadline: float) -> None:
 
 
 def tell_who_it_is(channel: socket.socket, spec: DomainSpec) -> None:
-    """Tell a restored guest its name, its addresses, the time, and random numbers of its own."""
+    """Tell a restored guest its name, its addresses, the time, and random numbers of its own.
+
+    Raises:
+        AgentGone: the guest has ended.
+    """
     network = spec.network
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     words = {
@@ -109,4 +113,7 @@ def tell_who_it_is(channel: socket.socket, spec: DomainSpec) -> None:
         "time": f"{seconds}.{nanoseconds:09d}",
         "seed": secrets.token_hex(_SEED_BYTES),
     }
-    channel.sendall((" ".join(f"{name}={value}" for name, value in words.items()) + "\n").encode())
+    try:
+        channel.sendall((" ".join(f"{name}={value}" for name, value in words.items()) + "\n").encode())
+    except OSError as error:
+        raise AgentGone(f"the guest could not be told who it is: {error.strerror}") from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import re
 import signal
+import stat
 import subprocess
 import time
 from contextlib import contextmanager
@@ -16,10 +18,13 @@ from conformance import output, shell
 from traces import host_traces
 
 from runtimes import syscalls
-from runtimes.agent.client import Command
+from runtimes.agent.client import AgentGone, AgentTimeoutError, Command
 from runtimes.base import InstanceError
+from runtimes.peer import open_peer
 from runtimes.storage import attach_loop, make_scratch, mounted
+from runtimes.vm.domain.disks import scratch_disk
 from runtimes.vm.runtime import VmRuntime
+from workloads.image.initramfs import Entry, write_cpio
 
 pytestmark = [pytest.mark.host, pytest.mark.guest]
 
@@ -175,6 +180,36 @@ def test_a_qemu_that_is_killed_while_it_stops(runtime, failing, new_spec, facili
     assert "could not be stopped in order: the guest ended: QEMU was killed by SIGKILL" in str(caught.value)
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_qemu_that_is_killed_while_it_powers_off(runtime, failing, new_spec, facilities, monkeypatch, told):
+    """After the goodbye nobody waits for the agent any more. Where trouble was heard of, it is we who end QEMU."""
+    spec = new_spec()
+    with failing(spec) as caught, runtime.start(spec) as instance:
+        pid = qemu_of(spec, facilities)
+
+        def kill(_timeout):
+            if told:
+                instance._domain.note_trouble("QEMU could not write")
+            else:
+                os.kill(pid, signal.SIGKILL)
+
+        monkeypatch.setattr(instance.agent, "shutdown", kill)
+        instance.stop()
+    reason = "QEMU could not write" if told else "the guest ended: QEMU was killed by SIGKILL"
+    assert f"could not be stopped in order: {reason}" in str(caught.value)
+    assert "stopped" not in instance.timeline.stamps
+
+
+def test_a_qemu_that_ends_by_a_signal_has_not_powered_off(runtime, failing, new_spec, facilities, monkeypatch):
+    """It tells of a shutdown then too."""
+    spec = new_spec()
+    with failing(spec) as caught, runtime.start(spec) as instance:
+        pid = qemu_of(spec, facilities)
+        monkeypatch.setattr(instance.agent, "shutdown", lambda _timeout: os.kill(pid, signal.SIGTERM))
+        instance.stop()
+    assert "could not be stopped in order: the guest ended: QEMU exited with status 0" in str(caught.value)
+
+
 def test_a_guest_that_does_not_stop_in_time(runtime, failing, new_spec, facilities):
     spec = dataclasses.replace(new_spec(), stop_timeout=0.5)
     with failing(spec) as caught, runtime.start(spec) as instance:
@@ -191,6 +226,70 @@ def test_a_qemu_that_hangs_is_not_asked_for_ever(runtime, failing, new_spec, fac
         os.kill(qemu_of(spec, facilities), signal.SIGSTOP)
         _ = instance.facts
     assert "QEMU did not answer query-kvm within 0.5 s" in str(caught.value)
+
+
+def test_a_qemu_that_is_killed_while_its_network_is_limited(runtime, failing, new_spec, facilities, monkeypatch):
+    spec, entered = new_spec(), []
+
+    def limited(*_):
+        entered.append(time.monotonic_ns())
+        pid = qemu_of(spec, facilities)
+        os.kill(pid, signal.SIGKILL)
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(facilities.network, "limited", limited)
+    with failing(spec) as caught, runtime.start(spec):
+        pytest.fail("it started")
+    assert str(caught.value).endswith("did not get ready: the guest ended: QEMU was killed by SIGKILL")
+
+
+def test_the_limiting_of_the_network_is_after_the_guests_start(runtime, new_spec, facilities, monkeypatch):
+    entered = []
+    limited = facilities.network.limited
+
+    def noted(*arguments):
+        entered.append(time.monotonic_ns())
+        return limited(*arguments)
+
+    monkeypatch.setattr(facilities.network, "limited", noted)
+    with runtime.start(new_spec()) as instance:
+        assert instance.timeline.stamps["resume"] <= entered[0]
+
+
+def test_a_scratch_disk_that_is_not_there(failure, new_spec, monkeypatch):
+    def other_disk(*arguments):
+        disk = scratch_disk(*arguments)
+        disk.find("serial").text = "other"
+        return disk
+
+    monkeypatch.setattr("runtimes.vm.domain.scratch_disk", other_disk)
+    assert "bench-init: there is no disk with serial 'scratch'" in str(failure(new_spec()))
+
+
+@pytest.mark.parametrize("order", [b"always" + b" overlay.ko" * 200 + b"\n", b"always"])
+def test_an_order_of_modules_that_is_cut(failure, new_spec, tmp_path, order):
+    spec, changed = new_spec(), tmp_path / "initramfs"
+    # What comes later takes the place of what was there (kernel documentation, driver-api/early-userspace).
+    more = write_cpio([Entry("modules/order", stat.S_IFREG | 0o644, order)])
+    changed.write_bytes(spec.image.kernels["image"].initramfs.read_bytes() + more)
+    error = failure(with_kernel(spec, initramfs=changed))
+    assert "bench-init: a line of /modules/order is longer than 1022 bytes, or does not end" in str(error)
+
+
+def test_the_failures_of_another_agent_are_its_own(runtime, facilities, new_spec):
+    with open_peer(facilities, "bench-other") as other, runtime.start(new_spec()) as instance:
+        with pytest.raises(AgentTimeoutError), runtime_explains(instance):
+            other.spawn(Command(("sleep", "100"))).wait(0.1)
+        with pytest.raises(AgentGone), runtime_explains(instance):
+            other.run(Command(("/bin/busybox", "sh", "-c", "kill -9 $PPID; sleep 100")))
+        assert output(instance, "echo alive") == "alive"
+        with pytest.raises(InstanceError, match="'sleep' has not ended"), runtime_explains(instance):
+            instance.agent.spawn(Command(("sleep", "100"))).wait(0.1)
+
+
+def runtime_explains(instance):
+    """What a runtime has around the use of an instance."""
+    return instance._traces.explained(instance._domain, instance.agent)
 
 
 def test_a_full_disk_of_the_host_under_the_guests(runtime, failing, new_spec, facilities, tmp_path):

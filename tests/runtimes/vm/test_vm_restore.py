@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import os
+import signal
 import struct
 import time
 from pathlib import Path
@@ -15,7 +18,7 @@ from runtimes.base import InstanceError, Limits
 from runtimes.storage import make_scratch
 from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
-from runtimes.vm.saved_state import SavedState
+from runtimes.vm.saved_state import SavedState, tell_who_it_is
 
 pytestmark = [pytest.mark.host, pytest.mark.guest]
 
@@ -114,6 +117,26 @@ def test_a_guest_that_cannot_be_saved_fails_the_trial(runtime, facilities, new_s
     with pytest.raises(InstanceError), runtime.start(spec):
         pytest.fail("it started")
     assert (states(facilities), host_traces(facilities)) == before
+
+
+def test_a_guest_that_ends_before_it_knows_who_it_is(runtime, facilities, new_spec, monkeypatch):
+    with runtime.start(new_spec()):
+        pass
+    before = host_traces(facilities)
+    tell = tell_who_it_is
+
+    def tell_the_dead(channel, spec):
+        (pid,) = (facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().split()
+        os.kill(int(pid), signal.SIGKILL)
+        assert channel.recv(1) == b""
+        tell(channel, spec)
+
+    monkeypatch.setattr("runtimes.vm.runtime.tell_who_it_is", tell_the_dead)
+    told = "did not get ready: the guest ended: QEMU was killed by SIGKILL"
+    with pytest.raises(InstanceError, match=told), runtime.start(new_spec()):
+        pytest.fail("it started")
+    gc.collect()
+    assert host_traces(facilities) == before
 
 
 @pytest.mark.parametrize(
