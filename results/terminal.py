@@ -26,14 +26,19 @@ from results.compare import Comparison, compare
 from results.compare import to_json as comparisons_json
 from results.limits import is_limit, limits_of
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
+from results.references import references_of, runtimes_of
+from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
+from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
 from results.trials import choose_reference, natural
 from results.waterfall import waterfalls_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from results.store import Store
 
 Row = TypeVar("Row", Comparison, Summary)
@@ -76,11 +81,16 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     return summary_json(run, store.trials(run.id), describe(store.frame(run.id)))
 
 
-def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
+def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
     """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat.
 
     Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
     says so, and lists the trials that failed.
+
+    Args:
+        store: open.
+        run: of the store.
+        reference: key of a source whose published ratios are told as well (:mod:`results.references`).
 
     Raises:
         StoreError: the store cannot be read.
@@ -90,7 +100,15 @@ def compare_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    return [*comparison_view(compare(frame, run.baseline)), *notes]
+    comparisons = compare(frame, run.baseline)
+    return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
+
+
+def _published(frame: pd.DataFrame, comparisons: Sequence[Comparison], reference: str | None) -> list[RenderableType]:
+    if reference is None:
+        return []
+    tables = reference_tables(references_of(comparisons, runtimes_of(frame), reference))
+    return tables or [no_reference(reference)]
 
 
 def findings_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
@@ -107,13 +125,22 @@ def findings_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     return [*_banner(describe(frame)), *tables, *outcome_notes(run.arms, checks, limits)]
 
 
-def compare_json(store: Store, run: RunRecord) -> list[dict[str, object]]:
+def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> list[dict[str, object]]:
     """The same as plain data, parts of metrics included: :func:`results.compare.to_json`.
+
+    With a reference each comparison has the key ``published``, a list of what that source has of the same.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    return comparisons_json(compare(store.frame(run.id), run.baseline))
+    frame = store.frame(run.id)
+    comparisons = compare(frame, run.baseline)
+    rows = comparisons_json(comparisons)
+    if reference is not None:
+        runtimes = runtimes_of(frame)
+        for row, comparison in zip(rows, comparisons, strict=True):
+            row["published"] = [reference_json(each) for each in references_of([comparison], runtimes, reference)]
+    return rows
 
 
 def comparison_view(comparisons: Sequence[Comparison]) -> list[RenderableType]:

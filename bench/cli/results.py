@@ -28,11 +28,26 @@ def show(run: str, store_directory: Path, output_format: str) -> None:
             print_renderable(*show_renderables(store, record))
 
 
+def _known_reference(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check ``--reference`` without reading the published figures where it is not given."""
+    from results.references import sources
+
+    if value is not None and value not in sources():
+        raise click.BadParameter(f"no published reference '{value}'; expected one of {', '.join(sources())}")
+    return value
+
+
 @click.command()
 @run_argument
 @store_option
 @format_option("table", "json")
-def compare(run: str, store_directory: Path, output_format: str) -> None:
+@click.option(
+    "--reference",
+    metavar="SOURCE",
+    callback=_known_reference,
+    help="Show what SOURCE has published of the same beside it: ibm2014, firecracker2020, unikraft2021.",
+)
+def compare(run: str, store_directory: Path, output_format: str, reference: str | None) -> None:
     """Compare the arms of RUN with its baseline, metric by metric.
 
     RUN is an id, a unique prefix of one, or 'latest'. A ratio is the arm's value divided by the baseline's.
@@ -41,9 +56,9 @@ def compare(run: str, store_directory: Path, output_format: str) -> None:
 
     with open_run(store_directory, run) as (store, record):
         if output_format == "json":
-            print_json(compare_json(store, record))
+            print_json(compare_json(store, record, reference))
         else:
-            print_renderable(*compare_renderables(store, record))
+            print_renderable(*compare_renderables(store, record, reference))
 
 
 @click.command()

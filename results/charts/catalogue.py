@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from results.charts.levels import cpu_time_chart, memory_peak_chart
 from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
+from results.charts.references import references_chart
 from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
 from results.charts.waterfall import waterfall_chart
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from results.charts.style import ArmStyle
     from results.compare import Comparison
     from results.limits import GivenLimit
+    from results.references import Reference
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class ChartData:
             (:func:`results.charts.cases.reference_case`).
         throughput: the comparisons of what the workloads measure foremost.
         limits: those that the run measured.
+        references: what others have published of the same.
         arms: styles of the arms in the order of the suite.
     """
 
@@ -39,6 +42,7 @@ class ChartData:
     reference: pd.DataFrame
     throughput: tuple[Comparison, ...]
     limits: tuple[GivenLimit, ...]
+    references: tuple[Reference, ...]
     arms: tuple[ArmStyle, ...]
 
 
@@ -58,6 +62,9 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),
     "throughput-emulated": lambda data, width: throughput_chart(_executed(data, emulated=True), data.arms, width),
     "cpu-time": lambda data, width: cpu_time_chart(data.frame, data.arms, width),
+    "references": lambda data, width: references_chart(
+        [each for each in data.references if each.comparison.accel != "tcg"], data.arms, width
+    ),
     "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
 }
 """Every chart by the name it has in a report and in :func:`results.report.save_chart`."""

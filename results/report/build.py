@@ -18,6 +18,7 @@ from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
 from results.report.markdown import render_markdown
+from results.report.references import references
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,6 +105,7 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             sections.startup(data, charts),
             sections.memory(data, charts),
             sections.throughput(data, charts),
+            *references(data, charts),
             sections.cpu_time(data, charts),
             sections.comparisons(data),
             background.failed_trials(data),

@@ -17,6 +17,7 @@ from results.compare import Comparison, compare
 from results.errors import StoreError
 from results.limits import GivenLimit, limits_of
 from results.records import HARNESS_METRICS, is_part
+from results.references import Reference, references_of, runtimes_of
 from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
@@ -107,10 +108,15 @@ class RunData:
         """The limits that were measured."""
         return tuple(limits_of(self.frame))
 
+    @cached_property
+    def references(self) -> tuple[Reference, ...]:
+        """What others have published of the same as this run's comparisons."""
+        return tuple(references_of(self.comparisons, runtimes_of(self.frame)))
+
     @property
     def charts(self) -> ChartData:
         """What the charts are drawn from."""
-        return ChartData(self.frame, self.reference_frame, self.throughput, self.limits, self.arms)
+        return ChartData(self.frame, self.reference_frame, self.throughput, self.limits, self.references, self.arms)
 
     def against_baseline(self, arm: str, metric: str) -> Comparison | None:
         """The comparison of ``metric`` in the reference case, if there is one."""

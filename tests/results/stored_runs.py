@@ -48,6 +48,7 @@ class RunBuilder:
         accel: str = "none",
         status: str = "ok",
         facts: Mapping[str, str] | None = None,
+        runtime: str | None = None,
         **values: float | Sequence[float],
     ) -> RunBuilder:
         """Add a trial with ``samples`` and, for each of ``values``, a metric in seconds where lower is better."""
@@ -68,7 +69,7 @@ class RunBuilder:
             workload,
             params or {},
             arm,
-            arm,
+            runtime or arm,
             accel,
             status,
             error,
