@@ -108,7 +108,8 @@ def test_cases_have_every_parameter_and_a_label_of_those_given() -> None:
         "fio rw=write bs=4k runtime=1",
         "redis",
     ]
-    assert plan.cases[1].params == {"rw": "randread", "bs": "4k", "iodepth": 1, "size": "1G", "runtime": 1}
+    given, defaults = {"rw": "randread", "bs": "4k", "runtime": 1}, {"iodepth": 1, "jobs": 1, "size": "1G"}
+    assert plan.cases[1].params == given | defaults | {"ioengine": "libaio"}
     assert plan.cases[0].scratch is None
     assert (plan.cases[1].scratch or 0) > 2**30
 

@@ -193,7 +193,7 @@ def test_a_wrong_suite(directory: Path, old: str, new: str, said: str) -> None:
         (
             "cpus: cpu_used",
             "s.yaml:11:19: workloads[1].limit.cpus: no metric 'cpu_used' of fio; expected one of iops, mb_per_second, "
-            "latency_p50, latency_p99, cpus_used; did you mean 'cpus_used'?",
+            "latency_p50, latency_p99, latency_p999, cpus_used; did you mean 'cpus_used'?",
         ),
         (
             "memory: mb_per_second",
