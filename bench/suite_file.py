@@ -5,10 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Strict,
+    Tag,
+)
 
+from bench.host import host_cpus, host_memory
 from workloads.fields import Duration, Name, Part, Scalar, check_scalar
-from workloads.units import parse_bandwidth, parse_size
+from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
 
 MAX_CPUS = 8192
 """The most CPUs that Linux supports on any architecture (NR_CPUS on x86)."""
@@ -49,8 +59,14 @@ def _cpus(value: object) -> tuple[int, ...]:
     return tuple(sorted(set(value)))
 
 
+def _share_of_cpus(value: object) -> object:
+    """Whole CPUs, one at least, of those that this host has for us, where a share is given."""
+    return max(1, int(parse_share(value) * host_cpus())) if is_share(value) else value
+
+
 def _memory(value: object) -> int:
-    size = parse_size(value)
+    # Whole MiB, which is what a guest's memory is made of.
+    size = int(parse_share(value) * host_memory()) >> 20 << 20 if is_share(value) else parse_size(value)
     if not MIN_MEMORY <= size <= MAX_MEMORY:
         raise ValueError("expected between 4M and 64T of memory")
     return size
@@ -101,7 +117,7 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
-Cpus = Annotated[float, Strict(), Field(ge=MIN_CPUS, le=MAX_CPUS)]
+Cpus = Annotated[float, Strict(), Field(ge=MIN_CPUS, le=MAX_CPUS), BeforeValidator(_share_of_cpus)]
 CpuSet = Annotated[tuple[int, ...], PlainValidator(_cpus)]
 CpuWeight = Annotated[int, Strict(), Field(ge=1, le=10_000)]
 Memory = Annotated[int, PlainValidator(_memory)]
@@ -111,6 +127,7 @@ IoBytes = Annotated[int, PlainValidator(_io_bytes)]
 IoOps = Annotated[int, Strict(), Field(ge=1, le=MAX_IO_OPS)]
 Bandwidth = Annotated[int, PlainValidator(_bandwidth)]
 LongEnough = Annotated[Duration, AfterValidator(_positive)]
+Values = Annotated[tuple[Scalar, ...], PlainValidator(_values)]
 
 
 class IoFile(Part):
@@ -194,11 +211,40 @@ class ArmFile(Part):
 
 
 class UseFile(Part):
-    """One workload, the values of its parameters, and which of its metrics show how much of a limit was given."""
+    """One workload, the values of its parameters, and which of its metrics show how much of a limit was given.
+
+    Attributes:
+        workload: its name in the catalogue, or the path of its file, from the suite's directory.
+        params: by parameter, a value or a list of values, which expands to a matrix.
+        limit: by the name of a limit, the metric that shows how much of it an instance was given.
+    """
 
     workload: str
-    params: dict[str, Annotated[tuple[Scalar, ...], PlainValidator(_values)]] = Field(default_factory=dict)
+    params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
+
+
+class TaggedFile(Part):
+    """All workloads of the catalogue that have a tag, in alphabetical order.
+
+    Those that the suite names, or that an earlier tag has brought, are not among them.
+
+    Attributes:
+        tag: what they have.
+        leave_out: names of workloads with the tag that are not meant.
+        params: by parameter, a value or a list of values, for those workloads that have this parameter.
+    """
+
+    tag: str
+    leave_out: tuple[str, ...] = Field(default=(), alias="except")
+    params: dict[str, Values] = Field(default_factory=dict)
+
+
+AnyUse = Annotated[
+    Annotated[UseFile, Tag("named")] | Annotated[TaggedFile, Tag("tagged")],
+    Discriminator(lambda use: "tagged" if isinstance(use, dict) and "tag" in use else "named"),
+    BeforeValidator(_use),
+]
 
 
 class SamplingFile(Part):
@@ -224,5 +270,5 @@ class SuiteFile(Part):
     limits: LimitsFile
     timeouts: TimeoutsFile = TimeoutsFile()
     arms: Annotated[dict[Name, ArmFile], Field(min_length=1)]
-    workloads: Annotated[tuple[Annotated[UseFile, BeforeValidator(_use)], ...], Field(min_length=1)]
+    workloads: Annotated[tuple[AnyUse, ...], Field(min_length=1)]
     sampling: SamplingFile = SamplingFile()

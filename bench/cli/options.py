@@ -26,6 +26,15 @@ store_option = click.option(
     help="Directory of the result store [$BENCH_STORE].",
 )
 
+workloads_option = click.option(
+    "--workloads",
+    "workload_directories",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of workloads of your own, found like the shipped ones; may be given again.",
+)
+
 run_argument = click.argument("run", default="latest")
 
 
