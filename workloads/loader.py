@@ -43,13 +43,24 @@ class Catalogue:
         Raises:
             InvalidInput: there is none, or its file is wrong.
         """
+        path = self.path(reference, relative_to)
         if is_path(reference):
-            return _read(relative_to / reference)
+            return _read(path)
+        if reference not in self._read:
+            self._read[reference] = _read(path, reference)
+        return self._read[reference]
+
+    def path(self, reference: str, relative_to: Path = Path()) -> Path:
+        """The file of the workload that :meth:`load` gives; it may not be there.
+
+        Raises:
+            InvalidInput: there is no workload of that name.
+        """
+        if is_path(reference):
+            return relative_to / reference
         if reference not in self.files:
             raise InvalidInput(f"unknown workload '{reference}'; {expected(reference, self.files)}")
-        if reference not in self._read:
-            self._read[reference] = _read(self.files[reference], reference)
-        return self._read[reference]
+        return self.files[reference]
 
     def workloads(self) -> dict[str, Workload]:
         """All of them, by name.
@@ -74,10 +85,8 @@ class Catalogue:
 
     def lasting_reference(self, reference: str, relative_to: Path = Path()) -> str:
         """How the same workload is referred to from anywhere: the name of a shipped one, else its absolute path."""
-        if is_path(reference):
-            return str((relative_to / reference).resolve())
-        path = self.files[reference]
-        return reference if path.parent == CATALOGUE else str(path.resolve())
+        path = self.path(reference, relative_to)
+        return reference if not is_path(reference) and path.parent == CATALOGUE else str(path.resolve())
 
 
 def open_catalogue(directories: Iterable[Path] = ()) -> Catalogue:

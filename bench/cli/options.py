@@ -105,8 +105,8 @@ def _cell(value: object) -> RenderableType:
     return Text(", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value))
 
 
-def print_renderable(*renderables: RenderableType) -> None:
-    """Print rich renderables on standard output."""
+def print_renderable(*renderables: RenderableType, whole_lines: bool = False) -> None:
+    """Print rich renderables on standard output; ``whole_lines`` leaves it to a terminal to break long ones."""
     target = console()
     for renderable in renderables:
-        target.print(renderable)
+        target.print(renderable, soft_wrap=whole_lines)

@@ -95,16 +95,17 @@ def run(
     check_privileges(loaded, plan, [suite, *(f"--workloads={directory}" for directory in workload_directories)])
     tell = _tell_run if no_report else partial(_report, output_format=output_format, quiet=quiet)
     progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
-    return _run_and_tell(loaded, plan, store_directory, progress, tell)
+    return run_and_tell(loaded, plan, store_directory, progress, tell)
 
 
-def _run_and_tell(
+def run_and_tell(
     suite: Suite,
     plan: Plan,
     store_directory: Path,
     progress: Callable[[], AbstractContextManager[RunObserver]],
     tell: Callable[[Store, RunResult], None],
 ) -> int:
+    """Carry out a plan, have ``tell`` say what came of it, and give the exit code."""
     from bench.images import prepare_image
     from bench.interruption import one_interruption
     from bench.runner import check_arms, execute

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from bench.asked_limits import MEASURABLE
 from bench.suite import load_suite, registered_runtimes, shipped_suites
-from bench.suite_file import IoFile, LimitsFile, NetFile, TimeoutsFile
+from bench.suite_file import IoFile, LimitsFile, NetFile, SuiteFile, TaggedFile, TimeoutsFile, UseFile
 from bench.suite_model import Suite
 from runtimes.base import Options
 from runtimes.registry import load_runtime
@@ -452,6 +452,13 @@ def test_the_guide_explains_every_key() -> None:
     assert set(documented) == options
 
 
+def test_the_guide_explains_every_key_of_a_suite() -> None:
+    assert table_keys("## What the keys mean") >= {*SuiteFile.model_fields, *UseFile.model_fields, "tag"}
+    section = guide().split("## Workloads by tag", 1)[1].split("\n## ", 1)[0]
+    keys = (field.alias or name for name, field in TaggedFile.model_fields.items())
+    assert all(f"`{key}`" in section for key in keys)
+
+
 def test_the_guide_explains_every_timeout() -> None:
     assert table_keys("## Timeouts") == set(TimeoutsFile.model_fields)
 
@@ -469,7 +476,7 @@ def test_the_guide_explains_every_limit_that_can_be_measured() -> None:
 
 def test_the_mistake_of_the_guide_is_told_as_it_says(directory: Path) -> None:
     guide_examples(directory)
-    (message,) = re.findall(r"^```text\n(.*?)\n```$", guide(), re.MULTILINE | re.DOTALL)
+    (message,) = re.findall(r"^```text\n(disk.*?)\n```$", guide(), re.MULTILINE | re.DOTALL)
     disk = directory / "disk.yaml"
     disk.write_text(disk.read_text().replace("memory: 512M", "memry: 512M"))
     with pytest.raises(InvalidInput) as error:
