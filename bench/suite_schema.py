@@ -61,6 +61,8 @@ def _add_workloads(definitions: dict[str, JsonSchema], workloads: dict[str, Work
     name = one_of(one_name_of(*workloads), _PATH)
     definitions["WorkloadName"] = name | {"description": "A workload's name in the catalogue, or the path of its file."}
     use, tagged = definitions["UseFile"], definitions["TaggedFile"]
+    # What editors offer to fill in.
+    use["title"], tagged["title"] = "one workload", "all workloads with a tag"
     use["properties"]["workload"] = {"$ref": "#/$defs/WorkloadName"}
     use["properties"]["limit"]["propertyNames"] = {"enum": list(MEASURABLE)}
     use["allOf"] = []
