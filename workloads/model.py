@@ -77,7 +77,9 @@ def _scratch(value: object) -> int | str:
     return parse_size(value)
 
 
-_SCRATCH_SCHEMA = one_of(size(), TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"})
+_PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
+_SCRATCH_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
+_INSTANCES_SCHEMA = one_of({"type": "integer", "minimum": 2, "maximum": MAX_INSTANCES}, _PLACEHOLDER_SCHEMA)
 
 
 class Metric(Part):
@@ -218,7 +220,7 @@ class Workload(Part):
     duration: str | None = None
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
-    instances: Annotated[int | str, PlainValidator(_instances)] | None = None
+    instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     page_cache: Literal["warm", "cold"] = "warm"
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 

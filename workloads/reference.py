@@ -64,6 +64,11 @@ def _facts(workload: Workload) -> Iterator[str]:
         yield f"scratch disk: {f'as `{size[1:-1]}` says' if isinstance(size, str) else format_size(size)}"
     if workload.client == "peer":
         yield "client: in the peer, outside the instance"
+    if workload.instances is not None:
+        count = workload.instances
+        yield f"instances at once: {f'as `{count[1:-1]}` says' if isinstance(count, str) else count}"
+    if workload.page_cache == "cold":
+        yield "image and kernel are not in the host's page cache"
     if workload.duration is not None:
         yield f"measures for `{workload.duration}` seconds"
     if workload.quick:
