@@ -7,7 +7,7 @@ take square brackets for markup.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from workloads.fields import format_scalar
 from workloads.units import format_duration, format_size
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import JustifyMethod, RenderableType
 
     from bench.check import Checked
     from results.records import Sample
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _COMMAND_LINE = re.compile(r"\[[a-z, ]+\] \$ ")
 """How a command begins in a trial's log, see :class:`bench.drive.TrialLog`."""
+
+_WHOLE_NAME = 30
+"""Characters of a metric's name that stay in one line."""
 
 
 def workload_renderables(workload: Workload, params: Mapping[str, Scalar], path: Path) -> list[RenderableType]:
@@ -84,11 +87,13 @@ def _section(title: str, *columns: str) -> Table:
     return table
 
 
-def _add_metric_columns(table: Table, *columns: str) -> None:
-    """Columns of metrics: names and patterns may be long, and are broken before anything else is."""
+def _add_metric_columns(table: Table, names: Iterable[str], *columns: str) -> None:
+    """Columns of metrics: patterns may be long, and are broken before anything else is; then very long names are."""
+    longest = max(map(len, names), default=0)
+    table.add_column("name", overflow="fold", min_width=min(longest, _WHOLE_NAME))
     for column in columns:
-        wraps = column in ("name", "found by")
-        table.add_column(column, overflow="fold", no_wrap=not wraps, justify="right" if column == "value" else "left")
+        justify: JustifyMethod = "right" if column == "value" else "left"
+        table.add_column(column, overflow="fold", no_wrap=column != "found by", justify=justify)
 
 
 def _facts(workload: Workload, params: Mapping[str, Scalar], path: Path) -> RenderableType:
@@ -143,7 +148,7 @@ def _commands(workload: Workload, params: Mapping[str, Scalar]) -> RenderableTyp
 
 def _metrics(workload: Workload) -> RenderableType:
     table = _section(f"Metrics ({workload.parser})")
-    _add_metric_columns(table, "name", "unit", "better", "", "found by")
+    _add_metric_columns(table, workload.metrics, "unit", "better", "", "found by")
     for name, metric in workload.metrics.items():
         kind = "primary" if metric.primary else "optional" if metric.optional else ""
         table.add_row(
@@ -158,7 +163,7 @@ def _metrics(workload: Workload) -> RenderableType:
 
 def _figures(figures: Sequence[Sample], workload: Workload) -> RenderableType:
     table = _section("Metrics")
-    _add_metric_columns(table, "name", "value", "unit", "better", "found by")
+    _add_metric_columns(table, workload.metrics, "value", "unit", "better", "found by")
     for figure in figures:
         declared = workload.metrics.get(figure.metric)
         scaled = is_scaled(figure.unit)

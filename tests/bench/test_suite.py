@@ -148,7 +148,7 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         (
             "workload: fio",
             "workload: foi",
-            "s.yaml:9:15: workloads[1].workload: unknown workload 'foi'; expected one of cpu-",
+            "s.yaml:9:15: workloads[1].workload: unknown workload 'foi'; expected one of ",
         ),
         ("params:", "parms:", "s.yaml:10:5: workloads[1].parms: unknown key; expected one of workload, params, lim"),
         ("bs: 4k", "sb: 4k", "s.yaml:10:37: workloads[1].params.sb: unknown parameter of fio; expected one of rw, bs"),
@@ -194,7 +194,7 @@ def test_a_wrong_suite(directory: Path, old: str, new: str, said: str) -> None:
         (
             "cpus: cpu_used",
             "s.yaml:11:19: workloads[1].limit.cpus: no metric 'cpu_used' of fio; expected one of iops, mb_per_second, "
-            "latency_p50, latency_p99, cpus_used; did you mean 'cpus_used'?",
+            "latency_p50, latency_p99, latency_p999, cpus_used; did you mean 'cpus_used'?",
         ),
         (
             "memory: mb_per_second",
