@@ -90,7 +90,7 @@ def _section(title: str, *columns: str) -> Table:
 def _add_metric_columns(table: Table, names: Iterable[str], *columns: str) -> None:
     """Columns of metrics: patterns may be long, and are broken before anything else is; then very long names are."""
     longest = max(map(len, names), default=0)
-    table.add_column("name", overflow="fold", min_width=min(longest, _WHOLE_NAME))
+    table.add_column("name", overflow="fold", no_wrap=longest <= _WHOLE_NAME)
     for column in columns:
         justify: JustifyMethod = "right" if column == "value" else "left"
         table.add_column(column, overflow="fold", no_wrap=column != "found by", justify=justify)
