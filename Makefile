@@ -10,7 +10,7 @@ PYTEST_ARGUMENTS ?=
 ARGUMENTS ?=
 LAB ?= run
 
-.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead test lab lint format clean
+.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead test lab lint format docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,6 +48,10 @@ lint: setup-test ## check style and types
 format: setup-test ## put the code into the common form
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
+
+docs: setup-test ## write docs/workloads.md and docs/schema/ anew, from the catalogue and the models
+	@.venv/bin/python -m workloads.reference >docs/workloads.md
+	@for each in suite workload; do .venv/bin/bench schema $$each >docs/schema/$$each.json; done
 
 clean: ## remove what dead runs left on the host, and everything that set-up and tests made here
 	@if [ -x .venv/bin/bench ]; then $(AS_ROOT) .venv/bin/bench clean; fi

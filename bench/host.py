@@ -25,6 +25,16 @@ def read_text(path: str | Path, otherwise: str = "unknown") -> str:
         return otherwise
 
 
+def host_cpus() -> int:
+    """How many CPUs this host has for us: those that we may run on (sched_getaffinity(2))."""
+    return len(os.sched_getaffinity(0))
+
+
+def host_memory() -> int:
+    """The host's memory, MemTotal, in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _cpuinfo() -> dict[str, str]:
     """The first processor's entries of /proc/cpuinfo, and the number of sockets (proc_cpuinfo(5))."""
     entries: dict[str, str] = {}
@@ -93,16 +103,13 @@ def collect_facts() -> dict[str, str]:
     from runtimes.cgroup import describe_version
 
     cpu = _cpuinfo()
-    memory = next(
-        (line.split()[1] for line in read_text("/proc/meminfo", "").splitlines() if line.startswith("MemTotal")), "0"
-    )
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     return {
         "cpu_model": cpu.get("model name", "unknown"),
         "microcode": cpu.get("microcode", "unknown"),
         "sockets": cpu["sockets"],
         "cpus": str(os.cpu_count()),
-        "memory": str(int(memory) * 1024),
+        "memory": str(host_memory()),
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "distribution": release.get("PRETTY_NAME", "unknown"),

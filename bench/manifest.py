@@ -13,7 +13,7 @@ from bench.host import collect_facts, fingerprint
 
 if TYPE_CHECKING:
     from bench.plan import Trial
-    from bench.suite import Suite
+    from bench.suite_model import Suite
     from workloads.image import BuiltImage
 
 _CHANGING = ("load", "steal_jiffies")

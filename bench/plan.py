@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.suite import Arm, Suite, Use
+from bench.suite_model import Arm, Suite, Use
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
 from workloads.model import Workload
@@ -71,7 +71,7 @@ class Plan:
 
     Attributes:
         suite: name of the suite.
-        suite_hash: what is measured, see :attr:`bench.suite.Suite.hash`.
+        suite_hash: what is measured, see :attr:`bench.suite_model.Suite.hash`.
         baseline: name of the arm that the others are divided by.
         seed: of the order.
         blocks: how many there are.

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runtimes.base import HostError
 
 if TYPE_CHECKING:
     from bench.plan import Plan
-    from bench.suite import Suite
+    from bench.suite_model import Suite
 
 
-def check_privileges(suite: Suite, plan: Plan, source: str) -> None:
+def check_privileges(suite: Suite, plan: Plan, given: Sequence[str]) -> None:
     """Find out whether this user can run a suite; root always can.
 
     Args:
         suite: the suite.
         plan: its plan.
-        source: its name or file, as it was given.
+        given: its name or file as ``bench run`` was given it, then the options without which it cannot be found.
 
     Raises:
         HostError: some arm or workload needs root, or the user lacks what a run without root needs.
@@ -31,8 +32,8 @@ def check_privileges(suite: Suite, plan: Plan, source: str) -> None:
     arms, workloads = _arms_for_root(suite), _workloads_for_root(plan)
     if arms or workloads:
         refused = "".join(f"\n  {kind} {name}: {why}" for kind, name, why in (*arms, *workloads))
-        left = _without(suite, plan, {name for _, name, _ in arms}, {name for _, name, _ in workloads}, source)
-        raise HostError(f"user {host_id()} cannot run all of {source}:{refused}\nrun it as root, or {left}")
+        left = _without(suite, plan, {name for _, name, _ in arms}, {name for _, name, _ in workloads}, given)
+        raise HostError(f"user {host_id()} cannot run all of {given[0]}:{refused}\nrun it as root, or {left}")
     require_cgroups()
     check_user_namespace()
 
@@ -55,7 +56,7 @@ def _workloads_for_root(plan: Plan) -> list[tuple[str, str, str]]:
     return [("workload", name, why) for name in names]
 
 
-def _without(suite: Suite, plan: Plan, arms: set[str], workloads: set[str], source: str) -> str:
+def _without(suite: Suite, plan: Plan, arms: set[str], workloads: set[str], given: Sequence[str]) -> str:
     """What is left of a suite, as a command that runs it."""
     if suite.baseline in arms:
         return f"choose another baseline than {suite.baseline}"
@@ -63,7 +64,7 @@ def _without(suite: Suite, plan: Plan, arms: set[str], workloads: set[str], sour
     kept = [name for name in names if name not in workloads]
     if not kept:
         return "choose other workloads"
-    command = ["bench", "run", source]
+    command = ["bench", "run", *given]
     if arms:
         # The baseline is always run.
         others = [arm.name for arm in suite.arms if arm.name not in arms and arm.name != suite.baseline]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.interruption import Interruption
     from bench.plan import Plan
     from bench.progress import RunObserver
-    from bench.suite import Suite
+    from bench.suite_model import Suite
     from results.store import Store
     from runtimes.base import Runtime
     from runtimes.facilities import Facilities

@@ -5,10 +5,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, Strict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Strict,
+    Tag,
+    WithJsonSchema,
+)
 
+from bench.host import host_cpus, host_memory
 from workloads.fields import Duration, Name, Part, Scalar, check_scalar
-from workloads.units import parse_bandwidth, parse_size
+from workloads.json_types import BANDWIDTH, SCALAR, SHARE, TEXT, one_of, one_or_more, size
+from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
 
 MAX_CPUS = 8192
 """The most CPUs that Linux supports on any architecture (NR_CPUS on x86)."""
@@ -49,8 +61,14 @@ def _cpus(value: object) -> tuple[int, ...]:
     return tuple(sorted(set(value)))
 
 
+def _share_of_cpus(value: object) -> object:
+    """Whole CPUs, one at least, of those that this host has for us, where a share is given."""
+    return max(1, int(parse_share(value) * host_cpus())) if is_share(value) else value
+
+
 def _memory(value: object) -> int:
-    size = parse_size(value)
+    # Whole MiB, which is what a guest's memory is made of.
+    size = int(parse_share(value) * host_memory()) >> 20 << 20 if is_share(value) else parse_size(value)
     if not MIN_MEMORY <= size <= MAX_MEMORY:
         raise ValueError("expected between 4M and 64T of memory")
     return size
@@ -101,20 +119,40 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
-Cpus = Annotated[float, Strict(), Field(ge=MIN_CPUS, le=MAX_CPUS)]
-CpuSet = Annotated[tuple[int, ...], PlainValidator(_cpus)]
+_CPU = {"type": "integer", "minimum": 0, "maximum": MAX_CPUS - 1}
+
+Cpus = Annotated[
+    float,
+    Strict(),
+    Field(ge=MIN_CPUS, le=MAX_CPUS),
+    BeforeValidator(_share_of_cpus),
+    WithJsonSchema(one_of({"type": "number", "minimum": MIN_CPUS, "maximum": MAX_CPUS}, SHARE)),
+]
+CpuSet = Annotated[
+    tuple[int, ...],
+    PlainValidator(_cpus),
+    WithJsonSchema(one_of(one_or_more(_CPU), TEXT | {"pattern": r"^[0-9, -]+$", "examples": ["0-3,6"]})),
+]
 CpuWeight = Annotated[int, Strict(), Field(ge=1, le=10_000)]
-Memory = Annotated[int, PlainValidator(_memory)]
-Swap = Annotated[int, PlainValidator(_swap)]
+Memory = Annotated[int, PlainValidator(_memory), WithJsonSchema(one_of(size(MIN_MEMORY), SHARE))]
+Swap = Annotated[int, PlainValidator(_swap), WithJsonSchema(size())]
 Pids = Annotated[int, Strict(), Field(ge=1, le=MAX_PIDS)]
-IoBytes = Annotated[int, PlainValidator(_io_bytes)]
+IoBytes = Annotated[int, PlainValidator(_io_bytes), WithJsonSchema(size(MIN_IO_BYTES))]
 IoOps = Annotated[int, Strict(), Field(ge=1, le=MAX_IO_OPS)]
-Bandwidth = Annotated[int, PlainValidator(_bandwidth)]
+Bandwidth = Annotated[int, PlainValidator(_bandwidth), WithJsonSchema(BANDWIDTH)]
 LongEnough = Annotated[Duration, AfterValidator(_positive)]
+Values = Annotated[tuple[Scalar, ...], PlainValidator(_values), WithJsonSchema(one_or_more(SCALAR))]
 
 
 class IoFile(Part):
-    """What may be read from and written to the scratch disk in a second."""
+    """What may be read from and written to the scratch disk in a second.
+
+    Attributes:
+        read_bytes: bytes read, such as ``10M``.
+        write_bytes: bytes written.
+        read_ops: requests that read.
+        write_ops: requests that write.
+    """
 
     read_bytes: IoBytes | None = None
     write_bytes: IoBytes | None = None
@@ -123,17 +161,33 @@ class IoFile(Part):
 
 
 class NetFile(Part):
-    """Bandwidth towards an instance and away from it."""
+    """Bandwidth towards an instance and away from it.
+
+    Attributes:
+        ingress: towards it, a second, such as ``100Mbit``.
+        egress: away from it.
+    """
 
     ingress: Bandwidth | None = None
     egress: Bandwidth | None = None
 
 
-Net = Annotated[NetFile, BeforeValidator(_both_directions)]
+Net = Annotated[NetFile, BeforeValidator(_both_directions, json_schema_input_type=NetFile | Bandwidth)]
 
 
 class LimitsFile(Part):
-    """What every instance may use."""
+    """What every instance may use.
+
+    Attributes:
+        cpus: CPU time, in CPUs, or a share of the host's, such as ``50%``.
+        cpuset: the host's CPUs that it may run on, as ``0-3,6`` or a list; without it all.
+        cpu_weight: its share of CPUs that others want too; 100 if not given.
+        memory: bytes, such as ``512M``, or a share of the host's, such as ``50%``.
+        memory_swap: bytes that may be swapped out beyond ``memory``; none if not given.
+        pids: processes and threads at once, of which the agent is one.
+        io: of its scratch disk, in a second.
+        net: bandwidth of its link; one bandwidth stands for both directions.
+    """
 
     cpus: Cpus
     cpuset: CpuSet = ()
@@ -184,7 +238,13 @@ class TimeoutsFile(Part):
 
 
 class ArmFile(Part):
-    """One arm; every other key is an option of its runtime."""
+    """One arm; every other key is an option of its runtime.
+
+    Attributes:
+        runtime: what starts its instances.
+        limits: what its instances may use, where that is not what the suite says.
+        timeouts: how long its instances may take, likewise.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -194,11 +254,40 @@ class ArmFile(Part):
 
 
 class UseFile(Part):
-    """One workload, the values of its parameters, and which of its metrics show how much of a limit was given."""
+    """One workload, the values of its parameters, and which of its metrics show how much of a limit was given.
+
+    Attributes:
+        workload: its name in the catalogue, or the path of its file, from the suite's directory.
+        params: by parameter, a value or a list of values, which expands to a matrix.
+        limit: by the name of a limit, the metric that shows how much of it an instance was given.
+    """
 
     workload: str
-    params: dict[str, Annotated[tuple[Scalar, ...], PlainValidator(_values)]] = Field(default_factory=dict)
+    params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
+
+
+class TaggedFile(Part):
+    """All workloads of the catalogue that have a tag, in alphabetical order.
+
+    Those that the suite names, or that an earlier tag has brought, are not among them.
+
+    Attributes:
+        tag: what they have.
+        leave_out: names of workloads with the tag that are not meant.
+        params: by parameter, a value or a list of values, for those workloads that have this parameter.
+    """
+
+    tag: str
+    leave_out: tuple[str, ...] = Field(default=(), alias="except")
+    params: dict[str, Values] = Field(default_factory=dict)
+
+
+AnyUse = Annotated[
+    Annotated[UseFile, Tag("named")] | Annotated[TaggedFile, Tag("tagged")],
+    Discriminator(lambda use: "tagged" if isinstance(use, dict) and "tag" in use else "named"),
+    BeforeValidator(_use),
+]
 
 
 class SamplingFile(Part):
@@ -216,7 +305,18 @@ class SamplingFile(Part):
 
 
 class SuiteFile(Part):
-    """The whole file."""
+    """A suite: what is measured in which arms.
+
+    Attributes:
+        name: what the suite is called.
+        description: what it is for, in a sentence.
+        baseline: the arm that the others are divided by.
+        limits: what every instance may use; an arm may say otherwise.
+        timeouts: when a trial is given up; an arm may say otherwise.
+        arms: configured runtimes under comparison, by name.
+        workloads: what is run in every arm: names, or a ``workload`` with ``params``, or all that have a ``tag``.
+        sampling: how much is measured.
+    """
 
     name: Name
     description: str = ""
@@ -224,5 +324,5 @@ class SuiteFile(Part):
     limits: LimitsFile
     timeouts: TimeoutsFile = TimeoutsFile()
     arms: Annotated[dict[Name, ArmFile], Field(min_length=1)]
-    workloads: Annotated[tuple[Annotated[UseFile, BeforeValidator(_use)], ...], Field(min_length=1)]
+    workloads: Annotated[tuple[AnyUse, ...], Field(min_length=1)]
     sampling: SamplingFile = SamplingFile()

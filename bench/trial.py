@@ -22,7 +22,7 @@ from runtimes.storage import drop_from_cache, make_scratch, read_into_cache
 
 if TYPE_CHECKING:
     from bench.plan import Trial
-    from bench.suite import Arm
+    from bench.suite_model import Arm
     from runtimes.agent.client import AgentClient
     from runtimes.base import Image, Instance, Limits, Runtime, Usage
     from runtimes.facilities import Facilities

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from workloads.document import InvalidValue
 from workloads.fields import MAX_VALUE_BYTES
+from workloads.json_types import TEXT, one_of
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 """What stands for a value in an argument."""
@@ -76,7 +77,12 @@ def _as_in_a_file(command: CommandLine) -> list[str] | dict[str, str]:
     return list(command.arguments) if command.shell is None else {"shell": command.shell}
 
 
-Command = Annotated[CommandLine, PlainValidator(_command_line), PlainSerializer(_as_in_a_file)]
+_SCHEMA = one_of(
+    {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MAX_ARGUMENTS},
+    {"type": "object", "properties": {"shell": TEXT}, "required": ["shell"], "additionalProperties": False},
+)
+
+Command = Annotated[CommandLine, PlainValidator(_command_line), PlainSerializer(_as_in_a_file), WithJsonSchema(_SCHEMA)]
 """A field that is a command: a list of arguments, or a mapping with the one key ``shell``."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Any, get_args
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from workloads.document import Document, InvalidValue, Location, Problem
 from workloads.errors import expected, nearest
@@ -50,7 +50,13 @@ def explain(
         if item["type"] == "extra_forbidden"
     }
     told = [item for item in items if item["type"] != "missing" or item["loc"] not in meant]
+    # Pydantic counts only those entries of a list in which it found nothing wrong.
+    told = [item for item in told if item["type"] != "too_short" or not _has_deeper(item["loc"], told)]
     return [_explain_one(document, model, at, item, also) for item in told]
+
+
+def _has_deeper(at: Location, items: Iterable[Mapping[str, Any]]) -> bool:
+    return any(len(item["loc"]) > len(at) and item["loc"][: len(at)] == at for item in items)
 
 
 def _explain_one(
@@ -94,14 +100,23 @@ def _keys_at(model: type[BaseModel], steps: Location) -> list[str]:
     for step in steps:
         annotation = _below(annotation, step)
     reached = _models_in(annotation)
-    return [key for each in reached for key in each.model_fields]
+    return [field.alias or name for each in reached for name, field in each.model_fields.items()]
 
 
 def _below(annotation: Any, step: str | int) -> Any:  # noqa: ANN401 - annotations have no common type
     for model in _models_in(annotation):
-        if step in model.model_fields:
-            return model.model_fields[str(step)].annotation
-    return annotation
+        for name, field in model.model_fields.items():
+            if step == (field.alias or name):
+                return field.annotation
+    return _alternative(annotation, step) or annotation
+
+
+def _alternative(annotation: Any, tag: str | int) -> Any:  # noqa: ANN401 - as above
+    """The alternative of a union in ``annotation`` that pydantic calls ``tag``, or None."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated and any(isinstance(each, Tag) and each.tag == tag for each in arguments[1:]):
+        return arguments[0]
+    return next((found for inner in arguments if (found := _alternative(inner, tag)) is not None), None)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - as above

@@ -7,10 +7,19 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from workloads.document import InvalidValue
 from workloads.errors import expected
+from workloads.json_types import DURATION, SCALAR, TEXT, one_of, size
 from workloads.units import format_size, parse_duration, parse_size
 
 Scalar = str | int | float | bool
@@ -56,6 +65,11 @@ def check_scalar(value: object) -> Scalar:
     raise ValueError("expected text, a number, or true or false")
 
 
+def format_scalar(value: Scalar) -> str:
+    """``value`` as a file has it, and as a command gets it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _identifier(name: str) -> str:
     if not _IDENTIFIER.fullmatch(name):
         raise ValueError("expected small letters, digits and '_', with a letter first")
@@ -95,14 +109,14 @@ def _bound(value: object) -> float:
     raise ValueError("expected a number or a size such as 4k")
 
 
-Name = Annotated[str, BeforeValidator(check_name)]
-Identifier = Annotated[str, AfterValidator(_identifier)]
-Regex = Annotated[str, PlainValidator(_regex)]
-BytesRegex = Annotated[str, PlainValidator(_bytes_regex)]
-Duration = Annotated[float, PlainValidator(parse_duration)]
-Timeout = Annotated[float, PlainValidator(_timeout)]
-ScalarField = Annotated[Scalar, PlainValidator(check_scalar)]
-_Bound = Annotated[float, PlainValidator(_bound)]
+Name = Annotated[str, BeforeValidator(check_name), WithJsonSchema(TEXT | {"pattern": f"^{NAME.pattern}$"})]
+Identifier = Annotated[str, AfterValidator(_identifier), WithJsonSchema(TEXT | {"pattern": f"^{_IDENTIFIER.pattern}$"})]
+Regex = Annotated[str, PlainValidator(_regex), WithJsonSchema(TEXT)]
+BytesRegex = Annotated[str, PlainValidator(_bytes_regex), WithJsonSchema(TEXT)]
+Duration = Annotated[float, PlainValidator(parse_duration), WithJsonSchema(DURATION)]
+Timeout = Annotated[float, PlainValidator(_timeout), WithJsonSchema(DURATION)]
+ScalarField = Annotated[Scalar, PlainValidator(check_scalar), WithJsonSchema(SCALAR)]
+_Bound = Annotated[float, PlainValidator(_bound), WithJsonSchema(one_of({"type": "number"}, size()))]
 
 
 class Part(BaseModel):
@@ -157,6 +171,18 @@ class Parameter(Part):
         if isinstance(value, int | float):
             self._check_range(value, value)
         return value
+
+    def from_text(self, text: str) -> Scalar:
+        """The value that ``text`` stands for where there are no quotes, as on a command line; it is not checked."""
+        read: dict[type, Callable[[str], Scalar]] = {
+            bool: {"true": True, "false": False}.__getitem__,
+            int: int,
+            float: float,
+        }
+        try:
+            return read.get(type(self.default), str)(text)
+        except (KeyError, ValueError):
+            return text
 
     def _check_range(self, number: float, shown: Scalar) -> None:
         if self.min is not None and number < self.min:

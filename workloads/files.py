@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator, ValidationInfo
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+
+from workloads.json_types import TEXT
 
 FILES_PATH = "/usr/lib/bench/files"
 """Where the image holds the files of all workloads, in a directory for each."""
@@ -73,5 +75,10 @@ def _what_counts(file: CarriedFile) -> dict[str, Any]:
     return {"name": file.name, "sha256": file.sha256, "executable": file.executable}
 
 
-CarriedFileField = Annotated[CarriedFile, PlainValidator(_carried), PlainSerializer(_what_counts)]
+CarriedFileField = Annotated[
+    CarriedFile,
+    PlainValidator(_carried),
+    PlainSerializer(_what_counts),
+    WithJsonSchema(TEXT | {"pattern": f"^{_NAME.pattern}$"}),
+]
 """A field that names a file beside the document. It is written as what counts of it: not where it lies."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, Strict, StrictBool, model_validator
+from pydantic import Field, PlainValidator, Strict, StrictBool, WithJsonSchema, model_validator
 
 from workloads.commands import MAX_BYTES, PLACEHOLDER, Command, CommandLine, Commands
 from workloads.document import InvalidValue
@@ -23,8 +23,10 @@ from workloads.fields import (
     Scalar,
     ScalarField,
     Timeout,
+    format_scalar,
 )
 from workloads.files import FILES_PATH, MAX_FILES, CarriedFileField
+from workloads.json_types import TEXT, one_of, size
 from workloads.units import parse_size
 
 SCRATCH_PATH = "/scratch"
@@ -73,6 +75,11 @@ def _scratch(value: object) -> int | str:
     if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
         return value
     return parse_size(value)
+
+
+_PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
+_SCRATCH_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
+_INSTANCES_SCHEMA = one_of({"type": "integer", "minimum": 2, "maximum": MAX_INSTANCES}, _PLACEHOLDER_SCHEMA)
 
 
 class Metric(Part):
@@ -202,7 +209,7 @@ class Workload(Part):
     packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
     files: Annotated[tuple[CarriedFileField, ...], Field(max_length=MAX_FILES)] = ()
     parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
-    scratch: Annotated[int | str, PlainValidator(_scratch)] | None = None
+    scratch: Annotated[int | str, PlainValidator(_scratch), WithJsonSchema(_SCRATCH_SCHEMA)] | None = None
     server: Server | None = None
     client: Literal["instance", "peer"] = "instance"
     prepare: tuple[Command, ...] = ()
@@ -213,7 +220,7 @@ class Workload(Part):
     duration: str | None = None
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
-    instances: Annotated[int | str, PlainValidator(_instances)] | None = None
+    instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     page_cache: Literal["warm", "cold"] = "warm"
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
@@ -379,7 +386,7 @@ class Workload(Part):
         address = "127.0.0.1" if self.client == "instance" else server_address
         if address is None:
             raise ValueError(f"{self.name} has its client outside the instance, and this instance has no network")
-        values = {name: _text(value) for name, value in params.items()}
+        values = {name: format_scalar(value) for name, value in params.items()}
         values |= {"server": address, "scratch": SCRATCH_PATH, "files": f"{FILES_PATH}/{self.name}"}
         values |= {
             "cpus": str(max(1, math.ceil(cpus))),
@@ -421,7 +428,3 @@ class Workload(Part):
     def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
         """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""
         return float(params[self.duration]) if self.duration is not None else None
-
-
-def _text(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

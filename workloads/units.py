@@ -1,4 +1,4 @@
-"""Sizes, durations and bandwidths as people write them: ``512M``, ``30s``, ``100Mbit``."""
+"""Sizes, durations, bandwidths and shares as people write them: ``512M``, ``30s``, ``100Mbit``, ``50%``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ BANDWIDTHS: dict[str, int] = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10
 """Bits a second in one unit; letters of either case, powers of 1000, as tc(8) has them."""
 
 _QUANTITY = re.compile(r"(?P<number>[0-9]{1,20}(?:\.[0-9]{1,9})?)\s?(?P<unit>[A-Za-z]*)", re.ASCII)
+
+
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s?%", re.ASCII)
 
 
 def parse_size(value: object) -> int:
@@ -77,6 +80,26 @@ def parse_bandwidth(value: object) -> int:
     if bandwidth.denominator != 1:
         raise ValueError(f"'{value}' is no bandwidth of a whole number of bits a second")
     return int(bandwidth)
+
+
+def is_share(value: object) -> bool:
+    """Whether ``value`` is meant as a share rather than as a quantity of its own."""
+    return isinstance(value, str) and value.endswith("%")
+
+
+def parse_share(value: object) -> Fraction:
+    """A part of a whole from ``50%``.
+
+    Raises:
+        ValueError: it is no percentage, or is nothing, or more than the whole.
+    """
+    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f"expected a share such as 50%, got {_shown(value)}")
+    number = Fraction(found[1])
+    if not 0 < number <= 100:
+        raise ValueError(f"expected more than 0% and at most 100%, got '{value}'")
+    return number / 100
 
 
 def format_bandwidth(bandwidth: int) -> str:

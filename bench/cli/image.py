@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from bench.cli.options import format_option, print_json, print_rows
+from bench.cli.options import format_option, print_json, print_rows, workloads_option
 
 
 @click.group()
@@ -16,13 +17,15 @@ def image() -> None:
 
 @image.command()
 @click.argument("suite", default="quick")
-def build(suite: str) -> None:
+@workloads_option
+def build(suite: str, workload_directories: tuple[Path, ...]) -> None:
     """Build the image that SUITE needs, if the cache does not have it."""
     from bench.images import prepare_image
     from bench.plan import make_plan
     from bench.suite import load_suite
+    from workloads.loader import open_catalogue
 
-    plan = make_plan(load_suite(suite))
+    plan = make_plan(load_suite(suite, catalogue=open_catalogue(workload_directories)))
     built = prepare_image(
         plan.packages(), plan.files(), lambda text: click.echo(text, err=True), kernels=plan.kernels()
     )

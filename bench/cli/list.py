@@ -6,20 +6,32 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import format_option, print_rows, store_option
+from bench.cli.options import format_option, print_rows, store_option, workloads_option
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(["runs", "suites", "workloads", "runtimes"]), default="runs")
 @store_option
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only workloads with this tag; may be given again.")
+@workloads_option
 @format_option("table", "json")
-def list_command(what: str, store_directory: Path, output_format: str) -> None:
+def list_command(
+    what: str, store_directory: Path, tags: tuple[str, ...], workload_directories: tuple[Path, ...], output_format: str
+) -> None:
     """List what there is: runs in the store (the default), shipped suites, workloads, or runtimes."""
-    rows = {"suites": _suites, "workloads": _workloads, "runtimes": _runtimes}
-    if what == "runs":
-        print_rows(_runs(store_directory), output_format, empty="no run in this store yet", only_json=["started"])
-    else:
-        print_rows(rows[what](), output_format, empty=f"no {what}", only_json=["packages"])
+    if what != "workloads" and (tags or workload_directories):
+        option = "--tag" if tags else "--workloads"
+        raise click.UsageError(f"{option} is for 'bench list workloads'")
+    match what:
+        case "runs":
+            print_rows(_runs(store_directory), output_format, empty="no run in this store yet", only_json=["started"])
+        case "suites":
+            print_rows(_suites(), output_format, empty="no suites")
+        case "workloads":
+            rows = _workloads(tags, workload_directories)
+            print_rows(rows, output_format, empty="no workloads", only_json=["metrics", "parameters", "packages"])
+        case "runtimes":
+            print_rows(_runtimes(), output_format, empty="no runtimes")
 
 
 def _runs(store_directory: Path) -> list[dict[str, object]]:
@@ -54,18 +66,22 @@ def _suites() -> list[dict[str, object]]:
     ]
 
 
-def _workloads() -> list[dict[str, object]]:
-    from workloads.loader import load_catalogue
+def _workloads(tags: tuple[str, ...], directories: tuple[Path, ...]) -> list[dict[str, object]]:
+    from workloads.loader import open_catalogue
 
+    catalogue = open_catalogue(directories)
+    wanted = {name for tag in tags for name in catalogue.tagged(tag)}
     return [
         {
             "workload": workload.name,
+            "tags": list(workload.tags),
             "metrics": list(workload.metrics),
             "parameters": [f"{name}={parameter.default}" for name, parameter in workload.parameters.items()],
             "packages": list(workload.packages),
             "description": workload.description,
         }
-        for workload in load_catalogue().values()
+        for name, workload in catalogue.workloads().items()
+        if not tags or name in wanted
     ]
 
 

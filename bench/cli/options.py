@@ -26,6 +26,15 @@ store_option = click.option(
     help="Directory of the result store [$BENCH_STORE].",
 )
 
+workloads_option = click.option(
+    "--workloads",
+    "workload_directories",
+    multiple=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of workloads of your own, found like the shipped ones; may be given again.",
+)
+
 run_argument = click.argument("run", default="latest")
 
 
@@ -96,8 +105,8 @@ def _cell(value: object) -> RenderableType:
     return Text(", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value))
 
 
-def print_renderable(*renderables: RenderableType) -> None:
-    """Print rich renderables on standard output."""
+def print_renderable(*renderables: RenderableType, whole_lines: bool = False) -> None:
+    """Print rich renderables on standard output; ``whole_lines`` leaves it to a terminal to break long ones."""
     target = console()
     for renderable in renderables:
-        target.print(renderable)
+        target.print(renderable, soft_wrap=whole_lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.suite import limits_data
+from bench.suite_model import limits_data
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

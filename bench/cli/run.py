@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import EXIT_FAILED, EXIT_INTERRUPTED
-from bench.cli.options import format_option, print_json, print_renderable, store_option
+from bench.cli.options import format_option, print_json, print_renderable, store_option, workloads_option
 
 if TYPE_CHECKING:
     from bench.plan import Plan
     from bench.progress import RunObserver
     from bench.runner import RunResult
-    from bench.suite import Suite
+    from bench.suite_model import Suite
     from results.store import Store
 
 
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 )
 @click.option("--workload", "workloads", multiple=True, metavar="NAME", help="Only this workload; may be given again.")
 @click.option(
+    "--tag",
+    "tags",
+    multiple=True,
+    metavar="TAG",
+    help="Only workloads with this tag, beside those of --workload; may be given again.",
+)
+@workloads_option
+@click.option(
     "--connect", metavar="URI", help="libvirt's driver for all guests: embed, system, session, or a URI; not the arms'."
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the host is not looked at.")
@@ -50,6 +58,8 @@ def run(
     seed: int | None,
     arms: tuple[str, ...],
     workloads: tuple[str, ...],
+    tags: tuple[str, ...],
+    workload_directories: tuple[Path, ...],
     connect: str | None,
     dry_run: bool,
     output_format: str,
@@ -66,25 +76,36 @@ def run(
     from bench.privileges import check_privileges
     from bench.progress import open_progress
     from bench.suite import load_suite
+    from workloads.loader import open_catalogue
 
-    loaded = load_suite(suite, blocks=blocks, seed=seed, arms=arms, workloads=workloads, connect=connect)
+    loaded = load_suite(
+        suite,
+        blocks=blocks,
+        seed=seed,
+        arms=arms,
+        workloads=workloads,
+        tags=tags,
+        connect=connect,
+        catalogue=open_catalogue(workload_directories),
+    )
     plan = make_plan(loaded)
     if dry_run:
         _print_plan(plan, output_format)
         return 0
-    check_privileges(loaded, plan, suite)
+    check_privileges(loaded, plan, [suite, *(f"--workloads={directory}" for directory in workload_directories)])
     tell = _tell_run if no_report else partial(_report, output_format=output_format, quiet=quiet)
     progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
-    return _run_and_tell(loaded, plan, store_directory, progress, tell)
+    return run_and_tell(loaded, plan, store_directory, progress, tell)
 
 
-def _run_and_tell(
+def run_and_tell(
     suite: Suite,
     plan: Plan,
     store_directory: Path,
     progress: Callable[[], AbstractContextManager[RunObserver]],
     tell: Callable[[Store, RunResult], None],
 ) -> int:
+    """Carry out a plan, have ``tell`` say what came of it, and give the exit code."""
     from bench.images import prepare_image
     from bench.interruption import one_interruption
     from bench.runner import check_arms, execute

@@ -56,6 +56,12 @@ def test_every_verb_explains_itself(verb):
         (["export", "--store", "nowhere", "--format", "xml"], "xml"),
         (["list", "suits"], "suites"),
         (["image", "show", "ffffffffffff"], "ffffffffffff"),
+        (["run", "quick", "--tag", "netwrok"], "did you mean 'network'?"),
+        (["run", "quick", "--workloads", "no/such/directory"], "no/such/directory"),
+        (["list", "workloads", "--tag", "dsik"], "did you mean 'disk'?"),
+        (["list", "suites", "--tag", "disk"], "--tag is for 'bench list workloads'"),
+        (["schema", "sweet"], "suite"),
+        (["workload", "show", "foi"], "did you mean 'fio'?"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(arguments, expected, tmp_path):
@@ -91,6 +97,36 @@ def test_list_as_table_and_as_json(what):
     assert rows
     for row in rows:
         assert str(next(iter(row.values()))) in table.stdout
+
+
+def test_workloads_are_listed_by_tag():
+    rows = json.loads(run("list", "workloads", "--tag", "disk", "--tag", "network", "--format", "json").stdout)
+    assert {"fio", "iperf3"} <= {row["workload"] for row in rows}
+    assert all({"disk", "network"} & set(row["tags"]) for row in rows)
+    every = json.loads(run("list", "workloads", "--format", "json").stdout)
+    assert len(rows) < len(every)
+
+
+def test_a_directory_of_ones_own_is_there_for_every_verb_that_takes_it(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text(
+        "name: mine\ndescription: A workload.\ntags: [private]\nrun: [tool]\nparser: regex\n"
+        "metrics: {rate: {unit: 1/s, better: higher, primary: true, pattern: '([0-9]+)'}}\n"
+    )
+    (tmp_path / "suite.yaml").write_text(
+        "name: own\nbaseline: native\nlimits: {cpus: 1, memory: 64M}\narms: {native: {runtime: native}}\n"
+        "workloads: [fio, {tag: private}]\n"
+    )
+    given = ("--workloads", "own", "--format", "json")
+    plan = run("run", "./suite.yaml", "--tag", "private", "--dry-run", *given, cwd=tmp_path)
+    assert {case["workload"] for case in json.loads(plan.stdout)["cases"]} == {"mine"}, plan.stderr
+    (row,) = json.loads(run("list", "workloads", "--tag", "private", *given, cwd=tmp_path).stdout)
+    assert row["workload"] == "mine"
+    assert json.loads(run("workload", "show", "mine", *given, cwd=tmp_path).stdout)["tags"] == ["private"]
+    without = run("run", "./suite.yaml", "--dry-run", cwd=tmp_path)
+    assert without.returncode == 2
+    assert "unknown tag 'private'" in without.stderr
 
 
 def test_defects_are_not_disguised_as_a_users_mistake(monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plan import Plan, make_plan
-from bench.suite import Arm, Sampling, Suite, Use
+from bench.suite_model import Arm, Sampling, Suite, Use
 from runtimes.base import Limits, Options
 from workloads.loader import load_catalogue
 

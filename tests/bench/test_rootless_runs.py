@@ -139,3 +139,16 @@ def test_a_signal_ends_a_run_in_order(make_user):
     assert process.returncode == 130
     assert "interrupted" in errors
     assert user.leftovers() == []
+
+
+@pytest.mark.parametrize("lent", [True, False])
+def test_an_ordinary_user_tries_a_workload_out(make_user, lent):
+    user = make_user(lent=lent)
+    finished = user.bench("workload", "check", "sysbench-cpu", "--param", "runtime=1", grant=grant())
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "events per second:" in finished.stdout
+    assert "✓ ok  sysbench-cpu threads=1 max_prime=10000 runtime=1" in finished.stdout
+    assert user.leftovers() == []
+    refused = user.bench("workload", "check", "fio", grant=grant())
+    assert refused.returncode == 2
+    assert "workload fio: its scratch disk" in refused.stderr

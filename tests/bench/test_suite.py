@@ -8,8 +8,9 @@ import pytest
 from pydantic import ConfigDict
 
 from bench.asked_limits import MEASURABLE
-from bench.suite import Suite, load_suite, registered_runtimes, shipped_suites
-from bench.suite_file import IoFile, LimitsFile, NetFile, TimeoutsFile
+from bench.suite import load_suite, registered_runtimes, shipped_suites
+from bench.suite_file import IoFile, LimitsFile, NetFile, SuiteFile, TaggedFile, TimeoutsFile, UseFile
+from bench.suite_model import Suite
 from runtimes.base import Options
 from runtimes.registry import load_runtime
 from workloads.errors import InvalidInput
@@ -354,11 +355,11 @@ def test_the_hash_is_that_of_what_is_measured(directory: Path, monkeypatch: pyte
     ):
         assert load(directory, changed(old, new)).hash != first, new
     assert load(directory, arms=("bare",)).hash != first
-    definition: Workload = load(directory).definitions["fio"]
-    assert definition.run is not None
-    slower = definition.model_copy(update={"scratch": 2**30})
-    monkeypatch.setattr("bench.suite.load_workload", lambda reference, _: slower if reference == "fio" else definition)
-    assert load(directory, changed("  - null\n", "")).hash != first
+    without = changed("  - null\n", "")
+    before = load(directory, without).hash
+    slower = load(directory).definitions["fio"].model_copy(update={"scratch": 2**30})
+    monkeypatch.setattr("workloads.loader._read", lambda *_: slower)
+    assert load(directory, without).hash != before
 
 
 def test_shipped_suites_are_found_by_name() -> None:
@@ -406,7 +407,7 @@ def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
 
 def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
     suites, workloads = guide_examples(directory)
-    assert (len(suites), len(workloads)) == (7, 3)
+    assert (len(suites), len(workloads)) == (8, 3)
     for name in suites:
         assert load_suite(f"{name}.yaml").arms
     for name in workloads:
@@ -451,6 +452,15 @@ def test_the_guide_explains_every_key() -> None:
     assert set(documented) == options
 
 
+def test_the_guide_explains_every_key_of_a_suite() -> None:
+    assert table_keys("## What the keys mean") == set(SuiteFile.model_fields)
+    (row,) = (line for line in guide().splitlines() if line.startswith("| `workloads` |"))
+    assert all(f"`{key}`" in row for key in UseFile.model_fields)
+    section = guide().split("## Workloads by tag", 1)[1].split("\n## ", 1)[0]
+    keys = (field.alias or name for name, field in TaggedFile.model_fields.items())
+    assert all(f"`{key}`" in section for key in keys)
+
+
 def test_the_guide_explains_every_timeout() -> None:
     assert table_keys("## Timeouts") == set(TimeoutsFile.model_fields)
 
@@ -468,7 +478,7 @@ def test_the_guide_explains_every_limit_that_can_be_measured() -> None:
 
 def test_the_mistake_of_the_guide_is_told_as_it_says(directory: Path) -> None:
     guide_examples(directory)
-    (message,) = re.findall(r"^```text\n(.*?)\n```$", guide(), re.MULTILINE | re.DOTALL)
+    (message,) = re.findall(r"^```text\n(disk.*?)\n```$", guide(), re.MULTILINE | re.DOTALL)
     disk = directory / "disk.yaml"
     disk.write_text(disk.read_text().replace("memory: 512M", "memry: 512M"))
     with pytest.raises(InvalidInput) as error:

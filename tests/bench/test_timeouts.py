@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from bench.suite import Timeouts, load_suite
+from bench.suite import load_suite
+from bench.suite_model import Timeouts
 from workloads.errors import InvalidInput
 
 SUITE = """\
