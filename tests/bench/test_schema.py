@@ -135,7 +135,7 @@ def test_what_can_be_said_is_taken() -> None:
         ("io.read_ops: iops", "io.reads: iops", "$.workloads[2]"),
         ("tag: memory", "tag: memroy", "$.workloads[3]"),
         ("except: [null]", "except: [nil]", "$.workloads[3]"),
-        ("params: {runtime: 1}}", "params: {seconds: 1}}", "$.workloads[3]"),
+        ("params: {runtime: 1}}", "params: {no_such: 1}}", "$.workloads[3]"),
         ("blocks: 3", "blocks: 0", "$.sampling.blocks"),
         ("blocks: 3", "block: 3", "$.sampling"),
         ("10m", "10d", "$.sampling.time_budget"),
