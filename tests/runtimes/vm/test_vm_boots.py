@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conformance import output
+from start_phases import assert_phases
 
 from runtimes.base import HostError, InstanceError, Limits
 from runtimes.vm.options import VmOptions
@@ -59,6 +60,7 @@ def test_a_guest_is_what_was_asked_for(facilities, new_spec, way):
         assert ("BOOT_IMAGE=" in output(instance, "cat /proc/cmdline")) == partitioned
         assert ("cryptomgr.notests" in output(instance, "cat /proc/cmdline")) == options.tuned
         _check_parts(runtime, facilities, partitioned=partitioned)
+        assert_phases(instance)
         instance.stop()
 
 
