@@ -92,7 +92,7 @@ def test_stamps_out_of_order_are_refused(set_going, startup):
     st.lists(st.integers(0, 10**7), min_size=4, max_size=4),
 )
 def test_the_true_clock_is_within_the_bounds_and_phases_add_up(moments, delays):
-    """Whatever happened when, no stamp is further from the truth than READY was on its way, or half the reading took."""
+    """Whatever happened when, no stamp is further off than READY, question or answer were on the way."""
     set_going, clock_start, init, root, said = (10**13 + at for at in moments)
     way, pause, asking, answering = delays
     arrived = said + way
@@ -122,7 +122,9 @@ class Agent:
 
 def test_the_clock_is_read_between_two_of_the_hosts():
     before = time.monotonic_ns()
-    reading = read_clock(Agent(b"Timer List Version: v0.9\nHRTIMER_MAX_CLOCK_BASES: 8\nnow at 12345678901 nsecs\n\ncpu: 0\n"))
+    reading = read_clock(
+        Agent(b"Timer List Version: v0.9\nHRTIMER_MAX_CLOCK_BASES: 8\nnow at 12345678901 nsecs\n\ncpu: 0\n")
+    )
     assert reading.guest == 12_345_678_901
     assert before <= reading.after <= reading.before <= time.monotonic_ns()
 

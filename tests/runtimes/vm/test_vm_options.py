@@ -96,7 +96,7 @@ def disk_threads(spec):
 
 
 def test_an_emulated_interface_leaves_all_of_it_to_the_host(guest):
-    with guest(devices="emulated") as (instance, _, spec):
+    with guest(devices="emulated") as (instance, _, _):
         assert instance.facts["network_model"] == "e1000"
         assert not GUESTS_OFFLOADS & set(instance.facts["tap_offloads"].split())
         assert instance.facts["tap_mtu"] == instance.facts["guest_mtu"] == "1500"
