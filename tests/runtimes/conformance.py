@@ -296,7 +296,7 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
     def test_a_failed_start_leaves_nothing(self, runtime, facilities, new_spec):
         before = host_traces(facilities)
         spec = new_spec()
-        spec.scratch.write_bytes(bytes(1 << 20))  # no file system: it cannot be mounted
+        spec.scratch.write_bytes(bytes(spec.scratch.stat().st_size))  # no file system: it cannot be mounted
         with pytest.raises(InstanceError), runtime.start(spec):
             pass
         assert host_traces(facilities) == before
