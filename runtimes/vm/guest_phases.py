@@ -34,8 +34,6 @@ handing over to what runs in the root."""
 _USERSPACE = "guest_userspace"
 
 _RATE_TOLERANCE = 0.05
-_ON_THE_WAY = 20_000_000
-"""Nanoseconds that READY may have been on its way, where clocks are only compared for their rates."""
 
 
 class GuestClockError(Exception):
@@ -90,7 +88,7 @@ def guest_stamps(ready: ClockReading, soon: ClockReading, later: ClockReading, s
         GuestClockError: the guest's clock runs at another rate than the host's by more than 5 %, or its stamps do not
             lie in order between its processors being set going and READY.
     """
-    _check_rate(ready, later)
+    _check_rate(soon, later)
     told = _parse(startup)
     stamps = {} if _RESTORED in told else {"guest_firmware": 0}
     stamps |= {phase: told[name] for name, phase in _PHASES.items() if name in told}
@@ -107,11 +105,13 @@ def guest_stamps(ready: ClockReading, soon: ClockReading, later: ClockReading, s
     return placed
 
 
-def _check_rate(ready: ClockReading, later: ClockReading) -> None:
-    passed, by_guest = later.before - ready.before, later.guest - ready.guest
-    if abs(by_guest - passed) > _RATE_TOLERANCE * passed + _ON_THE_WAY + (later.before - later.after):
+def _check_rate(soon: ClockReading, later: ClockReading) -> None:
+    """READY says nothing of it: nobody knows yet how long it was on its way."""
+    least, most, by_guest = later.after - soon.before, later.before - soon.after, later.guest - soon.guest
+    if not (1 - _RATE_TOLERANCE) * least <= by_guest <= (1 + _RATE_TOLERANCE) * most:
         raise GuestClockError(
-            f"the guest's clock counted {by_guest / 1e9:.2f} s while {passed / 1e9:.2f} s passed on the host's"
+            f"the guest's clock counted {by_guest / 1e9:.3f} s while {least / 1e9:.3f} to {most / 1e9:.3f} s passed on "
+            "the host's"
         )
 
 

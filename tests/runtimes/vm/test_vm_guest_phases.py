@@ -61,11 +61,25 @@ def test_a_restored_guest_went_through_no_firmware():
     }
 
 
-@pytest.mark.parametrize("seconds", [0, 1.8, 45 * 2])
+@pytest.mark.parametrize("seconds", [0, 1.87, 2.11, 45 * 2])
 def test_a_clock_of_another_rate_is_refused(seconds):
-    later = ClockReading(1000 * MS + round(seconds * 1e9), LATER.after, LATER.before)
-    with pytest.raises(GuestClockError, match=r"while 2\.00 s passed on the host's"):
+    later = ClockReading(SOON.guest + round(seconds * 1e9), SOON.before + 1980 * MS, SOON.after + 2000 * MS)
+    with pytest.raises(GuestClockError, match=r"while 1\.980 to 2\.000 s passed on the host's"):
         guest_stamps(ready(0), SOON, later, STARTUP)
+
+
+@pytest.mark.parametrize("seconds", [1.89, 2.09])
+def test_a_clock_of_nearly_the_same_rate_is_not(seconds):
+    later = ClockReading(SOON.guest + round(seconds * 1e9), SOON.before + 1980 * MS, SOON.after + 2000 * MS)
+    assert guest_stamps(ready(), SOON, later, STARTUP)
+
+
+def test_a_ready_that_was_long_on_its_way_is_no_clock_of_another_rate():
+    arrived = ready(arrived=50_000 * MS)
+    soon = ClockReading(guest=1110 * MS, after=50_003 * MS, before=50_012 * MS)
+    later = ClockReading(guest=1190 * MS, after=50_080 * MS, before=50_090 * MS)
+    stamps = guest_stamps(arrived, soon, later, STARTUP)
+    assert stamps["guest_userspace"] == 49_897.5 * MS
 
 
 def test_a_clock_that_stood_still_is_refused():
