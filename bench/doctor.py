@@ -303,16 +303,18 @@ def check_noise() -> Iterator[Check]:
 def check_kvm() -> Check:
     """Whether a kernel really boots under KVM, found out by booting one: that /dev/kvm opens proves nothing."""
     from bench.images import newest_image
-    from runtimes.vm.probe import probe_accelerator
+    from runtimes.vm.probe import DEVICE, probe_accelerator, refused_device
 
     emulated = "guests run in software emulation: they work, but their speed says nothing about virtualisation"
-    if not Path("/dev/kvm").exists():
+    if not DEVICE.exists():
         fix = "enable virtualisation in the firmware, or nested virtualisation for this machine, and modprobe kvm"
-        return Check("KVM", "warning", f"there is no /dev/kvm; {emulated}", fix)
+        return Check("KVM", "warning", f"there is no {DEVICE}; {emulated}", fix)
+    if refused := refused_device():
+        return Check("KVM", "warning", f"{refused}; {emulated}", f"run it as root, or have this user open {DEVICE}")
     image = newest_image()
     if image is None:
         fix = "bench image build, then bench doctor again: only booting a guest tells"
-        return Check("KVM", "warning", "/dev/kvm is there; whether it runs guests is not known without an image", fix)
+        return Check("KVM", "warning", f"{DEVICE} opens; whether it runs guests is not known without an image", fix)
     accelerator = probe_accelerator(image)
     if accelerator.name == "kvm":
         return Check("KVM", "ok", accelerator.reason)

@@ -14,7 +14,7 @@ from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
 from runtimes.vm.endings import Traces
 from runtimes.vm.facts import read_facts
-from runtimes.vm.guest_phases import STARTUP_FILE, ClockReading, GuestClockError, guest_stamps, parse_uptime
+from runtimes.vm.guest_phases import STARTUP_FILE, ClockReading, GuestClockError, guest_stamps, read_clock
 from runtimes.vm.memory_map import read_guest_memory
 from runtimes.vm.probe import Accelerator
 from runtimes.vm.process import EmulatorProcess
@@ -40,7 +40,9 @@ class VmInstance:
         libvirt_version: str,
         traces: Traces,
         stop_timeout: float,
+        clock: ClockReading | None,
     ) -> None:
+        """``clock`` is the guest's, read just after READY; None if it cannot be read."""
         self.agent = agent
         self.timeline = timeline
         self.address: str | None = address
@@ -52,6 +54,7 @@ class VmInstance:
         self._libvirt_version = libvirt_version
         self._traces = traces
         self._stop_timeout = stop_timeout
+        self._clock = clock
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
@@ -74,15 +77,17 @@ class VmInstance:
 
     def _place_guest_phases(self) -> dict[str, str]:
         """Add to the timeline what the guest tells of its start; returns the fact that says why there is none of it."""
-        hello, stamps = self.agent.hello, self.timeline.stamps
+        stamps = self.timeline.stamps
+        ready = ClockReading(self.agent.hello.boottime, stamps["resume"], stamps["ready"])
         try:
             startup = self.agent.read_file(STARTUP_FILE).decode(errors="replace")
         except FileNotFoundError:
             startup = ""
-        uptime = self.agent.read_file("/proc/uptime").decode()
-        later = ClockReading(parse_uptime(uptime), time.monotonic_ns())
+        later = read_clock(self.agent)
+        if self._clock is None or later is None:
+            return {"guest_phases": "left out: the guest's kernel does not tell the time in nanoseconds"}
         try:
-            placed = guest_stamps(stamps["resume"], ClockReading(hello.boottime, stamps["ready"]), later, startup)
+            placed = guest_stamps(ready, self._clock, later, startup)
         except GuestClockError as error:
             return {"guest_phases": f"left out: {error}"}
         for phase, at in placed.items():

@@ -24,7 +24,9 @@ from runtimes.vm.domain import KERNEL_ARGUMENTS, MACHINE
 from runtimes.vm.emulator import find_qemu
 from runtimes.vm.hardware import QBOOT
 
-_DEVICE = Path("/dev/kvm")
+DEVICE = Path("/dev/kvm")
+"""That it is there, and opens, does not prove that it runs guests."""
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LIMIT = 10.0
 """Seconds that the guest is given, and twice as many if they were not enough: a busy host must not be taken for one
@@ -71,7 +73,7 @@ def probe_accelerator(image: Image, *, qemu: Path | None = None, limit: float = 
     if answer is not None and answer.name == "tcg":
         return answer  # QEMU ended at once, perhaps of what passes, such as too little memory; asking again is quick
     if answer is None:
-        answer = Accelerator("tcg", f"{_DEVICE} opens, but no kernel booted under KVM within {2 * limit:g} s")
+        answer = Accelerator("tcg", f"{DEVICE} opens, but no kernel booted under KVM within {2 * limit:g} s")
     _remember(memory, question, answer)
     return answer
 
@@ -79,9 +81,9 @@ def probe_accelerator(image: Image, *, qemu: Path | None = None, limit: float = 
 def refused_device() -> str | None:
     """Why ``/dev/kvm`` cannot be used, for people; None if it opens, which does not prove that it can."""
     try:
-        os.close(os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC))
+        os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        return f"{_DEVICE} does not open: {error.strerror}"
+        return f"{DEVICE} does not open: {error.strerror}"
     return None
 
 
@@ -114,7 +116,7 @@ def _boot(image: Image, qemu: Path, limit: float) -> Accelerator | None:
     said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
     return Accelerator(
         "tcg",
-        f"{_DEVICE} opens, but QEMU ended with status {result.returncode} before a kernel had booted under KVM"
+        f"{DEVICE} opens, but QEMU ended with status {result.returncode} before a kernel had booted under KVM"
         + (f": {said[0]}" if said else ""),
     )
 

@@ -94,20 +94,29 @@ def _bootable_disk(rootfs: Path, kernel: GuestKernel, *, quick: bool) -> Iterato
         digest.update(hashlib.sha256(content).digest())
     identity = digest.hexdigest()[:16]
     place = cache_directory("disks") / f"{identity}{_SUFFIX}"
-    with _locked(identity, fcntl.LOCK_EX):
-        if not place.exists():
-            _remove_leftovers(place.parent, identity)
-            building = place.with_name(f".{identity}-{os.getpid()}")
-            try:
-                write_disk(DiskParts(loader, kernel.bzimage, kernel.initramfs, arguments, rootfs, identity), building)
-                _sync(building)
-                building.rename(place)
-            finally:
-                building.unlink(missing_ok=True)
-    with _locked(identity, fcntl.LOCK_SH):
-        if not place.exists():
-            raise HostError(f"the disk {place} was removed while it was about to be used: run it again")
-        yield place
+    parts = DiskParts(loader, kernel.bzimage, kernel.initramfs, arguments, rootfs, identity)
+    while True:
+        # Shared as soon as it is there: another arm of this run, or another run, may use it for hours.
+        with _locked(identity, fcntl.LOCK_SH):
+            if place.exists():
+                yield place
+                return
+        # Whoever else makes it is waited for above: who waits for the lock alone would wait for those who use it then.
+        with contextlib.suppress(BlockingIOError), _locked(identity, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            if not place.exists():
+                _make_disk(parts, place)
+
+
+def _make_disk(parts: DiskParts, place: Path) -> None:
+    """Make a disk, whole or not at all; its lock is held alone."""
+    _remove_leftovers(place.parent, parts.identity)
+    building = place.with_name(f".{parts.identity}-{os.getpid()}")
+    try:
+        write_disk(parts, building)
+        _sync(building)
+        building.rename(place)
+    finally:
+        building.unlink(missing_ok=True)
 
 
 def _remove_leftovers(directory: Path, identity: str) -> None:

@@ -38,6 +38,7 @@ from runtimes.facilities import Facilities
 from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xml
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
 from runtimes.vm.endings import Traces
+from runtimes.vm.guest_phases import read_clock
 from runtimes.vm.hardware import choose_hardware, memory_size
 from runtimes.vm.instance import VmInstance
 from runtimes.vm.options import EMBED, VmOptions
@@ -165,6 +166,7 @@ class VmRuntime:
                 libvirt_version=self._connection.libvirt_version,
                 traces=traces,
                 stop_timeout=spec.stop_timeout,
+                clock=read_clock(agent),
             )
 
     def start_files(self, image: Image) -> Sequence[Path]:

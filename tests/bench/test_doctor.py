@@ -1,4 +1,4 @@
-"""What the doctor says of control groups."""
+"""What the doctor says of control groups, connections, and KVM."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.doctor import check_cgroups, check_connections, check_options
-from runtimes.base import HostError
+from bench.doctor import Check, check_cgroups, check_connections, check_kvm, check_options
+from runtimes.base import GuestKernel, HostError, Image
 from runtimes.cgroup.hierarchy import Hierarchies
+from runtimes.vm import probe
 
 V1 = ("memory", "cpu", "cpuacct", "cpuset", "freezer", "pids", "blkio")
 
@@ -84,3 +85,71 @@ def test_what_only_some_arms_need_is_told_by_their_option(monkeypatch):
     assert checks["boot: disk"].status == "warning"
     assert checks["boot: disk"].fix == "apt-get install grub-pc-bin mtools"
     assert checks["network: nat"].fix == "apt-get install nftables"
+
+
+@pytest.fixture
+def kvm(monkeypatch, tmp_path):
+    """A host with a /dev/kvm that opens, an image, and a stand-in for QEMU, which the caller gives what it does."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(probe, "DEVICE", tmp_path / "kvm")
+    monkeypatch.setitem(probe.probe_accelerator.__kwdefaults__, "limit", 0.2)
+    kernel = GuestKernel("6.1.0", tmp_path / "vmlinuz", None, tmp_path / "initramfs")
+    monkeypatch.setattr("bench.images.newest_image", lambda: Image("id", tmp_path / "rootfs", {"image": kernel}))
+    (tmp_path / "kvm").touch()
+
+    def does(script):
+        qemu = tmp_path / "qemu-system-x86_64"
+        qemu.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n{script}\n")
+        qemu.chmod(0o755)
+
+    does("echo 'bench-init: there is no disk'")
+    return does
+
+
+def test_kvm_works_if_a_kernel_boots(kvm):
+    assert check_kvm() == Check("KVM", "ok", "a guest booted under KVM")
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo SeaBIOS; exec sleep 60", "no kernel booted under KVM within 0.4 s"),
+        ("echo 'failed to set MSR 0x480' >&2; exit 1", "before a kernel had booted under KVM: failed to set MSR 0x480"),
+    ],
+)
+def test_why_kvm_does_not_work_although_its_device_opens(kvm, tmp_path, script, why):
+    kvm(script)
+    check = check_kvm()
+    assert (check.name, check.status) == ("KVM", "warning")
+    assert check.detail.startswith(f"{tmp_path}/kvm opens, but ")
+    assert why in check.detail
+    assert "guests run in software emulation" in check.detail
+    assert check.fix == "use a host whose KVM runs guests"
+
+
+def test_a_host_without_kvm_is_told_how_to_have_it(kvm, tmp_path):
+    (tmp_path / "kvm").unlink()
+    check = check_kvm()
+    assert check.status == "warning"
+    assert check.detail.startswith(f"there is no {tmp_path}/kvm; guests run in software emulation")
+    assert "modprobe kvm" in check.fix
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_device_that_does_not_open_is_told_with_or_without_an_image(kvm, tmp_path, monkeypatch):
+    (tmp_path / "kvm").unlink()
+    (tmp_path / "kvm").mkdir()  # which nobody opens for writing, root included
+    monkeypatch.setattr("bench.images.newest_image", lambda: None)
+    check = check_kvm()
+    assert check.status == "warning"
+    assert check.detail.startswith(f"{tmp_path}/kvm does not open: Is a directory; guests run in software emulation")
+
+
+def test_without_an_image_nothing_is_known_of_kvm(kvm, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.images.newest_image", lambda: None)
+    check = check_kvm()
+    assert check.status == "warning"
+    assert check.detail == f"{tmp_path}/kvm opens; whether it runs guests is not known without an image"
+    assert check.fix.startswith("bench image build")
+    assert not (tmp_path / "started").exists()

@@ -26,6 +26,7 @@ import click
 from guest_figures import BEST, PLAIN, PLAIN_QUIET, RESTORE, STOCK, TUNED, figures, table
 from guests import HandWritten, best, plain, plain_quiet
 from interleaved import carry_out
+from libvirt_share import OurGuest, monitor_log
 from measurement import Measurement
 from starts import Contestant, Ours, StartError
 
@@ -69,12 +70,13 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, accele
     qemu = find_qemu()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-start-")))
+        log = stack.enter_context(monitor_log(directory))
         contestants: list[Contestant] = []
         for name, arm in ARMS.items():
             options = arm.model_copy(update={"accel": accelerator})
             VmRuntime.check(options, LIMITS)
             runtime = stack.enter_context(VmRuntime.open(facilities, options))
-            contestants.append(Ours(name, runtime, facilities, LIMITS, directory))
+            contestants.append(OurGuest(Ours(name, runtime, facilities, LIMITS, directory), log))
         for name, write in ((PLAIN, plain), (PLAIN_QUIET, plain_quiet), (BEST, best)):
             contestants.append(HandWritten(name, facilities, qemu, accelerator, LIMITS, write))
         for _ in range(WARM_UP):

@@ -47,6 +47,17 @@ def processes_of(facilities, spec):
     return [int(pid) for file in files if file.exists() for pid in file.read_text().split()]
 
 
+def assert_reachable(facilities, address):
+    """A client in the peer's place gets an answer from the kernel of the instance."""
+    with facilities.network.make_namespace(routed=True) as peer:
+        with inside_network(peer.fd):
+            client = socket.socket()
+        # It refuses for itself: nobody listens there.
+        with client, pytest.raises(ConnectionRefusedError):
+            client.settimeout(10)
+            client.connect((address, 9))
+
+
 _NONE = ("unlimited", "unlimited")
 
 EXPECTED_LIMITS = {
@@ -200,13 +211,7 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
                 assert instance.address is None
                 return
             assert instance.address is not None
-            with facilities.network.make_namespace(routed=True) as peer:
-                with inside_network(peer.fd):
-                    client = socket.socket()
-                # The kernel of the instance refuses for itself: nobody listens there.
-                with client, pytest.raises(ConnectionRefusedError):
-                    client.settimeout(10)
-                    client.connect((instance.address, 9))
+            assert_reachable(facilities, instance.address)
 
     def test_it_sees_as_many_cpus_as_it_may_use(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
@@ -291,7 +296,7 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
     def test_a_failed_start_leaves_nothing(self, runtime, facilities, new_spec):
         before = host_traces(facilities)
         spec = new_spec()
-        spec.scratch.write_bytes(bytes(1 << 20))  # no file system: it cannot be mounted
+        spec.scratch.write_bytes(bytes(spec.scratch.stat().st_size))  # no file system: it cannot be mounted
         with pytest.raises(InstanceError), runtime.start(spec):
             pass
         assert host_traces(facilities) == before

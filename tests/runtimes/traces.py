@@ -32,6 +32,7 @@ def host_traces(facilities):
             str(path) for top in facilities.cgroups.directories for path in top.iterdir() if path.is_dir()
         ),
         "directory": sorted(path.name for path in facilities.directory.iterdir()),
+        "scratch directory": sorted(path.name for path in facilities.scratch_directory.iterdir()),
         "processes": sorted(pid for top in facilities.cgroups.directories for pid in pids_below(top)),
         "descriptors": count("/proc/self/fd"),
         "threads": threading.active_count(),

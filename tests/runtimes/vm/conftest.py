@@ -14,6 +14,8 @@ from runtimes.vm.options import VmOptions
 from runtimes.vm.runtime import VmRuntime
 from workloads.image import ensure_image
 
+pytest.register_assert_rewrite("start_phases")
+
 
 @pytest.fixture(scope="session")
 def accel():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from conformance import output
+from start_phases import assert_phases
 
 from runtimes.base import HostError, InstanceError, Limits
 from runtimes.vm.options import VmOptions
@@ -59,6 +63,7 @@ def test_a_guest_is_what_was_asked_for(facilities, new_spec, way):
         assert ("BOOT_IMAGE=" in output(instance, "cat /proc/cmdline")) == partitioned
         assert ("cryptomgr.notests" in output(instance, "cat /proc/cmdline")) == options.tuned
         _check_parts(runtime, facilities, partitioned=partitioned)
+        assert_phases(instance)
         instance.stop()
 
 
@@ -110,6 +115,32 @@ def test_a_kernel_that_the_image_lacks_is_named(facilities):
         VmRuntime.open(facilities, VmOptions(accel="tcg", kernel="/nonexistent/vmlinuz")),
     ):
         pass
+
+
+@pytest.mark.timeout(120)
+def test_arms_that_boot_the_same_disk_are_open_at_once(facilities, tmp_path, monkeypatch):
+    """It has loaders for either firmware, so that arms with either have the same; neither waits for the other."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    kernel = facilities.image.kernels["image"]
+    arms = [VmOptions(boot="disk", firmware=firmware) for firmware in ("seabios", "ovmf")]
+    with open_root_disk(facilities, arms[0], kernel) as one, open_root_disk(facilities, arms[1], kernel) as other:
+        assert one == other
+
+
+@pytest.mark.timeout(120)
+def test_who_waited_for_a_disk_to_be_made_shares_it(facilities, tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    kernel = facilities.image.kernels["image"]
+    all_have_it = threading.Barrier(3, timeout=100)
+
+    def use(_):
+        with open_root_disk(facilities, VmOptions(boot="disk"), kernel) as disk:
+            all_have_it.wait()
+            return disk
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(set(pool.map(use, range(3)))) == 1
+    assert len(list((tmp_path / "cache" / "disks").iterdir())) == 1
 
 
 def test_a_disk_in_use_is_not_pruned(facilities, tmp_path, monkeypatch):

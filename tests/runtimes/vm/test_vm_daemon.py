@@ -14,7 +14,7 @@ from pathlib import Path
 import libvirt_daemon
 import psutil
 import pytest
-from conformance import RuntimeConformance, SeamConformance, output, shell
+from conformance import RuntimeConformance, SeamConformance, assert_reachable, output, shell
 from libvirt_daemon import CONFIGURATION, OWN_CGROUPS, LibvirtDaemon
 from traces import host_traces, runs
 
@@ -135,13 +135,20 @@ def test_a_weight_is_given(daemon, runtime, new_spec):
         assert shares in {"200", "2048"}  # of version 2, and of version 1
 
 
-def test_emulated_devices_have_a_network_too(daemon, facilities, new_spec):
+@pytest.mark.parametrize("machine", ["q35", "pc"])
+@pytest.mark.parametrize(("devices", "driver"), [("virtio", "virtio_net"), ("emulated", "e1000")])
+def test_a_handed_interface_is_the_one_that_was_asked_for(daemon, facilities, new_spec, machine, devices, driver):
+    """libvirt cannot be told of it, so that nobody but us has it made rightly, for either machine and either model."""
     with (
-        VmRuntime.open(facilities, options(daemon, machine="pc")) as opened,
-        opened.start(new_spec(scratch=False)) as instance,
+        VmRuntime.open(facilities, options(daemon, machine=machine, devices=devices)) as opened,
+        opened.start(new_spec()) as instance,
     ):
-        assert instance.facts["machine"].startswith("pc-i440fx-")
-        assert instance.facts["network_model"] == "virtio"
+        assert instance.facts["machine"].startswith({"q35": "pc-q35-", "pc": "pc-i440fx-"}[machine])
+        assert instance.facts["network_model"] == {"virtio": "virtio", "emulated": "e1000"}[devices]
+        device = output(instance, "readlink -f /sys/class/net/eth0/device/driver")
+        assert device.rpartition("/")[2] == driver
+        assert_reachable(facilities, instance.address)
+        # Only now: an e1000 negotiates its link for half a second, and what is sent to it meanwhile is sent again.
         assert output(instance, "cat /sys/class/net/eth0/carrier") == "1"
 
 

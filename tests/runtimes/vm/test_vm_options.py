@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,10 @@ ONE = Limits(cpus=1, cpuset=(), memory=128 * MIB)
 TWO = Limits(cpus=2, cpuset=(), memory=128 * MIB)
 BALLOON = "0x0005"
 """Type of a balloon among virtio devices (Virtual I/O Device Version 1.1, 5)."""
+
+GUESTS_OFFLOADS = {"tx-checksum-ip-generic", "tx-tcp-segmentation"}
+"""What of the work on a packet the host leaves to the guest, as QEMU tells the tap when the guest's driver can do it
+(TUNSETOFFLOAD); names as ethtool(8) has them."""
 
 
 @pytest.fixture
@@ -82,6 +88,20 @@ def threads(pid):
     return {int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{pid}/task").iterdir()}
 
 
+def disk_threads(spec):
+    """The thread that each disk is served by, by its serial number, from the arguments of QEMU that are kept."""
+    argv = (spec.directory / "qemu-argv").read_text().splitlines()
+    devices = [json.loads(word) for option, word in pairwise(argv) if option == "-device" and word.startswith("{")]
+    return {each["serial"]: each.get("iothread") for each in devices if "serial" in each}
+
+
+def test_an_emulated_interface_leaves_all_of_it_to_the_host(guest):
+    with guest(devices="emulated") as (instance, _, _):
+        assert instance.facts["network_model"] == "e1000"
+        assert not GUESTS_OFFLOADS & set(instance.facts["tap_offloads"].split())
+        assert instance.facts["tap_mtu"] == instance.facts["guest_mtu"] == "1500"
+
+
 def test_the_stock_guest(guest):
     with guest() as (instance, pid, spec):
         facts = instance.facts
@@ -93,17 +113,19 @@ def test_the_stock_guest(guest):
         assert (facts["scratch_bus"], facts["scratch_cache"], facts["scratch_io"]) == ("virtio", "none", "native")
         assert open_flags(pid, spec.scratch) & os.O_DIRECT
         assert facts["balloon"] == "virtio"
+        assert disk_threads(spec) == {"root": None, "scratch": None}
         assert BALLOON in virtio_devices(instance)
         assert facts["network_model"] == "virtio"
         assert facts["guest_mtu"] == facts["tap_mtu"] == "1500"
         assert set(facts["guest_virtio_features"]) == {"0", "1"}
+        assert set(facts["tap_offloads"].split()) >= GUESTS_OFFLOADS
         assert "cryptomgr" not in facts["kernel_arguments"]
         assert all(facts.values())
 
 
 def test_machine_processors_and_where_they_run(guest):
     options = {"machine": "pc", "cpu": "Nehalem", "topology": {"cores": 2, "threads": 2}, "pinning": True}
-    with guest(TWO, **options, iothreads=2) as (instance, pid, _):
+    with guest(TWO, **options, iothreads=2) as (instance, pid, spec):
         facts = instance.facts
         assert facts["machine"].startswith("pc-i440fx-")
         assert "440FX" in read(instance, "/sys/class/dmi/id/product_name")
@@ -118,6 +140,7 @@ def test_machine_processors_and_where_they_run(guest):
         assert facts["vcpu_cpus"] == ", ".join(str(allowed[number % len(allowed)]) for number in range(4))
         assert facts["iothreads"] == "2"
         assert sum(name.startswith("IO iothread") for name in threads(pid).values()) == 2
+        assert disk_threads(spec) == {"root": "iothread1", "scratch": "iothread1"}
 
 
 def test_more_processors_than_it_may_use_of_the_host(guest):
@@ -198,14 +221,13 @@ def test_with_vhost_the_kernel_moves_packets_on_the_instance_s_account(guest, fa
         assert workers
 
 
-def require_balloon_driver(instance):
-    if "virtio_balloon" not in output(instance, "ls /sys/bus/virtio/drivers"):
-        pytest.skip("the guest's initramfs has no virtio_balloon")
+def assert_balloon_driver(instance):
+    assert "virtio_balloon" in output(instance, "ls /sys/bus/virtio/drivers").split()
 
 
 def test_the_balloon_tells_what_the_guest_does_with_its_memory(guest):
     with guest(balloon=True) as (instance, _, spec):
-        require_balloon_driver(instance)
+        assert_balloon_driver(instance)
         deadline = time.monotonic() + 20
         while not (told := instance.memory().balloon) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -217,7 +239,7 @@ def test_the_balloon_tells_what_the_guest_does_with_its_memory(guest):
 def test_free_pages_are_given_back(guest):
     limits = Limits(cpus=1, cpuset=(), memory=256 * MIB)
     with guest(limits, balloon=True, free_page_reporting=True) as (instance, _, _):
-        require_balloon_driver(instance)
+        assert_balloon_driver(instance)
         assert instance.facts["balloon"] == "virtio, free pages reported"
         output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=96 2>&1")
         held = instance.memory().guest_memory.resident

@@ -25,7 +25,7 @@ def host(tmp_path, monkeypatch):
     device, boot_id = tmp_path / "kvm", tmp_path / "boot_id"
     device.touch()
     boot_id.write_text("first\n")
-    monkeypatch.setattr(probe, "_DEVICE", device)
+    monkeypatch.setattr(probe, "DEVICE", device)
     monkeypatch.setattr(probe, "_BOOT_ID", boot_id)
     return tmp_path
 

@@ -6,6 +6,7 @@ import secrets
 
 import pytest
 from conformance import RuntimeConformance, SeamConformance, output
+from start_phases import assert_phases
 
 from bench.images import as_runtime_image, our_programs
 from runtimes.facilities import open_facilities
@@ -56,6 +57,11 @@ class TestSystemd(SeamConformance):
             assert output(instance, "systemctl is-active basic.target network.target || true").split()[0] == "active"
             assert output(instance, "hostname") == spec.name
             assert output(instance, "systemctl list-units --failed --plain --no-legend") == ""
+
+    def test_its_start_is_told_apart_from_the_way_of_ready(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            phases = assert_phases(instance)
+            assert phases["guest_userspace"] > max(phases["guest_initramfs"], 10 * phases["ready"])
 
     def test_nothing_is_due_while_we_measure(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
