@@ -22,14 +22,11 @@ from pathlib import Path
 from starts import Start, StartError
 
 from runtimes.agent.client import AgentClient, AgentError
-from runtimes.base import GuestKernel, Limits
+from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, GuestKernel, Limits
 from runtimes.facilities import Facilities
 from runtimes.vm.domain import CHANNEL_NAME, GuestNetwork, fixed_arguments, guest_arguments
 from runtimes.vm.hardware import QBOOT
 from runtimes.vm.tsc import counter_frequency
-
-_READY_TIMEOUT = 60.0
-_END_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +121,7 @@ class HandWritten:
         with self._network() as network, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(channel))
             listener.listen(1)
-            listener.settimeout(_READY_TIMEOUT)
+            listener.settimeout(START_TIMEOUT)
             image = self._facilities.image
             argv = self._write(
                 Command(
@@ -150,7 +147,7 @@ class HandWritten:
             os.sched_setaffinity(pid, self._facilities.instance_cpus(self._limits))
             stream, _ = listener.accept()
             with contextlib.closing(AgentClient(stream)) as agent:
-                ready = agent.wait_ready(_READY_TIMEOUT)
+                ready = agent.wait_ready(START_TIMEOUT)
                 agent.shutdown()
                 ended = _wait(pidfd)
         except (AgentError, TimeoutError) as error:
@@ -161,7 +158,7 @@ class HandWritten:
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
             os.close(pidfd)
         if not ended:
-            raise StartError(f"{self.name}: the guest had not powered off after {_END_TIMEOUT:g} s")
+            raise StartError(f"{self.name}: the guest had not powered off after {STOP_TIMEOUT:g} s")
         return Start((ready - requested) / 1e6)
 
     @contextmanager
@@ -180,4 +177,4 @@ class HandWritten:
 def _wait(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(_END_TIMEOUT * 1000))
+    return bool(poll.poll(STOP_TIMEOUT * 1000))

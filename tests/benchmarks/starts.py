@@ -73,7 +73,7 @@ class Ours:
 
     def start_and_stop(self) -> Start:
         name = f"bench-{secrets.token_hex(6)}"
-        spec = InstanceSpec(name, self._image, self._limits, None, self._directory, _READY_TIMEOUT)
+        spec = InstanceSpec(name, self._image, self._limits, None, self._directory)
         with self._runtime.start(spec) as instance:
             timeline = instance.timeline
             ready = timeline.seconds("requested", "ready") * 1e3

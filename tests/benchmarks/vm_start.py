@@ -41,8 +41,6 @@ from runtimes.vm.runtime import VmRuntime
 from workloads.image import hold_image
 
 LIMITS = Limits(cpus=1, cpuset=(), memory=512 << 20)
-WARM_UP = 1
-"""Starts of each contestant before the first round; they are not in the figures."""
 
 ARMS = {
     STOCK: VmOptions(),
@@ -51,7 +49,9 @@ ARMS = {
 }
 
 
-def measure(facilities: Facilities, rounds: int, seed: int, pause: float, accelerator: str) -> Measurement:
+def measure(
+    facilities: Facilities, rounds: int, seed: int, pause: float, accelerator: str, warm_up: int
+) -> Measurement:
     """Start everything ``rounds`` times, interleaved.
 
     Args:
@@ -60,6 +60,7 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, accele
         seed: of the order inside the rounds.
         pause: milliseconds before each start.
         accelerator: ``kvm`` or ``tcg``.
+        warm_up: starts of each contestant before the first round; they are not in the figures.
 
     Raises:
         HostError: this host cannot have one of our arms.
@@ -79,17 +80,17 @@ def measure(facilities: Facilities, rounds: int, seed: int, pause: float, accele
             contestants.append(OurGuest(Ours(name, runtime, facilities, LIMITS, directory), log))
         for name, write in ((PLAIN, plain), (PLAIN_QUIET, plain_quiet), (BEST, best)):
             contestants.append(HandWritten(name, facilities, qemu, accelerator, LIMITS, write))
-        for _ in range(WARM_UP):
+        for _ in range(warm_up):
             for contestant in contestants:
                 contestant.start_and_stop()
         starts = carry_out(contestants, rounds, random.Random(seed), pause)
     host = {"kernel": platform.release(), "cpus": len(os.sched_getaffinity(0))}
     limits = {"cpus": LIMITS.cpus, "memory_bytes": LIMITS.memory}
-    facts = {"accel": accelerator, "host": host, "limits": limits, "pause_ms": pause, "load_before": load}
-    return Measurement(starts, seed, {}, facts)
+    how = {"pause_ms": pause, "warm_up_starts": warm_up, "load_before": load}
+    return Measurement(starts, seed, {}, {"accel": accelerator, "host": host, "limits": limits, **how})
 
 
-def run(rounds: int, seed: int, pause: float, accel: str) -> Measurement:
+def run(rounds: int, seed: int, pause: float, accel: str, warm_up: int) -> Measurement:
     """Measure on facilities of its own, with the image that has no packages.
 
     Raises:
@@ -104,18 +105,22 @@ def run(rounds: int, seed: int, pause: float, accel: str) -> Measurement:
         hold_image(image.id),
         open_facilities(f"bench-{secrets.token_hex(4)}", image) as facilities,
     ):
-        return measure(facilities, rounds, seed, pause, accelerator)
+        return measure(facilities, rounds, seed, pause, accelerator, warm_up)
 
 
 @click.command(help=__doc__.partition("\n")[0])
 @click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the order inside the rounds, instead of a new one.")
 @click.option("--pause", type=click.FloatRange(min=0), default=100.0, help="Milliseconds before each start.")
+@click.option(
+    "--warm-up", type=click.IntRange(min=0), default=1, show_default=True, help="Starts of each that are not counted."
+)
 @click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, and nothing else.")
-def main(rounds: int, seed: int | None, pause: float, accel: str, as_json: bool) -> None:
+def main(rounds: int, seed: int | None, pause: float, warm_up: int, accel: str, as_json: bool) -> None:
+    chosen = secrets.randbelow(1 << 32) if seed is None else seed
     try:
-        found = figures(run(rounds, secrets.randbelow(1 << 32) if seed is None else seed, pause, accel))
+        found = figures(run(rounds, chosen, pause, accel, warm_up))
     except HostError as error:
         print(f"vm_start: {error}", file=sys.stderr)
         sys.exit(2)

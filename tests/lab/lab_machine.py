@@ -15,7 +15,9 @@ from lab_image import LabImage
 MARK = "lab: "
 """What lines for people begin with on the console."""
 
-_MEMORY = "4096"
+_MEMORY = "5120"
+"""MiB, of which one page of 1 GiB is set aside for a guest: later the kernel may no longer find one in one piece."""
+
 _PROCESSORS = "2"
 
 
@@ -29,6 +31,8 @@ def command(image: LabImage, disk: Path, *, shell: bool) -> list[str]:
     """
     words = [
         "mitigations=off",
+        "hugepagesz=1G",
+        "hugepages=1",
         "root=/dev/disk/by-id/virtio-root",
         "rw",
         "console=ttyS0",

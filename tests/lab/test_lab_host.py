@@ -113,4 +113,16 @@ def test_nothing_but_a_whole_run_that_passed_passes(tmp_path, monkeypatch, ended
     monkeypatch.setattr(lab, "RESULTS", tmp_path)
     if status is not None:
         (tmp_path / "status.json").write_text(json.dumps(status))
-    assert lab._summary(ended) == expected
+    assert lab._summary(ended, 0, 700) == expected
+
+
+@pytest.mark.parametrize("told", [None, {"finished": True, "steps": []}])
+def test_how_long_all_took_is_told_and_kept(tmp_path, monkeypatch, capsys, told):
+    monkeypatch.setattr(lab, "RESULTS", tmp_path)
+    if told is not None:
+        (tmp_path / "status.json").write_text(json.dumps(told))
+    lab._summary(told is not None, 130.04, 712.34)
+    kept = json.loads((tmp_path / "status.json").read_text())
+    assert (kept["image_seconds"], kept["wall_seconds"]) == (130.0, 712.3)
+    assert (kept["ended"], kept["finished"]) == (told is not None,) * 2
+    assert "lab: took 712 s, 130 s of it for its image" in capsys.readouterr().out

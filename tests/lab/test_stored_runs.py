@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 
@@ -21,6 +22,8 @@ SHARED_KERNEL = {"has_its_own_kernel"}
 TOO_MUCH = 25.0
 """Percent above a limit that nothing explains but its absence. To reach a limit, an emulated host may be too slow."""
 
+TOO_LITTLE = -50.0
+"""Percent below a limit of CPU time or memory that no busy host explains."""
 
 IO_LIMITS = ("io.read_bytes", "io.write_bytes", "io.read_ops", "io.write_ops")
 
@@ -61,7 +64,7 @@ def test_containers_and_guests_are_isolated():
     assert broken["container-userns"] <= SHARED_KERNEL
 
 
-def test_no_limit_is_exceeded():
+def test_no_limit_is_exceeded_and_none_gives_nothing():
     given = limits_of(stored("limits"))
     assert {(limit.arm, limit.limit) for limit in given} == {
         (arm, limit)
@@ -69,6 +72,30 @@ def test_no_limit_is_exceeded():
         for limit in ("cpus", "memory", *IO_LIMITS, "net.ingress", "net.egress")
     }
     assert [limit for limit in given if limit.error > TOO_MUCH] == []
+    assert [limit for limit in given if limit.limit in ("cpus", "memory") and limit.error < TOO_LITTLE] == []
+    assert [limit for limit in given if limit.given <= 0] == []
+
+
+def test_guests_tell_their_start_by_their_own_clock(rows):
+    def trials(metric):
+        return {row["trial"] for row in rows if row["arm"] == "vm" and row["metric"] == metric}
+
+    for phase in ("guest_firmware", "guest_kernel", "guest_initramfs"):
+        assert trials(f"startup.{phase}") == trials("startup_time") != set()
+
+
+def test_the_benchmark_of_a_start_ran_by_kvm():
+    told = json.loads((Path(os.environ["BENCH_STORE"]).parent / "vm-start.json").read_text())
+    assert told["accel"] == "kvm"
+    assert told["n"] > 0
+    assert told["n"] > 0
+    assert told["absent"] == {}
+    seconds = ("stock_s", "tuned_s", "restore_s", "plain_s", "plain_quiet_s", "best_s")
+    ratios = ("ratio_best", "ratio_plain", "ratio_plain_quiet", "ratio_restore")
+    assert [key for key in (*seconds, *ratios) if not told[key] > 0] == []
+    assert isinstance(told["libvirt_ms"], float)
+    for arm in ("stock", "tuned", "restore"):
+        assert sum(told["phases_ms"][arm].values()) > 0
 
 
 def test_nothing_of_the_runs_is_left():

@@ -230,6 +230,16 @@ def test_a_fraction_of_a_cpu_is_a_quota(cgroups):
 
 
 @pytest.mark.host
+def test_processes_stay_on_the_cpus_that_they_are_given(cgroups):
+    for cpu in cgroups.cpus():
+        cgroup = cgroups.new(f"on-{cpu}", Limits(1, (cpu,), LIMITS.memory))
+        process = join(cgroup, "sleep", "1000")
+        assert os.sched_getaffinity(process.pid) == {cpu}
+        cgroup.kill()
+        process.wait()
+
+
+@pytest.mark.host
 def test_the_highest_cpus_are_given(cgroups):
     available = cgroups.cpus()
     assert cgroups.instance_cpus(LIMITS) == available[-1:]

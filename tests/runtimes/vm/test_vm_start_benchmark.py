@@ -131,10 +131,9 @@ def test_json_is_all_that_it_prints_and_a_missed_goal_is_no_failure(monkeypatch,
 @pytest.mark.host
 @pytest.mark.guest
 @pytest.mark.slow
-def test_everything_comes_up_and_nothing_is_left(facilities, monkeypatch, accel):
-    monkeypatch.setattr(vm_start, "WARM_UP", 0)
+def test_everything_comes_up_and_nothing_is_left(facilities, accel):
     before = host_traces(facilities)
-    found = figures(vm_start.measure(facilities, rounds=1, seed=1, pause=0, accelerator=accel))
+    found = figures(vm_start.measure(facilities, rounds=1, seed=1, pause=0, accelerator=accel, warm_up=0))
     assert host_traces(facilities) == before
     assert 0 < found["restore_s"] < found["tuned_s"]
     assert set(found["phases_ms"]) == {STOCK, TUNED, RESTORE}
