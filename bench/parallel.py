@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.records import Sample
+from runtimes.base import InstanceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runtimes.base import Instance, InstanceSpec, Runtime
 
-_STOP_LIMIT = 600.0
-"""Seconds that one waits for the others; each start and stop has a limit of its own, far below."""
+_SPARE = 60.0
+"""Seconds beyond the time that each may take to start, within which all are ready or some have failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def start_at_once(runtime: Runtime, specs: Sequence[InstanceSpec]) -> StartedAtO
     Raises:
         InstanceError: one did not come up, or did not stop; nothing of any is left.
     """
-    crew = _Crew(runtime, len(specs))
+    crew = _Crew(runtime, len(specs), max(spec.start_timeout for spec in specs) + _SPARE)
     with ThreadPoolExecutor(len(specs), thread_name_prefix="start") as pool:
         try:
             lives = [pool.submit(crew.live, spec) for spec in specs]
@@ -61,6 +62,8 @@ def start_at_once(runtime: Runtime, specs: Sequence[InstanceSpec]) -> StartedAtO
     broken = [error for life in lives if (error := life.exception()) is not None]
     # Those whom a failure elsewhere sent home say only that.
     for error in sorted(broken, key=lambda each: isinstance(each, threading.BrokenBarrierError)):
+        if isinstance(error, threading.BrokenBarrierError):
+            raise InstanceError("not all instances were ready in time") from error
         raise error
     return crew.outcome()
 
@@ -82,12 +85,12 @@ def parallel_samples(started: StartedAtOnce) -> Iterator[Sample]:
 class _Crew:
     """Instances that wait for each other: before they start, until all are ready, and until all may stop."""
 
-    def __init__(self, runtime: Runtime, count: int) -> None:
+    def __init__(self, runtime: Runtime, count: int, patience: float) -> None:
         self._runtime = runtime
         self._requested, self._stop_requested = _Moment(), _Moment()
         self._begin = threading.Barrier(count, action=self._requested.note)
-        self._all_ready = threading.Barrier(count, timeout=_STOP_LIMIT)
-        self._all_read = threading.Barrier(count, action=self._stop_requested.note, timeout=_STOP_LIMIT)
+        self._all_ready = threading.Barrier(count, timeout=patience)
+        self._all_read = threading.Barrier(count, action=self._stop_requested.note, timeout=patience)
         self._lock = threading.Lock()
         self._ended: list[tuple[Instance, float, Mapping[str, str]]] = []
 

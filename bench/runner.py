@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -88,6 +89,26 @@ def check_arms(suite: Suite) -> None:
             load_runtime(arm.runtime).check(arm.options, arm.limits)
         except HostError as error:
             raise HostError(f"arm {arm.name}: {error}") from error
+
+
+def check_scratch_space(plan: Plan) -> None:
+    """Find out, before an image is built, whether there is room for the largest scratch disk.
+
+    Raises:
+        HostError: there is not; the message names the workload.
+    """
+    from runtimes.facilities import scratch_parent
+
+    largest = max(plan.cases, key=lambda case: case.scratch or 0)
+    parent = scratch_parent()
+    if largest.scratch is None or not parent.is_dir():
+        return
+    free = shutil.disk_usage(parent).free
+    if largest.scratch > free:
+        raise HostError(
+            f"{largest.label}: its scratch disk takes {largest.scratch >> 20} MiB, and {parent} has {free >> 20} free; "
+            "make room, or set BENCH_SCRATCH to a directory on another disk"
+        )
 
 
 def execute(

@@ -96,7 +96,7 @@ def _load_generator(trial: Trial, context: TrialContext) -> Iterator[AgentClient
         return
     from runtimes.peer import open_peer
 
-    with open_peer(context.facilities, f"{context.facilities.run}-peer") as peer:
+    with open_peer(context.facilities, f"{context.facilities.run}-peer", trial.arm.limits) as peer:
         yield peer
 
 

@@ -52,8 +52,8 @@ class Facilities:
         launcher: starts native instances, containers and peers.
         network: the bridge.
         outer_network: descriptor of the network namespace that we were in before, from which others are reached.
-        harness_cpus: where load generators run: the lowest of the CPUs, those of instances being taken from the highest
-            down.
+        harness_cpus: where the harness keeps itself: the lowest of the CPUs, those of instances being taken from the
+            highest down.
         cgroups: the run's cgroup.
     """
 
@@ -72,6 +72,13 @@ class Facilities:
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
         """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
         return self.cgroups.instance_cpus(limits)
+
+    def peer_cpus(self, limits: Limits) -> tuple[int, ...]:
+        """Where the load generator of an instance runs: all CPUs that the instance does not, or the harness's if it has
+        every one.
+        """
+        taken = self.instance_cpus(limits)
+        return tuple(cpu for cpu in self.cgroups.cpus() if cpu not in taken) or self.harness_cpus
 
     @contextmanager
     def new_cgroup(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Iterator[Cgroup]:

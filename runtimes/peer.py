@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from runtimes.agent.client import AgentClient
-from runtimes.base import Timeline
+from runtimes.base import Limits, Timeline
 from runtimes.chroot import chroot, run_in
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import LaunchRequest
@@ -17,12 +17,13 @@ _START_TIMEOUT = 30.0
 
 
 @contextmanager
-def open_peer(facilities: Facilities, name: str) -> Iterator[AgentClient]:
-    """An agent on the bare host, in the image, in a network namespace on the bridge, on the harness's CPUs.
+def open_peer(facilities: Facilities, name: str, limits: Limits) -> Iterator[AgentClient]:
+    """An agent on the bare host, in the image, in a network namespace on the bridge, on CPUs that an instance leaves.
 
     Args:
         facilities: the run's.
         name: unique in the run.
+        limits: of the instance that it is the peer of.
 
     Raises:
         HostError: something could not be had of the host.
@@ -34,7 +35,7 @@ def open_peer(facilities: Facilities, name: str) -> Iterator[AgentClient]:
         facilities.network.make_namespace(routed=True) as namespace,
         facilities.new_cgroup(name, None) as cgroup,
     ):
-        steps = run_in(root, cgroup, facilities.harness_cpus, AGENT_ARGV)
+        steps = run_in(root, cgroup, facilities.peer_cpus(limits), AGENT_ARGV)
         request = LaunchRequest((join_network(), *steps), cgroup, descriptors=(namespace.fd,))
         with launched_agent(facilities.launcher, request, Timeline(), log_path, _START_TIMEOUT) as (agent, _):
             yield agent

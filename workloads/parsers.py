@@ -71,7 +71,7 @@ def parse(workload: Workload, stdout: str, host_cpu: float) -> list[ParsedMetric
             matches = find(metric)
             if metric.optional and not matches:
                 continue
-            values[name] = _number(_selected(matches, metric)) * metric.factor
+            values[name] = _above_nothing(_number(_selected(matches, metric)) * metric.factor, metric)
         except ValueError as error:
             raise ParseError(f"{workload.name}: no metric '{name}': {error}; {_excerpt(stdout)}") from None
     for name, metric in workload.metrics.items():
@@ -175,6 +175,13 @@ def _number(value: object) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value} is no finite number")
     return number
+
+
+def _above_nothing(value: float, metric: Metric) -> float:
+    """``value``, unless it says that nothing of what the workload is run for was done."""
+    if metric.primary and metric.better == "higher" and metric.unit != "check" and value <= 0:
+        raise ValueError(f"it is {value:g}, so that nothing was done")
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

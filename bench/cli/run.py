@@ -108,13 +108,14 @@ def run_and_tell(
     """Carry out a plan, have ``tell`` say what came of it, and give the exit code."""
     from bench.images import prepare_image
     from bench.interruption import one_interruption
-    from bench.runner import check_arms, execute
+    from bench.runner import check_arms, check_scratch_space, execute
     from results.store import Store
 
     with Store(store_directory).open(create=True) as store:
         with one_interruption() as interruption:
             with progress() as observer:
                 check_arms(suite)
+                check_scratch_space(plan)
                 image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
             with ExitStack() as stack:
                 # Not in sight of the progress, which may have a thread.

@@ -50,7 +50,7 @@ class PublishedRatio:
     Attributes:
         workload: our workload of the same kind.
         metric: its metric.
-        where: values that parameters of ours have for it to be about the same.
+        where: for each parameter that matters the values with which ours is about the same.
         params: what else it was measured with, as published.
         native: the figure without a container or a virtual machine, in the metric's unit.
         ratios: by published arm, its figure divided by ``native``.
@@ -61,7 +61,7 @@ class PublishedRatio:
 
     workload: str
     metric: str
-    where: Mapping[str, str]
+    where: Mapping[str, tuple[str, ...]]
     params: Mapping[str, str]
     native: float
     ratios: Mapping[str, float]
@@ -78,7 +78,7 @@ class PublishedRatio:
         """Whether a comparison of ours is about the same metric and parameters."""
         own = dict(pair.split("=", 1) for pair in comparison.params.split(",") if pair)
         same = (self.workload, self.metric) == (comparison.workload, comparison.metric)
-        return same and all(own.get(name) == value for name, value in self.where.items())
+        return same and all(own.get(name) in values for name, values in self.where.items())
 
     def ratio_of(self, arm: str, runtime: str) -> float | None:
         """The published ratio for an arm of ours, or None.
@@ -122,7 +122,7 @@ def published_ratios() -> tuple[PublishedRatio, ...]:
 def references_of(
     comparisons: Iterable[Comparison], runtimes: Mapping[str, str], source: str | None = None
 ) -> list[Reference]:
-    """What was published of the same as our comparisons, in their order.
+    """What was published of the same as our comparisons with the native arm, in their order.
 
     Args:
         comparisons: of one run.
@@ -132,6 +132,7 @@ def references_of(
     return [
         Reference(comparison, ratio, published)
         for comparison in comparisons
+        if runtimes.get(comparison.baseline) == "native"
         for published in published_ratios()
         if source in (None, published.source.key) and published.is_about(comparison)
         if (ratio := published.ratio_of(comparison.arm, runtimes[comparison.arm])) is not None
@@ -154,7 +155,8 @@ def to_json(reference: Reference) -> dict[str, object]:
         "source": published.source.key,
         "ratio": reference.ratio,
         "native": published.native,
-        "params": {**published.where, **published.params},
+        "where": {name: list(values) for name, values in published.where.items()},
+        "params": dict(published.params),
         "kind": published.kind,
         "n": published.n,
         "host": published.source.host,

@@ -18,7 +18,16 @@ def _as_text(params: object) -> object:
     return {name: str(value) for name, value in params.items()} if isinstance(params, dict) else params
 
 
+def _as_texts(where: object) -> object:
+    """Each parameter's values as a list of texts, where one may stand for itself."""
+    if not isinstance(where, dict):
+        return where
+    listed = {name: value if isinstance(value, list) else [value] for name, value in where.items()}
+    return {name: [str(each) for each in values] for name, values in listed.items()}
+
+
 Params = Annotated[dict[str, str], BeforeValidator(_as_text)]
+Where = Annotated[dict[str, tuple[str, ...]], BeforeValidator(_as_texts)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -40,7 +49,7 @@ class RatioFile(_Part):
 
     workload: str
     metric: str
-    where: Params = Field(default_factory=dict)
+    where: Where = Field(default_factory=dict)
     params: Params = Field(default_factory=dict)
     native: Positive
     ratios: dict[str, Positive]

@@ -92,9 +92,14 @@ def memory_size(limits: Limits) -> int:
 
 
 def free_hugepages(page: int) -> int:
-    """How many free huge pages of ``page`` bytes the host has (kernel documentation, admin-guide/mm/hugetlbpage)."""
-    file = Path(f"/sys/kernel/mm/hugepages/hugepages-{page >> 10}kB/free_hugepages")
-    return int(file.read_text()) if file.exists() else 0
+    """How many huge pages of ``page`` bytes the host has that nobody has or is promised (kernel documentation,
+    admin-guide/mm/hugetlbpage).
+    """
+    directory = Path(f"/sys/kernel/mm/hugepages/hugepages-{page >> 10}kB")
+    if not directory.exists():
+        return 0
+    free, reserved = (int((directory / name).read_text()) for name in ("free_hugepages", "resv_hugepages"))
+    return free - reserved
 
 
 def _default_firmware(options: VmOptions) -> Firmware:

@@ -127,3 +127,13 @@ def test_a_limit_that_a_runtime_cannot_enforce_is_refused_with_its_arm(run_with,
     before = leftovers()
     assert re.match(f"bench: {said}", run_with(arm))
     assert leftovers() == before
+
+
+def test_a_scratch_disk_for_which_there_is_no_room_is_told_before_an_image_is_built(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "huge.yaml"
+    path.write_text(SUITE.replace("[null]", "[{workload: fio, params: {size: 1T}}]").replace("%s", "{runtime: native}"))
+    monkeypatch.setattr("bench.images.prepare_image", lambda *_: pytest.fail("an image was built"))
+    assert run_command_line(["run", str(path), "--store", str(tmp_path / "store")]) == 2
+    said = capsys.readouterr().err
+    assert "fio size=1T: its scratch disk takes" in said
+    assert "set BENCH_SCRATCH" in said

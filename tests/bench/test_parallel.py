@@ -58,7 +58,7 @@ class Slow:
 
 
 def specs(*seconds):
-    return [SimpleNamespace(name=str(each)) for each in seconds]
+    return [SimpleNamespace(name=str(each), start_timeout=60.0) for each in seconds]
 
 
 def test_all_start_at_once_and_the_last_one_counts():
@@ -80,6 +80,13 @@ def test_one_that_fails_sends_all_others_home_and_is_what_is_told(fault):
         start_at_once(runtime, specs(0.0, 0.1, 0.3))
     assert runtime.alive == 0
     assert time.monotonic() - began < 5
+
+
+def test_those_who_wait_for_one_that_takes_too_long_say_so(monkeypatch):
+    monkeypatch.setattr("bench.parallel._SPARE", 0.1)
+    instances = [SimpleNamespace(name=str(each), start_timeout=0.1) for each in (0.0, 1.0)]
+    with pytest.raises(InstanceError, match="not all instances were ready in time"):
+        start_at_once(Slow(), instances)
 
 
 def test_the_runner_stores_their_start_and_nothing_of_a_single_one(suite_run):

@@ -329,12 +329,22 @@ def test_reclaim_kills_what_outlived_its_run(tiny_image):
 
 
 def test_the_peer_runs_commands_beside_the_instances(facilities):
+    limits = Limits(1, (), 64 << 20)
     for _ in range(2):  # the name is free again afterwards
-        with open_peer(facilities, "peer") as peer:
+        with open_peer(facilities, "peer", limits) as peer:
             assert peer.run(Command(("ping", "-c", "1", "-W", "5", facilities.network.gateway))).ok
             cpus = peer.run(Command(("sed", "-n", "s/^Cpus_allowed_list:[[:space:]]*//p", "/proc/self/status"))).stdout
-            assert cpus.decode().strip() == ",".join(map(str, facilities.harness_cpus))
+            assert cpus.decode().strip() == ",".join(map(str, facilities.peer_cpus(limits)))
 
 
 def loop_files_of_ours():
     return sorted(path for path in loop_files() if "tiny-image" in path)
+
+
+@pytest.mark.host
+def test_load_generators_have_the_cpus_that_an_instance_leaves(facilities):
+    every = set(facilities.cgroups.cpus())
+    for count in range(1, len(every) + 1):
+        limits = Limits(count, (), 64 << 20)
+        left = every - set(facilities.instance_cpus(limits))
+        assert set(facilities.peer_cpus(limits)) == (left or set(facilities.harness_cpus))

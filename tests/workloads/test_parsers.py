@@ -167,3 +167,13 @@ def test_any_output_is_read_or_refused(name: str, output: str) -> None:
         assert str(error).startswith(f"{name}: ")
     else:
         assert all(math.isfinite(item.value) for item in parsed)
+
+
+def test_a_rate_of_nothing_is_no_figure() -> None:
+    rate = workload("regex", pattern="x=(.+)", better="higher")
+    assert figure(rate, "x=0.1") == 0.1
+    for nothing in ("0", "0.000", "-1"):
+        with pytest.raises(ParseError, match="nothing was done"):
+            parse(rate, f"x={nothing}")
+    assert figure(workload("regex", pattern="x=(.+)"), "x=0") == 0
+    assert figure(workload("regex", pattern="x=(.+)", better="higher", unit="check"), "x=0") == 0

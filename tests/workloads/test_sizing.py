@@ -56,3 +56,20 @@ def test_a_database_takes_a_quarter_of_the_memory_and_every_client(asked_of: Pat
     assert {"--innodb-buffer-pool-size=134217728", "--max-connections=310"} <= set(asked)
     asked = said(postgres.commands(postgres.resolve({"clients": 300}), **given).server, asked_of)
     assert {"shared_buffers=131072kB", "max_connections=310", "listen_addresses=*"} <= set(asked)
+
+
+@pytest.mark.parametrize(("size", "expected"), [("1M", 2**20), ("1500k", 1500 * 2**10), ("3000001", 3000001)])
+def test_a_text_to_compress_has_the_bytes_that_are_asked_for(
+    size: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.noun").write_bytes(b"some words of a text\n" * 40_000)
+    (tmp_path / "index.noun").write_bytes(b"and more of it\n" * 10)
+    monkeypatch.setattr("workloads.model.SCRATCH_PATH", str(tmp_path))
+    compression = load_workload("compression")
+    commands = compression.commands(
+        compression.resolve({"size": size}), server_address=None, cpus=1, memory=MEMORY, host=HOST
+    )
+    (prepare,) = commands.prepare
+    shell = [*prepare[:-1], prepare[-1].replace("/usr/share/wordnet", str(tmp_path))]
+    subprocess.run(shell, check=True, timeout=60)
+    assert (tmp_path / "text").stat().st_size == expected

@@ -19,7 +19,7 @@ from traces import host_traces
 
 from runtimes import syscalls
 from runtimes.agent.client import AgentGone, AgentTimeoutError, Command
-from runtimes.base import InstanceError
+from runtimes.base import InstanceError, Limits
 from runtimes.peer import open_peer
 from runtimes.storage import attach_loop, make_scratch, mounted
 from runtimes.vm.domain.disks import scratch_disk
@@ -277,7 +277,7 @@ def test_an_order_of_modules_that_is_cut(failure, new_spec, tmp_path, order):
 
 
 def test_the_failures_of_another_agent_are_its_own(runtime, facilities, new_spec):
-    with open_peer(facilities, "bench-other") as other, runtime.start(new_spec()) as instance:
+    with open_peer(facilities, "bench-other", Limits(1, (), 64 << 20)) as other, runtime.start(new_spec()) as instance:
         with pytest.raises(AgentTimeoutError), runtime_explains(instance):
             other.spawn(Command(("sleep", "100"))).wait(0.1)
         with pytest.raises(AgentGone), runtime_explains(instance):

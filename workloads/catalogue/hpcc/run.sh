@@ -17,6 +17,9 @@ if [ "$n" -eq 0 ]; then
     n=$(awk -v bytes="$memory" -v fraction="$fraction" 'BEGIN {print int(sqrt(bytes * fraction / 8))}')
     if [ "$n" -gt 45000 ]; then n=45000; fi
 fi
+# As near to a square as can be, which suits HPL best.
+rows=$processes
+while [ $((rows * rows)) -gt "$processes" ] || [ $((processes % rows)) -ne 0 ]; do rows=$((rows - 1)); done
 directory=$(mktemp -d)
 trap 'rm -r "$directory"' EXIT
 cd "$directory"
@@ -31,8 +34,8 @@ $n
 $block
 0        mapping of processes: by row
 1        number of process grids
-1        rows
-$processes  columns
+$rows  rows
+$((processes / rows))  columns
 16.0     threshold of the residual
 1        number of panel factorisations
 2        right
