@@ -126,7 +126,7 @@ def _start_several(
     for number in range(1, count + 1):
         directory = alike.directory / f"instance-{number}"
         directory.mkdir()
-        specs.append(replace(alike, name=f"{alike.name}-{number}", directory=directory))
+        specs.append(replace(alike, name=f"{alike.name}-{number}", directory=directory, at_once=count))
     started = start_at_once(opened.runtime, specs)
     waits = sorted((at - started.requested) / 1e9 for at in started.ready)
     log.note(f"{count} instances, ready after " + ", ".join(f"{wait:.6f}" for wait in waits) + " s")

@@ -159,6 +159,7 @@ class InstanceSpec:
         directory: where artefacts of this instance go (console log, domain XML, QEMU argv); exists.
         start_timeout: seconds from the request to READY.
         stop_timeout: seconds from the request to stop until it is gone.
+        at_once: how many instances like this one are started at the same time, itself among them.
     """
 
     name: str
@@ -168,6 +169,7 @@ class InstanceSpec:
     directory: Path
     start_timeout: float = START_TIMEOUT
     stop_timeout: float = STOP_TIMEOUT
+    at_once: int = 1
 
 
 @dataclass(slots=True)

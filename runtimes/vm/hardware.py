@@ -51,12 +51,17 @@ class Hardware:
         return self.firmware == "qboot"
 
 
-def choose_hardware(options: VmOptions, limits: Limits) -> Hardware:
+def choose_hardware(options: VmOptions, limits: Limits, at_once: int = 1) -> Hardware:
     """The machine for an arm.
 
     A stock guest is what libvirt's users get by default: SeaBIOS, a packed kernel, a balloon. A tuned one has the
     quickest firmware and kernel entry, its processors pinned, huge pages if the host has set enough aside, a thread of
     its own for disks, and no balloon.
+
+    Args:
+        options: of the arm.
+        limits: of its instances.
+        at_once: how many of them are started at the same time.
 
     Raises:
         HostError: the topology has another number of processors than the limits give.
@@ -75,7 +80,7 @@ def choose_hardware(options: VmOptions, limits: Limits) -> Hardware:
         vcpus=vcpus,
         topology=options.topology,
         pinning=options.tuned if options.pinning is None else options.pinning,
-        hugepages=_page_size(options, limits),
+        hugepages=_page_size(options, limits, at_once),
         cache=options.cache,
         io=options.io or ("native" if direct_io else "threads"),
         iothreads=int(options.tuned and virtio) if options.iothreads is None else options.iothreads,
@@ -112,10 +117,10 @@ def _has_balloon(options: VmOptions) -> bool:
     return options.free_page_reporting or (options.devices == "virtio" and not options.tuned)
 
 
-def _page_size(options: VmOptions, limits: Limits) -> int | None:
+def _page_size(options: VmOptions, limits: Limits, at_once: int) -> int | None:
     """Bytes of the pages asked for, or of those that a tuned guest can have."""
     if options.hugepages is not None:
         return _PAGE_BYTES[options.hugepages]
     page = _PAGE_BYTES["2M"]
-    fits = limits.memory % page == 0 and free_hugepages(page) * page >= limits.memory
+    fits = limits.memory % page == 0 and free_hugepages(page) * page >= limits.memory * at_once
     return page if options.tuned and fits else None

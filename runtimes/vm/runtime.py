@@ -39,7 +39,7 @@ from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xm
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
 from runtimes.vm.endings import Traces
 from runtimes.vm.guest_phases import read_clock
-from runtimes.vm.hardware import choose_hardware, memory_size
+from runtimes.vm.hardware import Hardware, choose_hardware, memory_size
 from runtimes.vm.instance import VmInstance
 from runtimes.vm.options import EMBED, VmOptions
 from runtimes.vm.placement import HandedTap, cpu_tuning, handed_tap
@@ -107,7 +107,8 @@ class VmRuntime:
         self._connection = connection
         self._arm = arm
         self._states: dict[tuple[object, ...], SavedState] = {}
-        self._lock = threading.Lock()
+        self._machines: dict[tuple[Limits, int], Hardware] = {}
+        self._lock = threading.RLock()
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -205,7 +206,7 @@ class VmRuntime:
             own_cgroup = stack.enter_context(self._own_cgroup(spec))
             sockets = stack.enter_context(_short_directory(self._facilities.directory))
             address = self._facilities.network.allocate()
-            tap = stack.enter_context(self._tap(_tap_name(address), spec.limits))
+            tap = stack.enter_context(self._tap(_tap_name(address), spec))
             process = stack.enter_context(watched_emulator(sockets, tap.handed))
             domain_spec = self._domain_spec(spec, address, tap, process, own_cgroup)
             yield own_cgroup, Traces(spec, process, domain_spec, self._connection.log_directory)
@@ -217,7 +218,7 @@ class VmRuntime:
             InstanceError: the guest that was to be saved did not come up.
         """
         size = spec.scratch.stat().st_size if spec.scratch else None
-        hardware = choose_hardware(self._arm.options, spec.limits)
+        hardware = self._hardware(spec)
         key = (spec.image.rootfs, _kernel(spec.image, self._arm.options), hardware, memory_size(spec.limits), size)
         with self._lock:
             if key not in self._states:
@@ -251,11 +252,19 @@ class VmRuntime:
         for state in self._states.values():
             state.path.unlink(missing_ok=True)
 
-    def _tap(self, name: str, limits: Limits) -> AbstractContextManager[HandedTap]:
+    def _hardware(self, spec: InstanceSpec) -> Hardware:
+        """The machine of all instances with these limits: what the host has left is asked once."""
+        key = (spec.limits, spec.at_once)
+        with self._lock:
+            if key not in self._machines:
+                self._machines[key] = choose_hardware(self._arm.options, spec.limits, spec.at_once)
+            return self._machines[key]
+
+    def _tap(self, name: str, spec: InstanceSpec) -> AbstractContextManager[HandedTap]:
         """What is made of the guest's interface before QEMU starts: nothing, if libvirt can do it in this process."""
         if self._connection.daemon is None:
             return nullcontext(HandedTap())
-        return handed_tap(self._facilities.network, name, choose_hardware(self._arm.options, limits))
+        return handed_tap(self._facilities.network, name, self._hardware(spec))
 
     def _domain_spec(
         self, spec: InstanceSpec, address: str, tap: HandedTap, process: EmulatorProcess, cgroup: Cgroup | None
@@ -268,7 +277,7 @@ class VmRuntime:
             name=spec.name,
             accelerator=arm.accelerator.name,
             emulator=arm.emulator.path,
-            hardware=choose_hardware(arm.options, spec.limits),
+            hardware=self._hardware(spec),
             cpus=self._facilities.instance_cpus(spec.limits),
             memory=memory_size(spec.limits),
             kernel=_kernel(spec.image, arm.options),

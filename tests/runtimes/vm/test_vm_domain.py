@@ -366,6 +366,12 @@ def test_a_tuned_guest_has_huge_pages_only_if_its_memory_is_made_of_them(monkeyp
         assert choose_hardware(VmOptions(tuned=True), limits).hugepages == page
 
 
+def test_guests_that_start_at_once_share_the_huge_pages_that_there_are(monkeypatch):
+    monkeypatch.setattr("runtimes.vm.hardware.free_hugepages", lambda page: 3 * LIMITS.memory // page)
+    found = [choose_hardware(VmOptions(tuned=True), LIMITS, at_once).hugepages for at_once in (1, 3, 4)]
+    assert found == [2 << 20, 2 << 20, None]
+
+
 @pytest.mark.parametrize("processors", [{"vcpus": 256}, {"topology": {"cores": 128, "threads": 2}}])
 def test_more_processors_than_interrupts_reach_are_refused(processors):
     with pytest.raises(ValueError, match="255"):
