@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import subprocess
 import threading
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from workloads.loader import CATALOGUE, load_workload
 
@@ -177,8 +180,33 @@ def test_a_rate_of_memaslap_counts_for_nothing_once_the_server_is_gone(tmp_path:
     program.chmod(0o755)
     workload = load_workload("memcached")
     assert workload.run is not None
-    values = {"server": "127.0.0.1", "connections": "1", "bytes": "1", "runtime": "1"}
+    values = {"server": "127.0.0.1", "connections": "1", "bytes": "1", "runtime": "1", "files": str(CATALOGUE)}
     argv = workload.run.render(values | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     done = run(*argv)
     assert "TPS: " in done.stdout
+    assert "latency p99 " in done.stdout
     assert done.returncode != 0
+
+
+@given(st.lists(st.integers(1, 10**7), min_size=1, max_size=300))
+@settings(max_examples=30, deadline=None)
+def test_percentiles_are_interpolated_in_the_group_that_they_lie_in(latencies: list[int]) -> None:
+    counts = [sum(each.bit_length() == digits for each in latencies) for digits in range(32)]
+    lines = [f"{first:8}:" + "".join(f"{count:9}" for count in counts[first : first + 4]) for first in range(4, 32, 4)]
+    small = "       0:" + "".join(f"{count:9}" for count in counts[:4])
+    report = "\n".join(
+        [
+            "Get Statistics (1 events)",
+            "   Max: 1",
+            "       4:        9",
+            "",
+            f"Total Statistics ({len(latencies)} events)",
+        ]
+        + [f"   Max: {max(latencies)}", "   Log2 Dist:", small, *lines, "", "cmd_get: 3", ""]
+    )
+    script = str(CATALOGUE / "memcached/percentiles.awk")
+    done = subprocess.run(["awk", "-f", script], input=report, capture_output=True, text=True, check=True, timeout=10)
+    for share, line in zip((0.5, 0.99), done.stdout.splitlines(), strict=True):
+        found = float(line.split()[2])
+        exact = sorted(latencies)[math.ceil(share * len(latencies)) - 1]
+        assert exact / 2 - 1 <= found <= min(exact * 2, max(latencies)) + 1
