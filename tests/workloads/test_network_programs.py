@@ -201,8 +201,14 @@ def test_percentiles_are_interpolated_in_the_group_that_they_lie_in(latencies: l
             "       4:        9",
             "",
             f"Total Statistics ({len(latencies)} events)",
+            f"   Max: {max(latencies)}",
+            "   Log2 Dist:",
+            small,
+            *lines,
+            "",
+            "cmd_get: 3",
+            "",
         ]
-        + [f"   Max: {max(latencies)}", "   Log2 Dist:", small, *lines, "", "cmd_get: 3", ""]
     )
     script = str(CATALOGUE / "memcached/percentiles.awk")
     done = subprocess.run(["awk", "-f", script], input=report, capture_output=True, text=True, check=True, timeout=10)
