@@ -184,12 +184,15 @@ class TestThroughput:
         assert CHARTS["throughput-emulated"](charts, WIDE) is None
 
 
+AGAINST_THE_BASELINE = {"throughput", "throughput-emulated", "references"}
+
+
 class TestDegenerate:
     @pytest.mark.parametrize("width", [WIDE, NARROW])
     def test_one_arm_and_one_block(self, store, make_run, width):
         charts = RunData.load(store, make_run(arms=("native",), blocks=1, outcomes=True)).charts
         drawn = {name: draw(charts, width) for name, draw in CHARTS.items()}
-        assert {name for name, figure in drawn.items() if figure is None} == {"throughput", "throughput-emulated"}
+        assert {name for name, figure in drawn.items() if figure is None} == AGAINST_THE_BASELINE
         for figure in drawn.values():
             if figure is not None:
                 assert render(figure, "svg").startswith(b"<?xml")

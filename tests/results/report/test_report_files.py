@@ -62,8 +62,8 @@ class TestContents:
     def test_sections_in_their_order(self, written):
         html, markdown = written(blocks=1, outcomes=True)
         order = [
-            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "CPU time", "All comparisons",
-            "Failed trials", "Host and fairness", "How to read this", "Provenance",
+            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "As published", "CPU time",
+            "All comparisons", "Failed trials", "Host and fairness", "How to read this", "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
