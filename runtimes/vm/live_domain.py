@@ -88,7 +88,9 @@ class Domain:
             with self._patience(command):
                 answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._handle, json.dumps({"execute": command}), 0))
         except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.name}: libvirt could not ask QEMU for {command}: {error}") from error
+            # Where QEMU was killed for it, libvirt only knows that the connection broke.
+            reason = self.trouble or f"libvirt could not ask QEMU for {command}: {error}"
+            raise InstanceError(f"{self.name}: {reason}") from error
         if "return" not in answer:
             raise InstanceError(f"{self.name}: QEMU does not answer {command}: {answer['error']['desc']}")
         return answer["return"]
@@ -108,7 +110,8 @@ class Domain:
             with self._patience("for its balloon"):
                 return parse_balloon(self._handle.memoryStats()) if self._handle else {}
         except libvirt.libvirtError as error:
-            raise InstanceError(f"{self.name}: libvirt has no figures of its memory: {error}") from error
+            reason = self.trouble or f"libvirt has no figures of its memory: {error}"
+            raise InstanceError(f"{self.name}: {reason}") from error
 
     def description(self) -> str:
         """The XML of the domain as it runs, with all that libvirt filled in.

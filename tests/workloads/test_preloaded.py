@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,13 @@ def prepared(name: str, directory: Path) -> Path:
     inside = f"/usr/lib/bench/files/{name}/{source.name}"
     for command in commands:
         assert inside in command or command[0] == "ld"
-        subprocess.run(
-            [word.replace(inside, str(source.source)).replace("/tmp/", f"{directory}/") for word in command], check=True
-        )
-    return Path(commands[-1][-2].replace("/tmp/", f"{directory}/"))
+        subprocess.run([_placed(word, directory, {inside: str(source.source)}) for word in command], check=True)
+    return Path(_placed(commands[-1][-2], directory, {}))
+
+
+def _placed(word: str, directory: Path, files: Mapping[str, str]) -> str:
+    """A word of a command with a file of the image, or in ``/tmp``, where it lies here."""
+    return files.get(word) or (f"{directory}/{word.removeprefix('/tmp/')}" if word.startswith("/tmp/") else word)
 
 
 @pytest.mark.parametrize("name", ["stream", "fft"])

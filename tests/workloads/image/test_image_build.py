@@ -230,7 +230,7 @@ class TestBoot:
         return tmp_path
 
     def test_the_agent_is_started_with_everything_in_its_place(self, image, directory):
-        arguments = "bench.address=10.77.0.5/24 bench.gateway=10.77.0.1 bench.hostname=bench-name"
+        arguments = "bench.address=10.77.0.5/24 bench.gateway=10.77.0.1 bench.hostname=bench-name bench.scratch=yes"
         told, console = boot(image, directory, SCRATCH, ROOT, PORT, arguments=arguments)
         assert console == ""
         lines = told.splitlines()
