@@ -114,8 +114,8 @@ def stages() -> list[list[list[Step]]]:
     return [
         [[probe_step(), bench_step("doctor", "doctor", "--format", "json", limit=200, told=False)]],
         [
-            [run_suite("quick"), export_step("quick"), run_suite("isolation"), run_suite("limits"), benchmark_step()],
-            [pytest_step("lab", "tests/lab", "-m", "lab", f"--deselect={STORED_RUNS}", limit=1200)],
+            [run_suite("quick"), export_step("quick"), run_suite("isolation"), run_suite("limits")],
+            [pytest_step("lab", "tests/lab", "-m", "lab", f"--deselect={STORED_RUNS}", limit=1200), benchmark_step()],
         ],
         [
             [
