@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ class StartedAtOnce:
     """What several instances came to.
 
     Attributes:
-        requested: when they were asked for, ns of the host's CLOCK_MONOTONIC.
+        requested: when the first of them was asked for, as its runtime stamps it: what a single start leaves out,
+            such as making a saved state, is left out here too; ns of the host's CLOCK_MONOTONIC.
         ready: when each was ready.
-        stop_requested: when they were asked to stop.
+        stop_requested: when the first of them was asked to stop.
         stopped: when the last of them was gone.
         cpu_time: seconds of host CPU time of all of them up to the stop.
         facts: of the first of them.
@@ -87,10 +87,9 @@ class _Crew:
 
     def __init__(self, runtime: Runtime, count: int, patience: float) -> None:
         self._runtime = runtime
-        self._requested, self._stop_requested = _Moment(), _Moment()
-        self._begin = threading.Barrier(count, action=self._requested.note)
+        self._begin = threading.Barrier(count)
         self._all_ready = threading.Barrier(count, timeout=patience)
-        self._all_read = threading.Barrier(count, action=self._stop_requested.note, timeout=patience)
+        self._all_read = threading.Barrier(count, timeout=patience)
         self._lock = threading.Lock()
         self._ended: list[tuple[Instance, float, Mapping[str, str]]] = []
 
@@ -116,21 +115,12 @@ class _Crew:
             barrier.abort()
 
     def outcome(self) -> StartedAtOnce:
-        instances = [instance for instance, _, _ in self._ended]
+        lives = [instance.timeline.stamps for instance, _, _ in self._ended]
         return StartedAtOnce(
-            requested=self._requested.at,
-            ready=tuple(instance.timeline.stamps["ready"] for instance in instances),
-            stop_requested=self._stop_requested.at,
-            stopped=max(instance.timeline.stamps["stopped"] for instance in instances),
+            requested=min(stamps["requested"] for stamps in lives),
+            ready=tuple(stamps["ready"] for stamps in lives),
+            stop_requested=min(stamps["stop_requested"] for stamps in lives),
+            stopped=max(stamps["stopped"] for stamps in lives),
             cpu_time=sum(spent for _, spent, _ in self._ended),
             facts=self._ended[0][2],
         )
-
-
-class _Moment:
-    """When something happened, ns of CLOCK_MONOTONIC."""
-
-    at = 0
-
-    def note(self) -> None:
-        self.at = time.monotonic_ns()

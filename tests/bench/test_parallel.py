@@ -26,7 +26,8 @@ sampling: {blocks: 1}
 class Slow:
     """A runtime whose instances take as long to start as their names say, and note how many there are at once."""
 
-    def __init__(self, broken=None, broken_stop=None):
+    def __init__(self, broken=None, broken_stop=None, preparation=0.0):
+        self.preparation = preparation
         self.broken, self.broken_stop = broken, broken_stop
         self.alive = self.most = 0
         self.lock = threading.Lock()
@@ -34,6 +35,7 @@ class Slow:
     @contextmanager
     def start(self, spec):
         timeline = Timeline()
+        time.sleep(self.preparation)
         timeline.stamp("requested")
         time.sleep(float(spec.name))
         if spec.name == self.broken:
@@ -46,6 +48,7 @@ class Slow:
             usage = SimpleNamespace(cpu_time=0.5)
 
             def stop():
+                timeline.stamp("stop_requested")
                 if spec.name == self.broken_stop:
                     raise InstanceError("it did not stop")
                 time.sleep(0.01)
@@ -70,6 +73,12 @@ def test_all_start_at_once_and_the_last_one_counts():
     assert 0.01 <= samples["parallel_stop_time"].value < 0.2
     assert samples["cpu_time"].value == 1.5
     assert {name for name, sample in samples.items() if sample.primary} == {"parallel_start_time", "parallel_stop_time"}
+
+
+def test_what_a_runtime_does_before_its_clock_starts_is_not_on_this_one_either():
+    (whole, *_) = parallel_samples(start_at_once(Slow(preparation=0.5), specs(0.0, 0.05)))
+    assert whole.metric == "parallel_start_time"
+    assert 0.05 <= whole.value < 0.4
 
 
 @pytest.mark.parametrize("fault", ["broken", "broken_stop"])
