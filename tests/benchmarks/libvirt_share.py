@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from unittest import mock
 
 from starts import Ours, Start
 
@@ -70,16 +71,8 @@ def monitor_log(directory: Path) -> Iterator[Path | None]:
         return
     log = directory / "libvirt.log"
     asked = {"LIBVIRT_LOG_OUTPUTS": f"{_LEVEL}:file:{log}", "LIBVIRT_LOG_FILTERS": f"{_LEVEL}:qemu.qemu_monitor"}
-    before = {name: os.environ.get(name) for name in asked}
-    os.environ.update(asked)
-    try:
+    with mock.patch.dict(os.environ, asked):
         yield log
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 class OurGuest:
