@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -192,8 +193,11 @@ class TestContainerBehindTranslation:
 
     def test_it_can_be_limited(self, runtime, new_spec):
         spec = new_spec(limits=Limits(1, (), 64 << 20, net=NetLimits(ingress=10**7)))
-        with runtime.start(spec) as instance:
-            assert instance.address
+        assert "tbf" not in _queues()
+        with runtime.start(spec):
+            assert "qdisc tbf" in _queues()
+            assert "rate 10Mbit" in _queues()
+        assert "tbf" not in _queues()
 
 
 @pytest.mark.host
@@ -231,6 +235,11 @@ class TestContainerInATimeNamespace(ContainerConformance):
         with runtime.start(new_spec()) as instance:
             assert float(output(instance, "cut -d' ' -f1 /proc/uptime")) < 60 < _uptime()
             assert output(instance, "readlink /proc/self/ns/time") != str(Path("/proc/self/ns/time").readlink())
+
+
+def _queues():
+    """How packets wait at the links of the run's network namespace."""
+    return subprocess.run(["tc", "qdisc", "show"], check=True, capture_output=True, text=True).stdout
 
 
 def _uptime():
