@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from leftovers import leftovers
 from report_browser import VIEWS, open_browser, open_page
+from waiting import eventually
 
 pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -247,13 +248,6 @@ def start_run(suite, store):
     )
 
 
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def wait_for_line(process, wanted):
     for line in process.stdout:
         if wanted in line:
@@ -287,7 +281,7 @@ def test_what_a_killed_run_leaves_is_reclaimed(write_suite, tmp_path):
         wait_for_line(process, "in container: ok")
         wait_for_line(process, "begins")
         # All kinds of things are there, and seen: this is what makes their absence in other tests mean something.
-        wait_until(lambda: all(leftovers().values()))
+        assert eventually(lambda: all(leftovers().values()), 60)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
     assert leftovers() != NOTHING

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from leftovers import leftovers
+from waiting import eventually
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -60,7 +60,9 @@ def running(suite):
     command = [BENCH, "run", suite, "-v", "--store", suite.with_name("store")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until(lambda: sleepers() or process.poll() is not None, 240)  # an image may have to be built first
+            assert eventually(
+                lambda: sleepers() or process.poll() is not None, 240
+            )  # an image may have to be built first
             (sleeper,) = sleepers()
             yield process, sleeper
         finally:
@@ -71,13 +73,6 @@ def sleepers():
     return [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", SECONDS]]
 
 
-def wait_until(condition, seconds):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def launcher_above(sleeper, runner):
     return next(process for process in sleeper.parents() if process.ppid() == runner.pid)
 
@@ -85,7 +80,7 @@ def launcher_above(sleeper, runner):
 def test_a_killed_launcher_fails_its_trial_and_the_next_gets_a_new_one(suite):
     with running(suite) as (runner, sleeper):
         launcher_above(sleeper, runner).kill()
-        wait_until(lambda: not sleeper.is_running(), 10)
+        assert eventually(lambda: not sleeper.is_running(), 10)
         out, err = runner.communicate(timeout=120)
     assert runner.returncode == 1, out + err
     trials = [line for line in (out + err).splitlines() if "sleeper in" in line and "begins" not in line]
@@ -99,7 +94,7 @@ def test_a_killed_runner_leaves_no_process_and_clean_removes_the_rest(suite, bef
     with running(suite) as (runner, sleeper):
         os.kill(runner.pid, signal.SIGKILL)
         runner.communicate(timeout=60)
-        wait_until(lambda: not sleeper.is_running() and leftovers()["processes"] == before["processes"], 10)
+        assert eventually(lambda: not sleeper.is_running() and leftovers()["processes"] == before["processes"], 10)
     assert all(set(leftovers()[kind]) > set(before[kind]) for kind in ("cgroups", "run directories"))
     cleaned = subprocess.run([BENCH, "clean"], capture_output=True, text=True, timeout=60, check=True)
     assert "removed" in cleaned.stdout

@@ -1,23 +1,13 @@
-"""What several tests of the agent need: a raw end of the stream, and waiting for the kernel."""
+"""What several tests of the agent need: a raw end of the stream, and processes by number."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from runtimes.agent.protocol import Frame, FrameDecoder, FrameType, encode_spawn
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def is_alive(pid: int) -> bool:

@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from agent_support import children, eventually, is_alive
+from agent_support import children, is_alive
+from waiting import eventually
 
 from runtimes.agent.client import BASE_ENVIRONMENT, AgentError, AgentTimeoutError, Command, StartError
 

@@ -13,9 +13,10 @@ import tty
 from pathlib import Path
 
 import pytest
-from agent_support import RawAgent, children, eventually, is_alive
+from agent_support import RawAgent, children, is_alive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import eventually
 
 from runtimes.agent import protocol
 from runtimes.agent.client import AgentClient, AgentGone, Command

@@ -7,10 +7,10 @@ import json
 import multiprocessing
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from workloads.errors import InvalidInput
 from workloads.image import ImageError, hold_image, list_images, prune_images, show_image
@@ -236,7 +236,7 @@ def slow_build(directory: Path, name: str, until: str, results: multiprocessing.
     def building(made: Recipe, where: Path) -> Manifest:
         (directory.parent / f"{name} builds").touch()
         (where / "rootfs.ext4").write_text("half-made")
-        wait_for(directory.parent / until)
+        assert eventually((directory.parent / until).exists, PATIENCE)
         return build(made, where)
 
     def progress(message: str) -> None:
@@ -247,19 +247,12 @@ def slow_build(directory: Path, name: str, until: str, results: multiprocessing.
     results.put((image.id, name, messages))
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.01)
-
-
 def test_of_two_builds_at_once_the_second_waits_and_finds_the_image(directory):
     results = SPAWN.Queue()
     first = SPAWN.Process(target=slow_build, args=(directory, "first", "second waits", results))
     second = SPAWN.Process(target=slow_build, args=(directory, "second", "second waits", results))
     first.start()
-    wait_for(directory.parent / "first builds")
+    assert eventually((directory.parent / "first builds").exists, PATIENCE)
     second.start()
     outcomes = {name: (image, messages) for image, name, messages in (results.get(timeout=PATIENCE) for _ in "12")}
     first.join(PATIENCE)
@@ -275,7 +268,7 @@ def test_prune_leaves_a_build_in_progress_alone(cache, directory):
     results = SPAWN.Queue()
     builder = SPAWN.Process(target=slow_build, args=(directory, "one", "pruned", results))
     builder.start()
-    wait_for(directory.parent / "one builds")
+    assert eventually((directory.parent / "one builds").exists, PATIENCE)
     assert prune_images() == []
     (directory.parent / "pruned").touch()
     assert results.get(timeout=PATIENCE)[0] == recipe("fio").id
@@ -287,7 +280,7 @@ def test_a_killed_build_is_never_trusted_and_is_cleared_away(cache, directory, t
     results = SPAWN.Queue()
     builder = SPAWN.Process(target=slow_build, args=(directory, "one", "never", results))
     builder.start()
-    wait_for(directory.parent / "one builds")
+    assert eventually((directory.parent / "one builds").exists, PATIENCE)
     assert builder.pid is not None
     os.kill(builder.pid, signal.SIGKILL)
     builder.join(PATIENCE)
