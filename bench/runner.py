@@ -19,7 +19,8 @@ from bench.errors import RunError
 from bench.host import host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
-from bench.trial import OpenArm, TrialContext, carry_out
+from bench.trial import carry_out
+from bench.trials.attempt import OpenArm, TrialContext
 from results.errors import StoreError
 from results.records import RunRecord, new_run_id
 from runtimes.base import HostError
