@@ -364,8 +364,8 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_starts(suite_run
 
 def test_a_cold_start_is_another_metric_and_the_only_one(suite_run, monkeypatch):
     dropped = []
-    monkeypatch.setattr("bench.trial.drop_from_cache", lambda path: dropped.append(("drop", path)))
-    monkeypatch.setattr("bench.trial.read_into_cache", lambda path: dropped.append(("read", path)))
+    monkeypatch.setattr("bench.trials.cold.drop_from_cache", lambda path: dropped.append(("drop", path)))
+    monkeypatch.setattr("bench.trials.cold.read_into_cache", lambda path: dropped.append(("read", path)))
     monkeypatch.setattr("fake.FakeRuntime.start_files", lambda self, image: ("image",))
     suite_run.with_suite(NOTHING.replace("[null]", "[cold-start]")).execute()
     frame = suite_run.frame()
