@@ -13,11 +13,12 @@ from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
-from results.compare import Comparison, compare
+from results.compare import Comparison, compare_run
 from results.errors import StoreError
 from results.limits import GivenLimit, limits_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
+from results.stats.verdict import THRESHOLD
 from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class RunData:
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=() if frame.empty else tuple(_sorted(compare(frame, run.baseline))),
+            comparisons=() if frame.empty else tuple(_sorted(compare_run(frame, run))),
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),
         )
@@ -97,6 +98,11 @@ class RunData:
             and comparison.better != "neutral"
         ]
         return tuple([comparison for comparison in own if comparison.primary] or own)
+
+    @property
+    def threshold(self) -> float:
+        """The practical threshold that the verdicts go by."""
+        return self.comparisons[0].threshold if self.comparisons else THRESHOLD
 
     @cached_property
     def checks(self) -> tuple[Checks, ...]:

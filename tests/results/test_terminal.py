@@ -153,6 +153,20 @@ def test_notes_explain_what_needs_a_caveat_once(run: RunBuilder) -> None:
     assert "2.00× – inconclusive *" in text
 
 
+def test_an_inconclusive_row_says_what_it_could_have_seen(run: RunBuilder) -> None:
+    noisy = [1.0, 1.1, 0.9, 1.2, 0.8, 1.0]
+    run.blocks("native", [1.0] * 6).blocks("container", noisy).blocks("vm", [2.0] * 6)
+    lines = [words(line) for line in comparison(run).splitlines()]
+    assert any("verdict could see n" in line for line in lines)
+    assert any(re.fullmatch(r"container .* inconclusive 40 % 6", line.strip()) for line in lines)
+    assert any(line.strip().endswith("worse 6") for line in lines)
+
+
+def test_nothing_is_said_of_what_could_be_seen_where_all_is_decided(run: RunBuilder) -> None:
+    run.blocks("native", [1.0] * 6).blocks("vm", [2.0] * 6)
+    assert "could see" not in comparison(run)
+
+
 def test_a_note_about_many_comparisons_names_two_of_them(run: RunBuilder) -> None:
     for workload in "abc":
         run.blocks("native", [1.0] * 3, workload=workload).blocks("vm", [2.0] * 3, workload=workload)
