@@ -85,7 +85,7 @@ def compare_run(frame: pd.DataFrame, run: RunRecord) -> list[Comparison]:
         frame: the run's, from :meth:`results.store.Store.frame`.
         run: its record.
     """
-    return compare(frame, run.baseline)
+    return compare(frame, run.baseline, run.threshold)
 
 
 def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) -> list[Comparison]:

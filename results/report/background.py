@@ -13,8 +13,7 @@ from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
-from results.stats.paired import MIN_BLOCKS
-from results.stats.verdict import LEVEL
+from results.stats.verdict import LEVEL, MIN_BLOCKS
 
 _EXCERPTS = 20  # logs shown at most
 _LINES = 40  # lines of each, at most
@@ -107,7 +106,7 @@ def host(data: RunData) -> Section:
 
 def method(data: RunData) -> Section:
     """How the figures came about, in a few lines."""
-    percent = number(100 * data.threshold, 2)
+    percent = number(100 * data.run.threshold, 2)
     points = (
         "The unit of replication is one trial: one fresh instance that runs one workload. Repetitions inside an "
         "instance are reduced to their median first; n counts blocks, never repetitions.",

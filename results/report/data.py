@@ -18,7 +18,6 @@ from results.errors import StoreError
 from results.limits import GivenLimit, limits_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
-from results.stats.verdict import THRESHOLD
 from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
@@ -98,11 +97,6 @@ class RunData:
             and comparison.better != "neutral"
         ]
         return tuple([comparison for comparison in own if comparison.primary] or own)
-
-    @property
-    def threshold(self) -> float:
-        """The practical threshold that the verdicts go by."""
-        return self.comparisons[0].threshold if self.comparisons else THRESHOLD
 
     @cached_property
     def checks(self) -> tuple[Checks, ...]:

@@ -117,7 +117,7 @@ def throughput(data: RunData, charts: Charts) -> Section:
     reading = (
         "Further right is better, for every metric: where lower values are better the ratio is turned over. "
         "Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is "
-        f"±{number(100 * data.threshold, 2)} %: a difference within it makes none in practice. "
+        f"±{number(100 * data.run.threshold, 2)} %: a difference within it makes none in practice. "
         "A hollow mark is inconclusive."
     )
     pictures = (

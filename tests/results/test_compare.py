@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from stored_runs import RunBuilder, run_record
 
-from results.compare import Comparison, compare, to_json
+from results.compare import Comparison, compare, compare_run, to_json
 from results.records import HARNESS_METRICS, INSTANCE_METRICS, Sample
 from results.store import Store
 
@@ -271,3 +271,9 @@ def test_comparing_a_run_takes_a_few_seconds_at_the_most() -> None:
     before = time.process_time()
     compare(frame, "native")
     assert time.process_time() - before < 3
+
+
+def test_a_run_is_judged_by_its_own_threshold(store: Store) -> None:
+    run = RunBuilder(store, run_record(threshold=0.01))
+    run.blocks("native", SIX).blocks("vm", scaled(1.03))
+    assert the_only(compare_run(run.frame, run.record)) == the_only(compare(run.frame, "native", 0.01))
