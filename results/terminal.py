@@ -25,12 +25,15 @@ from results.checks import checks_of
 from results.clocks import clock_warnings
 from results.compare import Comparison, compare_run
 from results.compare import to_json as comparisons_json
+from results.iterations import iterations_of
+from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.terminal_iterations import iterations_table
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -54,8 +57,8 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, figures by workload case, notes,
-    and trials that failed.
+    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, what iterations did, figures by
+    workload case, notes, and trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -68,18 +71,23 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *check_tables(checks_of(frame)),
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
+        *iterations_table(iterations_of(frame)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
-    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings,
-    summaries.
+    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
+    iterations.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    return summary_json(run, store.trials(run.id), describe(store.frame(run.id)))
+    frame = store.frame(run.id)
+    return {
+        **summary_json(run, store.trials(run.id), describe(frame)),
+        "iterations": iterations_json(iterations_of(frame)),
+    }
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:

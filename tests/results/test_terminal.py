@@ -84,6 +84,16 @@ def test_whom_idle_memory_serves_stands_side_by_side(run: RunBuilder) -> None:
     assert "in all 3.00 MiB 5.00 KiB" in text
 
 
+def test_what_iterations_did_is_counted_by_arm(run: RunBuilder) -> None:
+    steady = [10.0, 10.1, 9.9, 10.0, 10.05] * 3
+    run.trial(0, "native", time=steady).trial(0, "vm", accel="tcg", time=[15.0, *steady])
+    text = words(summary(run))
+    assert (
+        "iterations in trials iterations steady warming steady from work time native 15 1 0 1 vm tcg 16 0 1 2" in text
+    )
+    assert "slowing" not in text
+
+
 def test_a_run_of_parts_alone_has_only_rows_left_out(run: RunBuilder) -> None:
     for arm in ("native", "vm"):
         run.trial(0, arm, **{"startup.exec": 0.5})
