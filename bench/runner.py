@@ -132,7 +132,8 @@ def execute(
             stack.enter_context(hold_image(image.id))
             stack.enter_context(hold_kernels(image.kernels.values()))
             observer.preparing("making the run's bridge, mounts and launcher")
-            facilities = stack.enter_context(open_facilities(host_name_of(result.run), as_runtime_image(image)))
+            limits = [arm.limits for arm in suite.arms]
+            facilities = stack.enter_context(open_facilities(host_name_of(result.run), as_runtime_image(image), limits))
             stack.enter_context(_kept_to(facilities.harness_cpus))
             arms = _open_arms(stack, suite, facilities, observer)
             manifest = RunManifest()

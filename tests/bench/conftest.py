@@ -56,7 +56,7 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     facilities = SimpleNamespace(run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None)
 
     @contextmanager
-    def open_fake(run, image):
+    def open_fake(run, image, limits):
         yield facilities
 
     monkeypatch.setattr("runtimes.facilities.open_facilities", open_fake)
