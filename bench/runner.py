@@ -19,6 +19,7 @@ from bench.errors import RunError
 from bench.host import host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
+from bench.placing import placement_data
 from bench.trial import OpenArm, TrialContext, carry_out
 from results.errors import StoreError
 from results.records import RunRecord, new_run_id
@@ -143,7 +144,7 @@ def execute(
             host = host_values(outside, namespaces())
             context = TrialContext(result.run, directory, facilities, facilities.image, host)
             with _ended(store, result):
-                manifest.open(directory, suite, image)
+                manifest.open(directory, suite, image, placement_data(facilities.placer, suite.arms))
                 observer.planned(result.run, plan)
                 _carry_out_plan(plan, _OpenRun(arms, context, store, observer, manifest, interruption), result)
             interruption.keep_out()

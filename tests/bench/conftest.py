@@ -16,6 +16,8 @@ from bench.progress import QuietProgress
 from bench.runner import execute
 from bench.suite import load_suite
 from results.store import Store
+from runtimes.placement import make_placer
+from runtimes.topology import read_topology
 from workloads.image import BuiltImage, Manifest
 
 NOWHERE = Path("/nonexistent")
@@ -53,7 +55,10 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     monkeypatch.setitem(__import__("runtimes.registry").registry.RUNTIMES, "fake", "fake:FakeRuntime")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     cpus = tuple(os.sched_getaffinity(0))
-    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None)
+    placer = make_placer(read_topology(cpus))
+    facilities = SimpleNamespace(
+        run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None, placer=placer
+    )
 
     @contextmanager
     def open_fake(run, image, limits):
