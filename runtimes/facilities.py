@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes import rootless, storage, syscalls
+from runtimes.accounting import parse_process_stat
 from runtimes.base import HostError, Image, Limits
 from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
 from runtimes.launcher.client import Launcher, open_launcher
@@ -82,6 +83,11 @@ class Facilities:
     def harness_cpus(self) -> tuple[int, ...]:
         """Where the harness keeps itself."""
         return self.placer.harness
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all that the run has started so far: instances, load generators, and the launcher."""
+        launcher = parse_process_stat(Path(f"/proc/{self.launcher.pid}/stat").read_text())
+        return self.cgroups.cpu_seconds() + launcher.cpu_time
 
     @contextmanager
     def new_cgroup(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Iterator[Cgroup]:

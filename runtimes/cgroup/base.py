@@ -175,6 +175,7 @@ class RunCgroups(ABC):
     def __init__(self, directories: list[Path]) -> None:
         self.directories = directories
         self._known: set[Limits] = set()
+        self._elsewhere: dict[str, float] = {}
 
     @abstractmethod
     def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
@@ -211,6 +212,18 @@ class RunCgroups(ABC):
     @abstractmethod
     def _how_to_get(self, controller: str) -> str:
         """How to have a controller that is missing."""
+
+    @abstractmethod
+    def _cpu_seconds(self) -> float:
+        """CPU time of all that is or was in the run's cgroup."""
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all instances of the run so far, seconds."""
+        return self._cpu_seconds() + sum(self._elsewhere.values())
+
+    def note_elsewhere(self, name: str, seconds: float) -> None:
+        """Note the CPU time so far of an instance whose cgroup somebody else made, so not below the run's."""
+        self._elsewhere[name] = seconds
 
     def account_io(self, *paths: Path) -> None:  # noqa: B027 - version 2 accounts for all disks unasked
         """Have the kernel account for I/O to the disks that these files lie on.

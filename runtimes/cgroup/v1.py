@@ -178,6 +178,9 @@ class RunCgroupsV1(RunCgroups):
     def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._by_controller["cpuset"] / "cpuset.cpus").read_text())
 
+    def _cpu_seconds(self) -> float:
+        return int((self._by_controller["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+
     def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         if limits is not None:
             self.check_limits(limits)

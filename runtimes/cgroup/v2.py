@@ -178,6 +178,9 @@ class RunCgroupsV2(RunCgroups):
     def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._directory / "cpuset.cpus.effective").read_text())
 
+    def _cpu_seconds(self) -> float:
+        return parse_flat((self._directory / "cpu.stat").read_text()).get("usage_usec", 0) / 1e6
+
     def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         if limits is not None:
             self.check_limits(limits)
