@@ -29,6 +29,11 @@ def placement_data(placer: Placer, arms: Sequence[Arm]) -> dict[str, dict[str, A
     return {arm.name: _arm_data(placer, arm) for arm in arms}
 
 
+def measured_cpus(placer: Placer, arms: Sequence[Arm]) -> frozenset[int]:
+    """The CPUs that instances of these arms run on."""
+    return frozenset(cpu for arm in arms for cpu in placer.place(arm.limits).instance)
+
+
 def _arm_data(placer: Placer, arm: Arm) -> dict[str, Any]:
     placement = placer.place(arm.limits)
     asked = math.ceil(arm.limits.cpus)

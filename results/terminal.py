@@ -25,11 +25,14 @@ from results.clocks import clock_warnings
 from results.compare import Comparison, compare
 from results.compare import to_json as comparisons_json
 from results.limits import is_limit, limits_of
+from results.noise import blocks_of, disturbed_blocks
+from results.noise import to_json as noise_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.terminal_noise import noise_view
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -53,8 +56,8 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, figures by workload case, notes,
-    and trials that failed.
+    """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, figures
+    by workload case, notes, and trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -64,6 +67,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     emulated = {trial.arm for trial in trials if trial.accel == EMULATED}
     waterfalls = waterfalls_of(of_case(frame, reference_case(frame)))
     outcomes = [
+        *noise_view(blocks_of(store.noise(run.id))),
         *check_tables(checks_of(frame)),
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
@@ -72,13 +76,14 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
-    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings,
-    summaries.
+    """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
+    and noise (each block).
 
     Raises:
         StoreError: the store cannot be read.
     """
-    return summary_json(run, store.trials(run.id), describe(store.frame(run.id)))
+    summary = summary_json(run, store.trials(run.id), describe(store.frame(run.id)))
+    return {**summary, "noise": noise_json(blocks_of(store.noise(run.id)))}
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
@@ -100,7 +105,7 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    comparisons = compare(frame, run.baseline)
+    comparisons = compare(frame, run.baseline, disturbed_blocks(store.noise(run.id)))
     return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
 
 
@@ -134,7 +139,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    comparisons = compare(frame, run.baseline)
+    comparisons = compare(frame, run.baseline, disturbed_blocks(store.noise(run.id)))
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)

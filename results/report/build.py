@@ -18,6 +18,7 @@ from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
 from results.report.markdown import render_markdown
+from results.report.noise import noise
 from results.report.references import references
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             sections.cpu_time(data, charts),
             sections.comparisons(data),
             background.failed_trials(data),
+            *noise(data, charts),
             background.host(data),
             background.method(data),
             background.provenance(data),

@@ -28,7 +28,12 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     cpus = tuple(os.sched_getaffinity(0))
     placer = make_placer(read_topology(cpus))
     facilities = SimpleNamespace(
-        run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None, placer=placer
+        run="bench-fake",
+        directory=fake_directory,
+        harness_cpus=cpus,
+        image=None,
+        placer=placer,
+        cpu_seconds=lambda: 0.0,
     )
 
     @contextmanager
