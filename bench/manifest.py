@@ -29,8 +29,9 @@ class RunManifest:
         self._observed: dict[str, dict[str, str]] = {}
         self.fingerprint = fingerprint(self._facts)
 
-    def open(self, directory: Path, suite: Suite, image: BuiltImage) -> None:
-        """Write what is known before the first trial."""
+    def open(self, directory: Path, suite: Suite, image: BuiltImage, placement: Mapping[str, object]) -> None:
+        """Write what is known before the first trial; ``placement`` is :func:`bench.placing.placement_data`'s."""
+        self._placement = placement
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -56,6 +57,7 @@ class RunManifest:
         document = {
             "fingerprint": self.fingerprint,
             "facts": self._facts,
+            "placement": self._placement,
             "observed": self._observed,
             "fairness": fairness.differences(self._observed),
         }

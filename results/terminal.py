@@ -28,12 +28,15 @@ from results.compare import to_json as comparisons_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
+from results.noise import blocks_of, disturbed_blocks
+from results.noise import to_json as noise_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_iterations import iterations_table
+from results.terminal_noise import noise_view
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -57,8 +60,8 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, what iterations did, figures by
-    workload case, notes, and trials that failed.
+    """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, what
+    iterations did, figures by workload case, notes, and trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -68,6 +71,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     emulated = {trial.arm for trial in trials if trial.accel == EMULATED}
     waterfalls = waterfalls_of(of_case(frame, reference_case(frame)))
     outcomes = [
+        *noise_view(blocks_of(store.noise(run.id))),
         *check_tables(checks_of(frame)),
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
@@ -78,7 +82,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations.
+    iterations, and noise (each block).
 
     Raises:
         StoreError: the store cannot be read.
@@ -87,6 +91,7 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     return {
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
+        "noise": noise_json(blocks_of(store.noise(run.id))),
     }
 
 
@@ -109,7 +114,7 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    comparisons = compare_run(frame, run)
+    comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
     return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
 
 
@@ -143,7 +148,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    comparisons = compare_run(frame, run)
+    comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from results.charts.levels import cpu_time_chart, memory_peak_chart
 from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
+from results.charts.noise import noise_chart
 from results.charts.references import references_chart
 from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from results.charts.style import ArmStyle
     from results.compare import Comparison
     from results.limits import GivenLimit
+    from results.noise import BlockNoise
     from results.references import Reference
 
 
@@ -36,6 +38,7 @@ class ChartData:
         limits: those that the run measured.
         references: what others have published of the same.
         arms: styles of the arms in the order of the suite.
+        noise: how quiet the host was in each block.
     """
 
     frame: pd.DataFrame
@@ -44,6 +47,7 @@ class ChartData:
     limits: tuple[GivenLimit, ...]
     references: tuple[Reference, ...]
     arms: tuple[ArmStyle, ...]
+    noise: tuple[BlockNoise, ...]
 
 
 def _executed(data: ChartData, *, emulated: bool) -> list[Comparison]:
@@ -65,6 +69,7 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "references": lambda data, width: references_chart(
         [each for each in data.references if each.comparison.accel != "tcg"], data.arms, width
     ),
+    "noise": lambda data, width: noise_chart(data.noise, width),
     "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
 }
 """Every chart by the name it has in a report and in :func:`results.report.save_chart`."""

@@ -89,6 +89,7 @@ def host(data: RunData) -> Section:
                 tuple((entry["fact"], *(_shown(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
             )
         )
+    tables += _placement_tables(data)
     if facts:
         tables.append(
             Table(
@@ -102,6 +103,23 @@ def host(data: RunData) -> Section:
         text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
     warnings = tuple(f"Warning: {warning}" for warning in clock_warnings(data.trials))
     return Section("host", "Host and fairness", (*warnings, *text), (), (), tuple(tables))
+
+
+def _placement_tables(data: RunData) -> list[Table]:
+    """On which CPUs each arm ran; nothing for a run that did not record it."""
+    placement = data.host.get("placement", {})
+    rows = tuple(
+        (
+            data.labels.get(arm, arm),
+            *(", ".join(map(str, placed[party])) for party in ("instance", "load_generator", "harness")),
+            "; ".join(placed["notes"]) or "nothing is shared",
+        )
+        for arm, placed in placement.items()
+    )
+    columns: dict[str, ColumnKind] = dict.fromkeys(
+        ("Arm", "CPUs of the instance", "of its load generator", "of the harness", "Notes"), "text"
+    )
+    return [Table("Where it ran", columns, rows)] if rows else []
 
 
 def method(data: RunData) -> Section:

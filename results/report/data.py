@@ -16,6 +16,7 @@ from results.checks import Checks, checks_of
 from results.compare import Comparison, compare_run
 from results.errors import StoreError
 from results.limits import GivenLimit, limits_of
+from results.noise import BlockNoise, blocks_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
 from results.trials import WorkloadCase, natural
@@ -37,6 +38,7 @@ class RunData:
         trials: all its trials, failed ones too.
         frame: the samples of those that succeeded.
         comparisons: every arm against the baseline.
+        noise: how quiet the host was in each block; empty for a run that did not look.
         arms: styles in the order of the suite.
         host: content of ``host.json``; empty if there is none.
     """
@@ -46,6 +48,7 @@ class RunData:
     trials: tuple[TrialRecord, ...]
     frame: pd.DataFrame
     comparisons: tuple[Comparison, ...]
+    noise: tuple[BlockNoise, ...]
     arms: tuple[ArmStyle, ...]
     host: Mapping[str, Any]
 
@@ -60,13 +63,16 @@ class RunData:
         trials = tuple(store.trials(run.id))
         frame = store.frame(run.id)
         directory = store.run_directory(run.id)
+        noise = tuple(blocks_of(store.noise(run.id)))
+        disturbed = {block.block for block in noise if block.disturbed}
         emulated = {trial.arm for trial in trials if trial.accel == "tcg"}
         return cls(
             run=run,
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=() if frame.empty else tuple(_sorted(compare_run(frame, run))),
+            comparisons=() if frame.empty else tuple(_sorted(compare_run(frame, run, disturbed))),
+            noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),
         )
@@ -116,7 +122,15 @@ class RunData:
     @property
     def charts(self) -> ChartData:
         """What the charts are drawn from."""
-        return ChartData(self.frame, self.reference_frame, self.throughput, self.limits, self.references, self.arms)
+        return ChartData(
+            frame=self.frame,
+            reference=self.reference_frame,
+            throughput=self.throughput,
+            limits=self.limits,
+            references=self.references,
+            arms=self.arms,
+            noise=self.noise,
+        )
 
     def against_baseline(self, arm: str, metric: str) -> Comparison | None:
         """The comparison of ``metric`` in the reference case, if there is one."""
