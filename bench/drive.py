@@ -25,6 +25,7 @@ from workloads.parsers import ParseError, parse
 if TYPE_CHECKING:
     from bench.plan import Case
     from runtimes.base import Instance, Limits
+    from workloads.commands import Commands
     from workloads.model import Server, Workload
 
 _STOP_SECONDS = 10.0
@@ -200,6 +201,28 @@ def _require_alive(server: Process) -> None:
         raise WorkloadError(f"the server did not last: {error}") from None
 
 
+def _commands(case: Case, limits: Limits, host: Mapping[str, str], instance: Instance) -> Commands:
+    try:
+        return case.workload.commands(
+            case.params, server_address=instance.address, cpus=limits.cpus, memory=limits.memory, host=host
+        )
+    except ValueError as error:
+        raise WorkloadError(str(error)) from None
+
+
+@contextmanager
+def serving(case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, log: TrialLog) -> Iterator[None]:
+    """Have an instance serve what its workload serves, if anything, and have nobody ask; arguments as of :func:`drive`.
+
+    Raises:
+        WorkloadError: the server did not get ready, or did not last.
+        AgentError: the instance went away.
+    """
+    commands = _commands(case, limits, host, instance)
+    with _served(case.workload, commands.server, instance.agent, log):
+        yield
+
+
 def drive(
     case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
 ) -> Driven:
@@ -218,12 +241,7 @@ def drive(
         AgentError: the instance went away.
     """
     workload = case.workload
-    try:
-        commands = workload.commands(
-            case.params, server_address=instance.address, cpus=limits.cpus, memory=limits.memory, host=host
-        )
-    except ValueError as error:
-        raise WorkloadError(str(error)) from None
+    commands = _commands(case, limits, host, instance)
     client = _Place("instance", instance.agent) if peer is None else _Place("peer", peer)
     _run_all(commands.prepare, "prepare", instance.agent, commands.timeout, log)
     with _served(workload, commands.server, instance.agent, log):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import metrics
 from bench.drive import TrialLog, WorkloadError
-from bench.trials import cold, parallel, usual
+from bench.trials import cold, density, parallel, usual
 from bench.trials.attempt import Attempt, OpenArm, TrialContext, trial_directory
 from results.records import Sample, TrialRecord
 from runtimes.agent.client import AgentError
@@ -33,6 +33,8 @@ def _kind(case: Case) -> Callable[[Attempt], None]:
     """How trials of a case are carried out."""
     if case.instances is not None:
         return parallel.carry_out
+    if case.crowd is not None:
+        return density.carry_out
     if case.workload.page_cache == "cold":
         return cold.carry_out
     return usual.carry_out

@@ -29,7 +29,25 @@ INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memor
 OTHER_STARTS = ("cold_start_time", "parallel_start_time", "parallel_stop_time")
 """What takes the place of these where a trial's start is another one: from a cold page cache, or several at once."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, *OTHER_STARTS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
+DENSITY_METRICS = (
+    "marginal_memory",
+    "start_time_growth",
+    "instances_reached",
+    "memory_knee",
+    "start_time_knee",
+    "unsettled_steps",
+)
+"""What comes of a trial that adds instance to instance."""
+
+HARNESS_METRICS = (
+    *INSTANCE_METRICS,
+    *OTHER_STARTS,
+    *DENSITY_METRICS,
+    "memory_peak",
+    "cpu_time",
+    "cpus_used",
+    "pids_peak",
+)
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")
@@ -60,6 +78,8 @@ _PART_PREFIXES = (
     "io.",
     "pressure.",
     "limit.",
+    "marginal_memory.",
+    "density.",
 )
 
 
@@ -67,9 +87,14 @@ def is_part(metric: str) -> bool:
     """Whether ``metric`` is a detail beside the whole figures.
 
     That is a phase of startup or shutdown, a part of the memory, of the image or of the CPU time, what went to the
-    disks, how long was waited for a resource, or what a limit gave.
+    disks, how long was waited for a resource, what a limit gave, or how a density was found.
     """
     return metric.startswith(_PART_PREFIXES)
+
+
+def is_step(metric: str) -> bool:
+    """Whether ``metric`` has a value for each step of a trial, in ``iteration``, and none for the whole trial."""
+    return metric.startswith("density.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,18 @@ class Attempt:
             start_timeout=self.trial.arm.timeouts.start,
             stop_timeout=self.trial.arm.timeouts.stop,
         )
+
+    def numbered_specification(self, number: int, at_once: int = 1) -> InstanceSpec:
+        """One of the trial's instances, where it has several alike: each keeps its files in a directory of its own.
+
+        Args:
+            number: from 1.
+            at_once: how many are started at the same time.
+        """
+        alike = self.specification()
+        directory = alike.directory / f"instance-{number}"
+        directory.mkdir()
+        return replace(alike, name=f"{alike.name}-{number}", directory=directory, at_once=at_once)
 
     @contextmanager
     def scratch_disk(self) -> Iterator[Path | None]:
