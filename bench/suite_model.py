@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.sampling import Sampling
 from bench.suite_file import TimeoutsFile
 from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, Limits, Options
 from workloads.document import dump_document
@@ -79,21 +80,6 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How much is measured.
-
-    Attributes:
-        blocks: rounds over all cases and arms.
-        seed: of the random order, or None for a new one in every run.
-        time_budget: seconds; no block is begun after them. None for no limit.
-    """
-
-    blocks: int
-    seed: int | None
-    time_budget: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Suite:
     """A whole suite, checked and resolved.
 
@@ -156,11 +142,6 @@ class Suite:
         """The suite as plain data in the form of a suite file."""
         arms = {arm.name: _arm_data(arm, self) for arm in self.arms}
         timeouts = _timeouts_data(self.timeouts, Timeouts())
-        sampling: dict[str, Any] = {"blocks": self.sampling.blocks}
-        if self.sampling.seed is not None:
-            sampling["seed"] = self.sampling.seed
-        if self.sampling.time_budget is not None:
-            sampling["time_budget"] = format_duration(self.sampling.time_budget)
         return {
             "name": self.name,
             "description": self.description,
@@ -169,7 +150,7 @@ class Suite:
             **({"timeouts": timeouts} if timeouts else {}),
             "arms": arms,
             "workloads": [_use_data(use) for use in self.uses],
-            "sampling": sampling,
+            "sampling": self.sampling.as_data(),
         }
 
     def as_yaml(self) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.asked_limits import check_limit
+from bench.sampling import Sampling
 from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, TaggedFile, UseFile
-from bench.suite_model import Arm, Sampling, Suite, Timeouts, Use
+from bench.suite_model import Arm, Suite, Timeouts, Use
 from runtimes.base import IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, invalid
 from workloads.errors import InvalidInput, expected
@@ -74,7 +75,7 @@ class Resolver:
             limits=limits,
             arms=tuple(arm for arm in arms if arm is not None),
             uses=tuple(uses),
-            sampling=Sampling(file.sampling.blocks, file.sampling.seed, file.sampling.time_budget),
+            sampling=Sampling.of_file(file.sampling),
             timeouts=Timeouts().overridden(file.timeouts),
         )
 
