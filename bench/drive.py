@@ -53,12 +53,15 @@ class Driven:
         clock_ratio: how long the command took by the instance's clock, divided by how long it took by the host's; None
             where nothing ran in the instance, or not long enough to tell. Rates that a tool measures are by the
             instance's clock.
+        window: when the run command ran, from and to, seconds on the host's CLOCK_MONOTONIC; None where nothing was
+            run.
     """
 
     samples: tuple[Sample, ...]
     cpus_used: float | None
     first_output_at: int | None
     clock_ratio: float | None
+    window: tuple[float, float] | None
 
 
 class TrialLog:
@@ -107,14 +110,21 @@ def last_words(completed: Completed) -> str:
     return f": {(telling or said)[-1].strip()}" if said else ""
 
 
-def _require_success(completed: Completed) -> None:
+def require_success(completed: Completed) -> None:
+    """Raise WorkloadError if a command failed, with how it ended and its last words."""
     if completed.ok:
         return
     limit = f" after {completed.command.timeout:g} s" if completed.timed_out and completed.command.timeout else ""
     raise WorkloadError(f"{completed.command.argv[0]}: {describe_end(completed)}{limit}{last_words(completed)}")
 
 
-def _spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = None) -> Process:
+def spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = None) -> Process:
+    """Start a command, to be killed after ``timeout`` seconds.
+
+    Raises:
+        WorkloadError: no program can be given this.
+        AgentError: it could not be started.
+    """
     try:
         return agent.spawn(Command(argv, timeout=timeout))
     except ValueError as error:
@@ -122,7 +132,7 @@ def _spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = No
 
 
 def _start_server(server: Server, argv: tuple[str, ...], agent: AgentClient, log: TrialLog) -> Process:
-    process = _spawn(agent, argv)
+    process = spawn(agent, argv)
     try:
         if server.ready.log is not None:
             awaited = f"output matched '{server.ready.log}'"
@@ -153,7 +163,12 @@ def _end_quietly(process: Process) -> None:
         process.kill()
 
 
-def _read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sample, ...]:
+def read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sample, ...]:
+    """The metrics that a workload declares, from what its command said.
+
+    Raises:
+        WorkloadError: they are not there.
+    """
     try:
         parsed = parse(case.workload, completed.stdout.decode(errors="replace"), host_cpu)
     except ParseError as error:
@@ -161,20 +176,12 @@ def _read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sa
     return tuple(Sample(item.name, item.value, item.unit, item.better, primary=item.primary) for item in parsed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the client of a workload is: its name in the log, and the agent there."""
-
-    name: str
-    agent: AgentClient
-
-
 def _run_all(commands: Sequence[tuple[str, ...]], what: str, agent: AgentClient, timeout: float, log: TrialLog) -> None:
     """Run commands that are not measured, one after the other."""
     for argv in commands:
-        completed = _spawn(agent, argv, timeout).wait(timeout + EXIT_GRACE)
+        completed = spawn(agent, argv, timeout).wait(timeout + EXIT_GRACE)
         log.command(what, completed)
-        _require_success(completed)
+        require_success(completed)
 
 
 @contextmanager
@@ -210,17 +217,42 @@ def _commands(case: Case, limits: Limits, host: Mapping[str, str], instance: Ins
         raise WorkloadError(str(error)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class WarmWorkload:
+    """A workload about to be measured.
+
+    Attributes:
+        argv: what is to be measured; None where there is nothing.
+        timeout: seconds that it may take.
+        client: the agent where it runs.
+        place: what that is called in the log.
+    """
+
+    argv: tuple[str, ...] | None
+    timeout: float
+    client: AgentClient
+    place: str
+
+
 @contextmanager
-def serving(case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, log: TrialLog) -> Iterator[None]:
-    """Have an instance serve what its workload serves, if anything, and have nobody ask; arguments as of :func:`drive`.
+def warmed_up(
+    case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+) -> Iterator[WarmWorkload]:
+    """A workload with all done that comes before its measured command, and with its server as long as this lasts.
+
+    Arguments as of :func:`drive`.
 
     Raises:
-        WorkloadError: the server did not get ready, or did not last.
+        WorkloadError: a command failed, or the server did not get ready or did not last.
         AgentError: the instance went away.
     """
     commands = _commands(case, limits, host, instance)
+    place, client = ("instance", instance.agent) if peer is None else ("peer", peer)
+    _run_all(commands.prepare, "prepare", instance.agent, commands.timeout, log)
     with _served(case.workload, commands.server, instance.agent, log):
-        yield
+        _run_all(commands.load, f"load, {place}", client, commands.timeout, log)
+        _run_all(commands.warmup, f"warmup, {place}", client, commands.timeout, log)
+        yield WarmWorkload(commands.run, commands.timeout, client, place)
 
 
 def drive(
@@ -240,37 +272,30 @@ def drive(
         WorkloadError: a command failed, or there were no figures in its output.
         AgentError: the instance went away.
     """
-    workload = case.workload
-    commands = _commands(case, limits, host, instance)
-    client = _Place("instance", instance.agent) if peer is None else _Place("peer", peer)
-    _run_all(commands.prepare, "prepare", instance.agent, commands.timeout, log)
-    with _served(workload, commands.server, instance.agent, log):
-        _run_all(commands.load, f"load, {client.name}", client.agent, commands.timeout, log)
-        _run_all(commands.warmup, f"warmup, {client.name}", client.agent, commands.timeout, log)
-        if commands.run is None:
-            return Driven((), None, None, None)
-        return _measure(case, commands.run, commands.timeout, instance, client, log)
+    with warmed_up(case, limits, host, instance, peer, log) as warm:
+        if warm.argv is None:
+            return Driven((), None, None, None, None)
+        return _measure(case, warm.argv, warm, instance, log)
 
 
-def _measure(
-    case: Case, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
-) -> Driven:
+def _measure(case: Case, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog) -> Driven:
     """Run the measured command, and find its figures."""
-    inside = client.agent is instance.agent
+    inside = warm.client is instance.agent
     spent = instance.usage().cpu_time
     began = time.monotonic()
-    process = _spawn(client.agent, argv, timeout)
+    process = spawn(warm.client, argv, warm.timeout)
     if not inside:
         # What it talks to is gone, of which no packet may ever tell it.
         instance.agent.when_gone(functools.partial(_end_quietly, process))
     # The agent keeps the time-out; should it hang with the instance, this ends the trial.
-    completed = process.wait(timeout + EXIT_GRACE)
-    elapsed = time.monotonic() - began
+    completed = process.wait(warm.timeout + EXIT_GRACE)
+    ended = time.monotonic()
+    elapsed = ended - began
     host_cpu = instance.usage().cpu_time - spent
-    log.command(client.name, completed)
-    _require_success(completed)
-    figures = _read_figures(case, completed, host_cpu)
+    log.command(warm.place, completed)
+    require_success(completed)
+    figures = read_figures(case, completed, host_cpu)
     if not inside:
-        return Driven(figures, host_cpu / elapsed, None, None)
+        return Driven(figures, host_cpu / elapsed, None, None, (began, ended))
     ratio = completed.duration / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(figures, host_cpu / elapsed, process.first_output_at, ratio)
+    return Driven(figures, host_cpu / elapsed, process.first_output_at, ratio, (began, ended))

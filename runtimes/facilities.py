@@ -69,6 +69,11 @@ class Facilities:
     harness_cpus: tuple[int, ...]
     cgroups: RunCgroups
 
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """All CPUs that instances may be given."""
+        return self.cgroups.cpus()
+
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
         """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
         return self.cgroups.instance_cpus(limits)

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.drive import WorkloadError, serving
+from bench.drive import WorkloadError, warmed_up
 from results.records import FOOTPRINT_PARTS, Sample
 from results.stats.line import knee, slope
 from runtimes.accounting import host_available
@@ -265,7 +265,7 @@ class _Line:
             with ExitStack() as one:
                 instance = one.enter_context(attempt.opened.runtime.start(attempt.numbered_specification(number)))
                 limits, host = attempt.trial.arm.limits, attempt.context.host
-                one.enter_context(serving(attempt.trial.case, limits, host, instance, attempt.log))
+                one.enter_context(warmed_up(attempt.trial.case, limits, host, instance, None, attempt.log))
                 self.stack.push(one.pop_all())
         except (InstanceError, HostError, WorkloadError, OSError) as error:
             if not is_want_of_memory(error):
