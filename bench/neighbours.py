@@ -20,9 +20,6 @@ Placement = Literal["shared", "apart"]
 SAME_ARM = "same"
 """In the place of an arm's name: the one that is measured."""
 
-KEY = "beside"
-"""The name under which a neighbour stands among the parameters of a case."""
-
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
-from bench.neighbours import KEY, Neighbour
+from bench.neighbours import Neighbour
 from bench.sampling import Sampling
 from bench.suite_model import Arm, Suite, Use
+from results.records import BESIDE
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
 from workloads.model import Crowd, Workload
@@ -44,7 +45,7 @@ class Case:
     @property
     def shown_params(self) -> dict[str, Scalar]:
         """The parameters, and who is beside: what sets the case apart from others of its workload."""
-        return {**self.params, **({} if self.beside is None else {KEY: self.beside.identity})}
+        return {**self.params, **({} if self.beside is None else {BESIDE: self.beside.identity})}
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -203,7 +204,7 @@ def make_plan(suite: Suite) -> Plan:
 
 
 def _case(use: Use, given: Mapping[str, Scalar], beside: Neighbour | None) -> Case:
-    shown = {**given, **({} if beside is None else {KEY: beside.identity})}
+    shown = {**given, **({} if beside is None else {BESIDE: beside.identity})}
     label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in shown.items())])
     return Case(use.workload, use.workload.resolve(given), label, use.limit, beside)
 

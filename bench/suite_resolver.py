@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.asked_limits import check_limit
-from bench.neighbours import KEY, SAME_ARM, Neighbour
+from bench.neighbours import SAME_ARM, Neighbour
 from bench.sampling import Sampling
 from bench.suite_file import (
     ArmFile,
@@ -21,6 +21,7 @@ from bench.suite_file import (
     UseFile,
 )
 from bench.suite_model import Arm, Suite, Timeouts, Use
+from results.records import BESIDE
 from runtimes.base import IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, invalid
 from workloads.errors import InvalidInput, expected
@@ -207,10 +208,10 @@ class Resolver:
         self, location: Location, victim: Workload, entries: Sequence[BesideFile], arms: Collection[str]
     ) -> tuple[Neighbour, ...]:
         """Who runs beside ``victim``."""
-        place: Location = (*location, KEY)
+        place: Location = (*location, BESIDE)
         if entries and victim.run is None:
             self._problem(place, f"{victim.name} runs nothing, so there is nothing to disturb", at_key=True)
-        if entries and KEY in victim.parameters:
+        if entries and BESIDE in victim.parameters:
             self._problem(place, f"{victim.name} has a parameter of this name already", at_key=True)
         found: dict[str, Neighbour] = {}
         for index, entry in enumerate(entries):
