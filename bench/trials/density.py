@@ -201,7 +201,7 @@ def carry_out(attempt: Attempt) -> None:
     crowd = attempt.trial.case.crowd
     assert crowd is not None
     with ExitStack() as stack:
-        line = _Line(attempt, stack, crowd, SettleRule())
+        line = _Line(attempt, stack, crowd, SettleRule(), host_available())
         reason = line.fill()
         attempt.log.note(f"{len(line.start_times)} instances: {reason}")
         if len(line.start_times) < 2:
@@ -219,6 +219,7 @@ class _Line:
         stack: what ends them.
         crowd: how many are asked for, and what must be left.
         rule: when memory has settled.
+        before: the host's MemAvailable before the first, bytes.
         steps: those that were taken.
         start_times: of all instances, seconds.
         facts: of the first of them.
@@ -228,11 +229,11 @@ class _Line:
     stack: ExitStack
     crowd: Crowd
     rule: SettleRule
+    before: int
     steps: list[Step] = field(default_factory=list)
     start_times: list[float] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
     _instances: list[Instance] = field(default_factory=list)
-    _before: int = field(default_factory=host_available)
 
     def fill(self) -> str:
         """Start instances and take the steps; why there are no more, in words."""
@@ -250,7 +251,7 @@ class _Line:
     def _reserve_reached(self) -> str | None:
         """Why one more cannot be had without touching the reserve; by what they took so far, at first by the limit."""
         available, count = host_available(), len(self._instances)
-        each = max(0, self._before - available) // count if count else self.attempt.trial.arm.limits.memory
+        each = max(0, self.before - available) // count if count else self.attempt.trial.arm.limits.memory
         if available - each >= self.crowd.reserve:
             return None
         return (
@@ -283,7 +284,7 @@ class _Line:
         step = Step(
             instances=len(self._instances),
             settled=settled,
-            available_drop=self._before - host_available(),
+            available_drop=self.before - host_available(),
             start_time=statistics.median(self.start_times[before:]),
         )
         self.steps.append(step)

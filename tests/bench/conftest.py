@@ -23,7 +23,14 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     monkeypatch.setitem(__import__("runtimes.registry").registry.RUNTIMES, "fake", "fake:FakeRuntime")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     cpus = tuple(os.sched_getaffinity(0))
-    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None)
+    facilities = SimpleNamespace(
+        run="bench-fake",
+        directory=fake_directory,
+        harness_cpus=cpus,
+        cpus=cpus,
+        instance_cpus=lambda limits: cpus[-1:],
+        image=None,
+    )
 
     @contextmanager
     def open_fake(run, image):
