@@ -16,7 +16,7 @@ timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +147,10 @@ STOP_TIMEOUT = 60.0
 has cached to its disk first."""
 
 
+def _go_ahead() -> None:
+    """Nobody has to be waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One instance to start.
@@ -160,6 +164,8 @@ class InstanceSpec:
         start_timeout: seconds from the request to READY.
         stop_timeout: seconds from the request to stop until it is gone.
         at_once: how many instances like this one are started at the same time, itself among them.
+        prepared: called once, just before ``requested`` is stamped, when all is there that is there before a start; a
+            runtime may have to wait in it for others that are to start at the same time.
     """
 
     name: str
@@ -170,6 +176,7 @@ class InstanceSpec:
     start_timeout: float = START_TIMEOUT
     stop_timeout: float = STOP_TIMEOUT
     at_once: int = 1
+    prepared: Callable[[], None] = _go_ahead
 
 
 @dataclass(slots=True)

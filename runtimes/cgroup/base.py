@@ -11,7 +11,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -131,6 +131,13 @@ class Cgroup(ABC):
     @abstractmethod
     def _signal_all(self) -> None:
         """Send SIGKILL to every process in it, leaving none the time to fork."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Have the calling thread where the processes that it makes are in this cgroup, as long as the context is open.
+
+        With version 2 there is no such place for one thread of several: a process is made in ``clone_into``.
+        """
+        return nullcontext()
 
     def pids(self) -> list[int]:
         """The processes in it, and in cgroups below it, now."""

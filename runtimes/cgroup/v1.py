@@ -59,6 +59,7 @@ class CgroupV1(Cgroup):
         directories = list(dict.fromkeys(by_controller.values()))
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
         self.thread_files = [file.with_name("tasks") for file in self.procs_files]
+        self._controllers = tuple(by_controller)
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
         self._cpuacct = by_controller["cpuacct"]
@@ -105,6 +106,19 @@ class CgroupV1(Cgroup):
 
     def pressure(self) -> dict[str, float]:
         return {}
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        found = Hierarchies.of_this_thread().v1
+        before = {found[controller] for controller in self._controllers}
+        try:
+            for file in self.thread_files:
+                write(file, "0")
+            yield
+        finally:
+            # Not by the end of the thread: until that is over, a kill of all in the cgroup would be one of ourselves.
+            for directory in before:
+                write(directory / "tasks", "0")
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:

@@ -78,6 +78,7 @@ class ContainerRuntime:
         with ExitStack() as stack:
             # The disk is there before the container is, as a guest's file is.
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            spec.prepared()
             timeline.stamp("requested")
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
             if scratch is not None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from runtimes.launcher.executor import Executor
 from runtimes.launcher.limits import set_limits
 from runtimes.launcher.steps import Outcome, Steps, failure
 from runtimes.rootless import is_unprivileged
+from runtimes.syscalls import CLONE_INTO_CGROUP
 
 STREAM, LOG, FURTHER = range(3)
 """Places of the descriptors that go with every request, and of the first that goes with some."""
@@ -96,6 +97,34 @@ class Launcher:
         outcome = self._executor.take(steps.encode())
         if outcome.failed is not None:
             raise failure((steps,), outcome)
+
+    def execute(self, steps: Sequence[Steps], cgroup: Cgroup, descriptors: Sequence[int]) -> tuple[int, int]:
+        """Take steps in a child of the harness itself, the last of which executes a program; the calling thread waits.
+
+        Args:
+            steps: what the child does.
+            cgroup: with version 2, the one to be made in; with version 1 it is in those of the calling thread.
+            descriptors: what the steps' descriptors stand for.
+
+        Returns:
+            The pid, and a pidfd that is to be reaped and closed by the caller.
+
+        Raises:
+            OSError: there is no process, or a step failed; then nothing is left of it.
+        """
+        with ExitStack() as stack:
+            flags, directory = 0, None
+            if cgroup.clone_into is not None:
+                flags = CLONE_INTO_CGROUP
+                directory = os.open(cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, directory)
+            segments = b"".join(each.encode() for each in steps)
+            pid, pidfd, outcome = self._executor.spawn(flags, directory, segments, descriptors)
+        if outcome.failed is not None:
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+            raise failure(steps, outcome)
+        return pid, pidfd
 
     @property
     def pid(self) -> int:

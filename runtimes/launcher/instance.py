@@ -111,7 +111,7 @@ def launched_agent(
             except (AgentError, OSError) as error:
                 launched = pending.finish()
                 os.close(launched.pidfd)
-                raise InstanceError(f"the agent did not get ready: {error}{_tail(log_path)}") from error
+                raise InstanceError(f"the agent did not get ready: {error}{last_line(log_path)}") from error
             launched = pending.finish()
         try:
             for phase, at in launched.stamps.items():
@@ -119,7 +119,7 @@ def launched_agent(
             timeline.stamp("ready", ready_at)
             yield agent, launched.pidfd
         except AgentGone as error:
-            raise InstanceError(f"the agent has ended: {error}{_tail(log_path)}") from error
+            raise InstanceError(f"the agent has ended: {error}{last_line(log_path)}") from error
         finally:
             os.close(launched.pidfd)
             agent.close()
@@ -154,6 +154,7 @@ def userland_size(image: Image) -> int:
     return image.rootfs.stat().st_size
 
 
-def _tail(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """The last line of a log, to be put behind a message; nothing if it is empty."""
     text = log.read_text(errors="replace").strip()
     return f"; its last words: {text.splitlines()[-1]}" if text else ""

@@ -140,6 +140,7 @@ class VmRuntime:
         with self._lock:
             self._connection.revive()
         state = self._saved_state(spec) if self._arm.options.start == "restore" else None
+        spec.prepared()
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:

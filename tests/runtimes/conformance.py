@@ -8,11 +8,13 @@ The image needs a POSIX shell and the usual small tools.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import secrets
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,13 @@ class SeamConformance:
             assert set(phases) == set(names[1:])
             assert sum(phases.values()) == pytest.approx(instance.timeline.seconds("requested", "ready"), abs=1e-6)
             assert all(seconds > 0 for seconds in phases.values())
+
+    def test_it_tells_when_it_is_prepared_just_before_its_clock_starts(self, runtime, new_spec):
+        told = []
+        spec = dataclasses.replace(new_spec(), prepared=lambda: told.append(time.monotonic_ns()))
+        with runtime.start(spec) as instance:
+            (at,) = told
+            assert 0 < instance.timeline.stamps["requested"] - at < 50_000_000
 
     def test_it_says_how_it_is_run(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:

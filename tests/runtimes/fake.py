@@ -100,6 +100,7 @@ class FakeRuntime:
     @contextmanager
     def start(self, spec):
         timeline = Timeline()
+        spec.prepared()
         timeline.stamp("requested")
         if self._options.fail_start:
             raise InstanceError("the fake was told not to start")
