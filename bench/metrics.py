@@ -53,6 +53,17 @@ def cold_start_samples(timeline: Timeline) -> Iterator[Sample]:
         yield Sample(f"cold_start.{phase}", seconds, "s", "lower")
 
 
+def page_cache_samples(before: int, left: int, read: int) -> Iterator[Sample]:
+    """What the host's page cache held of the files that a cold start has to read anew, bytes, as mincore(2) tells it.
+
+    ``page_cache.before`` they were dropped, ``page_cache.left`` after that, and ``page_cache.read`` what the start has
+    brought back; all are 0 for an arm that has no such files.
+    """
+    yield Sample("page_cache.before", before, "bytes", "neutral")
+    yield Sample("page_cache.left", left, "bytes", "neutral")
+    yield Sample("page_cache.read", read, "bytes", "lower")
+
+
 def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:
     """The footprint just after READY, three ways, bytes.
 

@@ -16,7 +16,7 @@ from typing import Any
 from bench.suite_model import Arm, Suite, Use
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
-from workloads.model import Workload
+from workloads.model import ColdLayer, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Case:
     def instances(self) -> int | None:
         """How many instances a trial starts at once, or None for the usual one."""
         return self.workload.instances_at_once(self.params)
+
+    @property
+    def cold(self) -> ColdLayer | None:
+        """What is not in the page cache when a trial's instance starts, or None for the usual start."""
+        return self.workload.cold_layer(self.params)
 
     @property
     def scratch(self) -> int | None:

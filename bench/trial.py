@@ -33,7 +33,7 @@ def _kind(case: Case) -> Callable[[Attempt], None]:
     """How trials of a case are carried out."""
     if case.instances is not None:
         return parallel.carry_out
-    if case.workload.page_cache == "cold":
+    if case.cold is not None:
         return cold.carry_out
     return usual.carry_out
 

@@ -53,6 +53,7 @@ _PART_PREFIXES = (
     "shutdown.",
     "parallel_start.",
     "cold_start.",
+    "page_cache.",
     "memory.",
     "memory_waterfall.",
     "image_size.",

@@ -14,7 +14,6 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import ClassVar
 
 from runtimes import storage
@@ -110,7 +109,9 @@ def _executed_agent(starter: _Starter, spec: InstanceSpec, timeline: Timeline) -
     with ours, theirs, log_path.open("ab") as log:
         agent = AgentClient(ours)
         # Who executes is on the instance's CPUs, and who waits for READY on the harness's, as with every runtime.
-        thread = threading.Thread(target=starter.execute, args=(spec, timeline, theirs, log.fileno()), name="bare-start")
+        thread = threading.Thread(
+            target=starter.execute, args=(spec, timeline, theirs, log.fileno()), name="bare-start"
+        )
         thread.start()
         try:
             try:

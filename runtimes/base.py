@@ -408,8 +408,12 @@ class Runtime(Protocol):
             InstanceError: it did not come up; nothing of it is left.
         """
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        """The files of the image, and directories with such, that a start reads: what a cold start has to read anew."""
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        """The files, and directories with such, that a start reads, by layer: what a cold start has to read anew.
+
+        ``image`` is the root file system; ``kernel`` all below it that the arm has of its own: the kernel with its
+        initramfs, the firmware, the VMM. A layer that an arm does not have is missing.
+        """
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         """Bytes of the image that this runtime needs, by part (``userland``, ``kernel``, ``initramfs``)."""

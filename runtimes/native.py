@@ -77,8 +77,8 @@ class NativeRuntime:
             address = facilities.network.gateway
             yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout, release)
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        return (self._facilities.root,)
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        return {"image": (self._facilities.root,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

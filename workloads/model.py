@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, PlainValidator, Strict, StrictBool, WithJsonSchema, model_validator
 
@@ -59,6 +59,11 @@ HOST_VALUES = ("host_boot_id", "host_namespaces", "host_pid")
 _RESERVED = ("server", "scratch", "files", "cpus", "memory", *HOST_VALUES)
 
 
+ColdLayer = Literal["image", "kernel", "all"]
+"""What may be not in the host's page cache when an instance starts, see :attr:`Workload.cold`."""
+
+COLD_LAYERS: tuple[ColdLayer, ...] = get_args(ColdLayer)
+
 MAX_INSTANCES = 1024
 """The most instances that one trial starts at once."""
 
@@ -77,8 +82,15 @@ def _scratch(value: object) -> int | str:
     return parse_size(value)
 
 
+def _cold(value: object) -> str:
+    if isinstance(value, str) and (value in COLD_LAYERS or PLACEHOLDER.fullmatch(value)):
+        return value
+    raise ValueError(f"expected {', '.join(COLD_LAYERS)}, or a parameter in braces")
+
+
 _PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
 _SCRATCH_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
+_COLD_SCHEMA = one_of({"type": "string", "enum": list(COLD_LAYERS)}, _PLACEHOLDER_SCHEMA)
 _INSTANCES_SCHEMA = one_of({"type": "integer", "minimum": 2, "maximum": MAX_INSTANCES}, _PLACEHOLDER_SCHEMA)
 
 
@@ -197,8 +209,9 @@ class Workload(Part):
         metrics: the figures, by name.
         instances: how many instances a trial starts at once, or a parameter in braces that says so; their start and
             stop is all that is measured then. None for the usual one.
-        page_cache: whether the image and the kernel are in the host's page cache when an instance starts; ``cold`` is
-            for workloads that run nothing.
+        cold: what is not in the host's page cache when an instance starts: ``image`` (the root file system),
+            ``kernel`` (all below it that an arm has of its own: kernel, initramfs, firmware, VMM) or ``all``, or a
+            parameter in braces that says so; for workloads that run nothing. None for the usual start.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -221,7 +234,7 @@ class Workload(Part):
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
-    page_cache: Literal["warm", "cold"] = "warm"
+    cold: Annotated[str, PlainValidator(_cold), WithJsonSchema(_COLD_SCHEMA)] | None = None
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -267,8 +280,8 @@ class Workload(Part):
                 raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", "scratch")
 
     def _check_instances(self) -> None:
-        if self.page_cache == "cold" and (self.run is not None or self.instances is not None):
-            raise InvalidValue("a cold start runs nothing, and is one instance's", "page_cache")
+        if self.cold is not None:
+            self._check_cold(self.cold)
         if self.instances is None:
             return
         if self.run is not None or self.scratch is not None:
@@ -279,6 +292,16 @@ class Workload(Part):
             counts = [each for each, parameter in self.parameters.items() if type(parameter.default) is int]
             if name not in counts:
                 raise InvalidValue(f"'{name}': {expected(name, counts)} (whole-number parameters)", "instances")
+
+    def _check_cold(self, cold: str) -> None:
+        if self.run is not None or self.instances is not None:
+            raise InvalidValue("a cold start runs nothing, and is one instance's", "cold")
+        if cold in COLD_LAYERS:
+            return
+        name = cold[1:-1]
+        known = [each for each, parameter in self.parameters.items() if isinstance(parameter.default, str)]
+        if name not in known:
+            raise InvalidValue(f"'{name}': {expected(name, known)} (parameters that are text)", "cold")
 
     @staticmethod
     def _check_duration(seconds: Scalar) -> None:
@@ -309,8 +332,7 @@ class Workload(Part):
                 raise InvalidValue(f"up to {most} bytes with all values; at most {MAX_BYTES} are possible", *place)
         if any(command.shell is not None for _, command in self._command_lines()):
             return  # a shell gets them as variables, and may use them in ways that nobody can see from here
-        if isinstance(self.instances, str):
-            used.add(self.instances[1:-1])
+        used |= {each[1:-1] for each in (self.instances, self.cold) if isinstance(each, str)}
         for name in self.parameters:
             if name not in used:
                 raise InvalidValue(f"no command has {{{name}}} in it", "parameters", name, at_key=True)
@@ -360,6 +382,7 @@ class Workload(Part):
             except ValueError as error:
                 raise InvalidValue(str(error), name) from None
         self.instances_at_once(resolved)
+        self.cold_layer(resolved)
         return resolved
 
     def commands(
@@ -424,6 +447,21 @@ class Workload(Part):
             return int(_instances(params[name]))
         except ValueError as error:
             raise InvalidValue(str(error), name) from None
+
+    def cold_layer(self, params: Mapping[str, Scalar]) -> ColdLayer | None:
+        """What is not in the page cache when a trial with ``params`` (resolved) starts, or None for the usual start.
+
+        Raises:
+            InvalidValue: the parameter's value is no layer; located by its name.
+        """
+        if self.cold is None:
+            return None
+        name = self.cold[1:-1]
+        asked = self.cold if self.cold in COLD_LAYERS else params[name]
+        for layer in COLD_LAYERS:
+            if layer == asked:
+                return layer
+        raise InvalidValue(f"expected {', '.join(COLD_LAYERS)}, got '{asked}'", name)
 
     def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
         """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""

@@ -110,8 +110,8 @@ class ContainerRuntime:
         """Where an instance without an interface of its own is reached."""
         return self._facilities.network.gateway if self._options.network == "host" else None
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        return (self._facilities.root,)
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        return {"image": (self._facilities.root,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

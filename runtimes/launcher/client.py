@@ -36,6 +36,10 @@ _END_TIMEOUT = 30.0
 _SOURCE_ROOT = Path(__file__).resolve().parents[2]
 
 
+_Answer = tuple[bytes, list[int]]
+"""The text of a reply, and the descriptors that came with it; nothing of either at the end of the channel."""
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
     """One program to start.
@@ -75,6 +79,79 @@ class Launched:
     stamps: Mapping[str, int]
 
 
+class _Process:
+    """One launcher process and our end of its channel, on which it answers requests in the order they came.
+
+    Several threads may have requests under way. Whoever wants a reply reads the channel until its own has come, and
+    keeps those that come before for who has asked for them.
+
+    Attributes:
+        pid: of the process.
+    """
+
+    def __init__(self, library: Path) -> None:
+        self._process, self._channel = _start_process(library)
+        self._sending = threading.Lock()
+        self._receiving = threading.Lock()
+        self._asked = 0
+        self._answered = 0
+        self._kept: dict[int, _Answer] = {}
+        self.pid = self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """Whether it serves no more."""
+        return self._process.poll() is not None
+
+    def ask(self, request: bytes, descriptors: Sequence[int]) -> int:
+        """Send a request; returns its number.
+
+        Raises:
+            OSError: the process does not take it, and has been killed.
+        """
+        with self._sending:
+            try:
+                socket.send_fds(self._channel, [request], descriptors)
+            except OSError:
+                self.kill()
+                raise
+            self._asked += 1
+            return self._asked
+
+    def answer(self, number: int) -> _Answer:
+        """Wait for the reply to a request; to be called once for each.
+
+        Raises:
+            OSError: the process does not answer, and has been killed.
+        """
+        with self._receiving:
+            while self._answered < number:
+                answer: _Answer = (b"", [])
+                try:
+                    text, fds, _, _ = socket.recv_fds(self._channel, _LARGEST_REPLY, 1, socket.MSG_CMSG_CLOEXEC)
+                    answer = text, fds
+                finally:
+                    # Also when interrupted: a reply that is still to come would be taken for the next.
+                    if not answer[0]:
+                        self.kill()
+                self._answered += 1
+                self._kept[self._answered] = answer
+            return self._kept.pop(number)
+
+    def kill(self) -> None:
+        """End the process, and with it all that it started."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Have the process kill what it started and still lives, and end."""
+        self._channel.close()
+        try:
+            self._process.wait(_END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
 class Launcher:
     """The launcher process of a run; the protocol stands in :mod:`runtimes.launcher.process`.
 
@@ -86,7 +163,7 @@ class Launcher:
         self._lock = threading.Lock()
         self._library = build_executor()
         self._executor = Executor(str(self._library))
-        self._process, self._channel = _start_process(self._library)
+        self._process = _Process(self._library)
 
     def take(self, steps: Steps) -> None:
         """Take steps in the calling thread.
@@ -135,57 +212,55 @@ class Launcher:
     def begin(self, request: LaunchRequest, stream: socket.socket, log: int) -> Iterator[PendingLaunch]:
         """Send a request, and have the reply read later: the program may be up before the reply is.
 
-        Both ``stream`` and ``log`` are duplicated to the program; the caller closes its own. Other threads that want to
-        start something wait until this context is left. To be called in the run's namespaces, as a new process may have
-        to be started.
+        Both ``stream`` and ``log`` are duplicated to the program; the caller closes its own. To be called in the run's
+        namespaces, as a new process may have to be started.
 
         Raises:
             HostError: there was no process any more, and a new one could not be started.
             InstanceError: the launcher has ended.
         """
-        with self._lock, ExitStack() as stack:
-            if self._process.poll() is not None:
-                self._channel.close()
-                self._process, self._channel = _start_process(self._library)
+        with ExitStack() as stack:
+            process = self._living()
             fds = [stream.fileno(), log, *request.descriptors]
             # Beside version 1 hierarchies the unified one has none of our directories, and clone_into is None.
             if request.cgroup.clone_into is not None:
                 fds.append(os.open(request.cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
                 stack.callback(os.close, fds[-1])
             try:
-                socket.send_fds(self._channel, [_encode(request)], fds)
+                number = process.ask(_encode(request), fds)
             except OSError as error:
-                self.kill()
                 raise InstanceError(
                     f"the launcher does not take the request: {error}; the next one gets a new one"
                 ) from error
-            pending = PendingLaunch(self, self._channel, request)
-            try:
-                yield pending
-            finally:
-                pending.discard()
+        pending = PendingLaunch(process, number, request)
+        try:
+            yield pending
+        finally:
+            pending.discard()
+
+    def _living(self) -> _Process:
+        with self._lock:
+            if self._process.ended:
+                self._process.close()
+                self._process = _Process(self._library)
+            return self._process
 
     def kill(self) -> None:
         """End the process, and with it all that it started; the next request gets a new one."""
         self._process.kill()
-        self._process.wait()
 
     def close(self) -> None:
         """Have the process kill what it started and still lives, and end."""
-        self._channel.close()
-        try:
-            self._process.wait(_END_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        self._process.close()
 
 
 class PendingLaunch:
     """A request whose reply has not been read."""
 
-    def __init__(self, launcher: Launcher, channel: socket.socket, request: LaunchRequest) -> None:
-        self._launcher = launcher
+    def __init__(self, process: _Process, number: int, request: LaunchRequest) -> None:
+        self._process = process
+        self._number = number
         self._request = request
-        self._channel = channel
         self._outstanding = True
 
     def finish(self) -> Launched:
@@ -196,15 +271,10 @@ class PendingLaunch:
                 ended or does not answer.
         """
         self._outstanding = False
-        text = b""
         try:
-            text, fds, _, _ = socket.recv_fds(self._channel, _LARGEST_REPLY, 1, socket.MSG_CMSG_CLOEXEC)
+            text, fds = self._process.answer(self._number)
         except OSError as error:
             raise InstanceError(f"no answer from the launcher: {error}; the next request gets a new one") from error
-        finally:
-            # Also when interrupted: a reply that is still to come would be taken for the next.
-            if not text:
-                self._launcher.kill()
         if not text:
             raise InstanceError("no answer from the launcher: it has ended; the next request gets a new one")
         reply = json.loads(text)

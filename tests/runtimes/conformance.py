@@ -22,7 +22,7 @@ from limits_conformance import LimitsConformance
 from traces import host_traces
 
 from bench.trials.parallel import start_at_once
-from runtimes import storage
+from runtimes import page_cache
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import AGENT_PATH, InstanceError
 from runtimes.network import inside_network
@@ -247,16 +247,17 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
         assert started.stop_requested < started.stopped
         assert started.cpu_time > 0
 
-    def test_what_a_start_reads_is_part_of_the_image(self, runtime, facilities, new_spec):
-        files = runtime.start_files(facilities.image)
-        assert files
+    def test_what_a_start_reads_is_known_by_layer(self, runtime, facilities, new_spec):
+        layers = runtime.start_files(facilities.image)
+        assert set(layers) == ({"image"} if self.shares_kernel else {"image", "kernel"})
+        files = [path for paths in layers.values() for path in paths]
         for path in files:
-            storage.drop_from_cache(path)
+            page_cache.drop_from_cache(path)
         with runtime.start(new_spec()) as instance:
             assert output(instance, "echo alive") == "alive"
         for path in files:
             assert path.exists()
-            storage.read_into_cache(path)
+            page_cache.read_into_cache(path)
 
     def test_ctrl_c_at_the_terminal_does_not_reach_it(self, runtime, facilities, new_spec):
         """It goes to the foreground process group, which is one of the runner's own session."""
