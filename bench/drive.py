@@ -10,7 +10,7 @@ import functools
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from workloads.parsers import ParseError, parse
 if TYPE_CHECKING:
     from bench.plan import Case
     from runtimes.base import Instance, Limits
-    from workloads.model import Server, Workload
+    from workloads.model import MemoryMoments, Server, Workload
 
 _STOP_SECONDS = 10.0
 _LEAST_COMPARED = 0.5
@@ -38,6 +38,10 @@ _DISK_ERRORS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EIO,
 
 class WorkloadError(Exception):
     """The workload did not run to its end, or gave no figures. The message is the trial's error."""
+
+
+def _nobody_looks() -> None:
+    """Most workloads are not about memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,13 @@ def _require_alive(server: Process) -> None:
 
 
 def drive(
-    case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+    case: Case,
+    limits: Limits,
+    host: Mapping[str, str],
+    instance: Instance,
+    peer: AgentClient | None,
+    log: TrialLog,
+    loaded: Callable[[], None] = _nobody_looks,
 ) -> Driven:
     """Run one workload in a fresh instance.
 
@@ -212,6 +222,7 @@ def drive(
         instance: where it runs.
         peer: the load generator's agent, for workloads whose client stands outside.
         log: where everything is written.
+        loaded: called under load, where the workload says when that is (:attr:`workloads.model.Workload.memory`).
 
     Raises:
         WorkloadError: a command failed, or there were no figures in its output.
@@ -231,11 +242,29 @@ def drive(
         _run_all(commands.warmup, f"warmup, {client.name}", client.agent, commands.timeout, log)
         if commands.run is None:
             return Driven((), None, None, None)
-        return _measure(case, commands.run, commands.timeout, instance, client, log)
+        return _measure(case, commands.run, commands.timeout, instance, client, log, loaded)
+
+
+def _look_under_load(process: Process, moments: MemoryMoments, timeout: float, loaded: Callable[[], None]) -> None:
+    """Look at the instance once a command has said that it is under load, which it must be until that is done."""
+    try:
+        process.wait_for_output(moments.loaded, timeout)
+        loaded()
+        process.require_running(0)
+    except AgentGone:
+        raise
+    except AgentError as error:
+        raise WorkloadError(f"memory could not be read under load: {error}") from None
 
 
 def _measure(
-    case: Case, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
+    case: Case,
+    argv: tuple[str, ...],
+    timeout: float,
+    instance: Instance,
+    client: _Place,
+    log: TrialLog,
+    loaded: Callable[[], None],
 ) -> Driven:
     """Run the measured command, and find its figures."""
     inside = client.agent is instance.agent
@@ -245,6 +274,8 @@ def _measure(
     if not inside:
         # What it talks to is gone, of which no packet may ever tell it.
         instance.agent.when_gone(functools.partial(_end_quietly, process))
+    if case.workload.memory is not None:
+        _look_under_load(process, case.workload.memory, timeout, loaded)
     # The agent keeps the time-out; should it hang with the instance, this ends the trial.
     completed = process.wait(timeout + EXIT_GRACE)
     elapsed = time.monotonic() - began

@@ -29,7 +29,20 @@ INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memor
 OTHER_STARTS = ("cold_start_time", "parallel_start_time", "parallel_stop_time")
 """What takes the place of these where a trial's start is another one: from a cold page cache, or several at once."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, *OTHER_STARTS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
+MEMORY_MOMENTS = {"idle": "memory", "loaded": "memory_loaded", "after": "memory_after"}
+"""When an instance's memory is read: just after READY, under load, and some time after the load has ended; and what its
+metrics begin with. The whole is ``memory_footprint``, ``memory_loaded`` and ``memory_after``."""
+
+HARNESS_METRICS = (
+    *INSTANCE_METRICS,
+    *OTHER_STARTS,
+    "memory_loaded",
+    "memory_after",
+    "memory_peak",
+    "cpu_time",
+    "cpus_used",
+    "pids_peak",
+)
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")
@@ -46,7 +59,8 @@ WATERFALL_STEPS = (
     "host_page_cache",
     "residual",
 )
-"""The steps of ``memory_waterfall.<step>``, which add up to what the host holds for an instance."""
+"""The steps of ``memory_waterfall.<step>``, and of those of the other moments (``MEMORY_MOMENTS``), which add up to
+what the host holds for an instance."""
 
 _PART_PREFIXES = (
     "startup.",
@@ -54,8 +68,8 @@ _PART_PREFIXES = (
     "parallel_start.",
     "cold_start.",
     "page_cache.",
-    "memory.",
-    "memory_waterfall.",
+    *(f"{prefix}{rest}" for prefix in MEMORY_MOMENTS.values() for rest in (".", "_waterfall.")),
+    "memory_peak.",
     "image_size.",
     "cpu.",
     "io.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from runtimes.base import MemoryReading, Usage
@@ -47,6 +48,16 @@ def parse_meminfo(text: bytes) -> dict[str, int]:
 def host_available() -> int:
     """The host's MemAvailable now, bytes."""
     return parse_meminfo(Path("/proc/meminfo").read_bytes())["available"]
+
+
+def unreclaimable_part(parts: Mapping[str, int]) -> int:
+    """What of a cgroup's memory the kernel cannot take back at once, bytes, from its split (:meth:`Cgroup.split`).
+
+    Anonymous memory and files in memory, for which there would have to be swap, and the kernel's own memory less what
+    of its slab is reclaimable, where the kernel tells that: version 1 does not.
+    """
+    held = sum(parts.get(part, 0) for part in ("anon", "shmem", "kernel"))
+    return held - parts.get("slab_reclaimable", 0)
 
 
 def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:

@@ -343,6 +343,13 @@ class Instance(Protocol):
     def memory(self) -> MemoryReading:
         """Read the memory figures now."""
 
+    def unreclaimable(self) -> int:
+        """Bytes that the kernel could not take back from it now: cheap, to be read often, from any thread.
+
+        Raises:
+            OSError: it is gone.
+        """
+
     def usage(self) -> Usage:
         """Read CPU time and peaks up to now."""
 

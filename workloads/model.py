@@ -44,6 +44,8 @@ HARNESS_METRICS = frozenset(
         "first_output_time",
         "shutdown_time",
         "memory_footprint",
+        "memory_loaded",
+        "memory_after",
         "memory_peak",
         "cpu_time",
         "pids_peak",
@@ -183,6 +185,19 @@ class Server(Part):
     timeout: Timeout = 60.0
 
 
+class MemoryMoments(Part):
+    """When an instance's memory is read besides while it is idle.
+
+    Attributes:
+        loaded: under load: as soon as the output of ``run``, bytes, matches this regular expression in UTF-8; the
+            command must stay as it is until that is done.
+        settle: seconds after the end of ``run``, when it is read again.
+    """
+
+    loaded: BytesRegex
+    settle: Timeout = 5.0
+
+
 class Workload(Part):
     """One workload.
 
@@ -212,6 +227,7 @@ class Workload(Part):
         cold: what is not in the host's page cache when an instance starts: ``image`` (the root file system),
             ``kernel`` (all below it that an arm has of its own: kernel, initramfs, firmware, VMM) or ``all``, or a
             parameter in braces that says so; for workloads that run nothing. None for the usual start.
+        memory: when the instance's memory is read under load and afterwards; None for workloads that are not about it.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -235,6 +251,7 @@ class Workload(Part):
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     cold: Annotated[str, PlainValidator(_cold), WithJsonSchema(_COLD_SCHEMA)] | None = None
+    memory: MemoryMoments | None = None
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -339,7 +356,7 @@ class Workload(Part):
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration"):
+            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration", "memory"):
                 if getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
             return

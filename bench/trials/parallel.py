@@ -102,13 +102,14 @@ def parallel_samples(started: StartedAtOnce) -> Iterator[Sample]:
 
 
 class _Crew:
-    """Instances that wait for each other: until all are prepared, until all are ready, and until all may stop."""
+    """Instances that wait for each other: until all are prepared, are ready, may stop, and have stopped."""
 
     def __init__(self, runtime: Runtime, count: int, patience: float) -> None:
         self._runtime = runtime
         self._all_prepared = threading.Barrier(count, timeout=patience)
         self._all_ready = threading.Barrier(count, timeout=patience)
         self._all_read = threading.Barrier(count, timeout=patience)
+        self._all_stopped = threading.Barrier(count, timeout=patience)
         self._lock = threading.Lock()
         self._ended: list[tuple[Instance, float, Mapping[str, str]]] = []
 
@@ -121,6 +122,8 @@ class _Crew:
                 spent, facts = instance.usage().cpu_time, instance.facts
                 self._all_read.wait()
                 instance.stop()
+                # What is cleared up behind the first, such as mounts, is no part of the others' stop.
+                self._all_stopped.wait()
                 with self._lock:
                     self._ended.append((instance, spent, facts))
         except BaseException:
@@ -132,7 +135,7 @@ class _Crew:
 
     def disband(self) -> None:
         """Have nobody wait any more."""
-        for barrier in (self._all_prepared, self._all_ready, self._all_read):
+        for barrier in (self._all_prepared, self._all_ready, self._all_read, self._all_stopped):
             barrier.abort()
 
     def outcome(self) -> StartedAtOnce:

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians, split_params
 from results.charts.quantities import MISSING, number, quantity, ratio
-from results.charts.startup import shutdown_phases, startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
 from results.records import is_part
 from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
+from results.report.starts import other_starts_table, pictures
 from results.report.waterfall import waterfall_picture, waterfall_table
 from results.stats.verdict import THRESHOLD
 from results.summary import Summary, describe
@@ -27,35 +27,12 @@ _USE = ("cpus_used", "cpu.", "pids_peak", "io.", "pressure.")
 
 
 def startup(data: RunData, charts: Charts) -> Section:
-    """Startup: arms side by side, phases, quantiles."""
-    medians = arm_medians(data.reference_frame, "startup_time")
-    pictures = (
-        Picture(
-            "startup",
-            "Startup time",
-            f"Startup time by arm, medians: {_spoken(data, medians, 's')}.",
-            "From the request to the agent's first message, on the host's monotonic clock. Logarithmic axis: each "
-            "step to the right multiplies. Faint marks are single trials, full ones medians.",
-        ),
-        Picture(
-            "startup-phases",
-            "Where startup goes",
-            f"Startup phases by arm, medians: {_spoken_phases(data, startup_phases(data.reference_frame))}.",
-            "Median of each phase, named by the event that ends it; each begins where the last ended. Every arm has "
-            "a scale of its own, so compare shares within a panel and never lengths between panels. Phases that begin "
-            "with guest_ end by the guest's clock, counted back from READY; all others are by the host's.",
-        ),
-        Picture(
-            "shutdown-phases",
-            "Where shutdown goes",
-            f"Shutdown phases by arm, medians: {_spoken_phases(data, shutdown_phases(data.reference_frame))}.",
-            "From the request to stop: goodbye, when the agent has ended all that it ran; powered_off, when a guest "
-            "has switched itself off; exited, when the instance's process on the host has ended; stopped, when all "
-            "that was made for it is gone. Every arm has a scale of its own.",
-        ),
+    """Startup: arms side by side and beside the floor, phases, cold starts, several at once, quantiles."""
+    tables = (
+        _levels(data, ("startup_time", "first_output_time", "shutdown_time"), "Startup and shutdown"),
+        other_starts_table(data),
     )
-    tables = (_levels(data, ("startup_time", "first_output_time", "shutdown_time"), "Startup and shutdown"),)
-    return Section("startup", "Startup", (_reference_note(data),), (), _only(pictures, charts), _filled(tables))
+    return Section("startup", "Startup", (_reference_note(data),), (), _only(pictures(data), charts), _filled(tables))
 
 
 def memory(data: RunData, charts: Charts) -> Section:
@@ -280,14 +257,6 @@ def _reference_note(data: RunData) -> str:
 
 def _spoken(data: RunData, medians: dict[str, float], unit: str) -> str:
     return ", ".join(f"{arm.label} {quantity(medians[arm.name], unit)}" for arm in data.arms if arm.name in medians)
-
-
-def _spoken_phases(data: RunData, phases: dict[str, dict[str, float]]) -> str:
-    return "; ".join(
-        f"{arm.label}: " + ", ".join(f"{name} {quantity(value, 's')}" for name, value in phases[arm.name].items())
-        for arm in data.arms
-        if arm.name in phases
-    )
 
 
 def _spans(data: RunData, *, emulated: bool) -> str:

@@ -72,7 +72,14 @@ class Cgroup(ABC):
     def split(self) -> dict[str, int]:
         """The charge by part, bytes: ``anon``, ``file`` (page cache, tmpfs included), ``shmem`` (tmpfs alone),
         ``file_mapped``, ``kernel``, and where the kernel tells them, which version 1 does not, the parts of ``kernel``
-        (``slab``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the buffers of sockets.
+        (``slab``, of it ``slab_reclaimable``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the
+        buffers of sockets.
+        """
+
+    @abstractmethod
+    def quick_split(self) -> dict[str, int]:
+        """The same as cheaply as can be, to be read often: it lags behind by up to 64 pages a CPU, see
+        :func:`settled_memory_statistics`.
         """
 
     @abstractmethod

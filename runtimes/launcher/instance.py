@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtimes.accounting import read_memory, read_usage
+from runtimes.accounting import read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -53,6 +53,9 @@ class LaunchedInstance:
 
     def memory(self) -> MemoryReading:
         return read_memory(self._cgroup, None)
+
+    def unreclaimable(self) -> int:
+        return unreclaimable_part(self._cgroup.quick_split())
 
     def usage(self) -> Usage:
         return read_usage(self._cgroup)

@@ -6,9 +6,10 @@ import dataclasses
 import functools
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes.accounting import read_memory, read_usage
+from runtimes.accounting import read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -103,6 +104,12 @@ class VmInstance:
     def _pid(self) -> int:
         assert self._process.pid is not None, "it has said READY"
         return self._process.pid
+
+    def unreclaimable(self) -> int:
+        """Huge pages that were set aside are in no cgroup's figure, and nobody's to take back."""
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        huge = next((line.split()[1] for line in status.splitlines() if line.startswith("HugetlbPages:")), "0")
+        return unreclaimable_part(self._cgroup.quick_split()) + int(huge) * 1024
 
     def usage(self) -> Usage:
         return read_usage(self._cgroup)

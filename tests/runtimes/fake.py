@@ -52,6 +52,9 @@ class FakeInstance:
         resident = self._psutil.memory_info().rss
         return MemoryReading(charged=resident, parts={"anon": resident}, pss=resident)
 
+    def unreclaimable(self):
+        return self._psutil.memory_info().rss
+
     def usage(self):
         times = self._psutil.cpu_times()
         own = int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
