@@ -13,7 +13,7 @@ from results.charts.references import references_chart
 from results.charts.starts import cold_start_chart, parallel_start_chart, startup_chart
 from results.charts.startup import shutdown_phases_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
-from results.charts.waterfall import waterfall_chart
+from results.charts.waterfall import moments_chart, waterfall_chart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +60,7 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "parallel-start": lambda data, width: parallel_start_chart(data.frame, data.reference, data.arms, width),
     "memory": lambda data, width: memory_chart(data.reference, data.arms, width),
     "memory-waterfall": lambda data, width: waterfall_chart(data.reference, data.arms, width),
+    "memory-moments": lambda data, width: moments_chart(data.frame, data.arms, width),
     "memory-peak": lambda data, width: memory_peak_chart(data.frame, data.arms, width),
     "image-size": lambda data, width: image_chart(data.reference, data.arms, width),
     "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),

@@ -13,7 +13,7 @@ from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
 from results.report.starts import other_starts_table, pictures
-from results.report.waterfall import waterfall_picture, waterfall_table
+from results.report.waterfall import moments_picture, moments_table, waterfall_picture, waterfall_table
 from results.stats.verdict import THRESHOLD
 from results.summary import Summary, describe
 from results.trials import natural
@@ -22,6 +22,11 @@ Charts = Collection[str]
 """Names of the charts that have something to show."""
 
 _ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
+_PEAKS = {
+    "memory_peak": "The kernel's mark",
+    "memory_peak.unreclaimable": "Not reclaimable, the highest reading",
+}
+"""Peaks of memory, and how a column is called."""
 _USE = ("cpus_used", "cpu.", "pids_peak", "io.", "pressure.")
 """What metrics of an instance's use start with that no other section shows."""
 
@@ -49,6 +54,7 @@ def memory(data: RunData, charts: Charts) -> Section:
             "kernel memory. For a virtual machine that is the cgroup of QEMU, the guest's memory in it.",
         ),
         waterfall_picture(data),
+        moments_picture(data),
         Picture(
             "memory-peak",
             "Peak under each workload",
@@ -67,6 +73,8 @@ def memory(data: RunData, charts: Charts) -> Section:
     tables = (
         _levels(data, ("memory_footprint", "memory.pss"), "Idle memory, charged and mapped"),
         waterfall_table(data),
+        moments_table(data),
+        _peaks(data),
         _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
         _parts(data, "image_size", "image_size", "Image by part"),
     )
@@ -226,6 +234,19 @@ def _parts(data: RunData, prefix: str, whole: str, caption: str) -> Table:
     ]
     columns: dict[str, ColumnKind] = {"Metric": "text", **dict.fromkeys((arm.label for arm in arms), "number")}
     return Table(caption, columns, tuple(rows) if arms else ())
+
+
+def _peaks(data: RunData) -> Table:
+    """The highest memory in each case, by the kernel's own mark and by readings of what it could not take back."""
+    found = {(_case(one), one.arm, one.metric): one for one in describe(data.frame) if one.metric in _PEAKS}
+    rows = {(case, arm.name): arm.label for case, _, _ in found for arm in data.arms}
+    cells = {
+        key: [quantity(one.median, "bytes") if (one := found.get((*key, metric))) else MISSING for metric in _PEAKS]
+        for key in rows
+    }
+    columns: dict[str, ColumnKind] = {"Workload": "text", "Arm": "text", **dict.fromkeys(_PEAKS.values(), "number")}
+    listed = tuple((key[0], label, *cells[key]) for key, label in rows.items() if set(cells[key]) != {MISSING})
+    return Table("Peak memory, medians", columns, listed, folded=True, grouped=True)
 
 
 def _use(data: RunData) -> Table:
