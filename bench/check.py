@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.suite_model import Arm, Sampling, Suite, Use
+from bench.sampling import Sampling
+from bench.suite_model import Arm, Suite, Use
 from results.records import Sample
 from runtimes.base import Limits
 from workloads.errors import InvalidInput
@@ -82,7 +83,7 @@ def check_suite(reference: str, workload: Workload, params: Mapping[str, Scalar]
         limits=LIMITS,
         arms=(Arm(ARM, ARM, LIMITS, load_runtime(ARM).options_model()),),
         uses=(Use(reference, workload, {name: (value,) for name, value in params.items()}),),
-        sampling=Sampling(blocks=1, seed=0, time_budget=None),
+        sampling=Sampling.fixed(1, seed=0),
     )
 
 

@@ -1,18 +1,21 @@
-"""Plans: every trial of a run, in the order of execution, known before anything starts.
+"""Plans: every trial that a run may have, in the order of execution, known before anything starts.
 
 The order is that of randomised complete blocks: a block goes through all cases in random order, and through all arms,
 in random order again, for each case before the next. So every block holds every case in every arm exactly once, trials
-of one case in different arms are neighbours in time, and slow drift of the host falls on all arms alike.
+of one case in different arms are neighbours in time, and slow drift of the host falls on all arms alike. The order of a
+block depends on the seed and the block's number alone, so that it is the same however many blocks there are.
 """
 
 from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
+from bench.sampling import Sampling
 from bench.suite_model import Arm, Suite, Use
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
@@ -28,12 +31,14 @@ class Case:
         params: every parameter, defaults included.
         label: the workload's name and the parameters that the suite gives, for reading.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
+        iterations: how often a trial executes the measured command.
     """
 
     workload: Workload = field(hash=False)
     params: Mapping[str, Scalar] = field(hash=False)
     label: str
     limit: Mapping[str, str] = field(default_factory=dict, hash=False)
+    iterations: int = 1
 
     @property
     def instances(self) -> int | None:
@@ -44,6 +49,12 @@ class Case:
     def cold(self) -> ColdLayer | None:
         """What is not in the page cache when a trial's instance starts, or None for the usual start."""
         return self.workload.cold_layer(self.params)
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """How long a trial measures, where the workload is limited by time; None where its work is given."""
+        seconds = self.workload.measured_seconds(self.params)
+        return None if seconds is None else seconds * self.iterations
 
     @property
     def scratch(self) -> int | None:
@@ -72,29 +83,47 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All trials of a run.
+    """All trials that a run may have.
 
     Attributes:
         suite: name of the suite.
         suite_hash: what is measured, see :attr:`bench.suite_model.Suite.hash`.
         baseline: name of the arm that the others are divided by.
         seed: of the order.
-        blocks: how many there are.
-        time_budget: seconds after which no block is begun, or None.
+        sampling: how many blocks there are, and when there are enough.
         arms: in the order of the suite.
         cases: in the order of the suite.
-        trials: in the order of execution.
     """
 
     suite: str
     suite_hash: str
     baseline: str
     seed: int
-    blocks: int
-    time_budget: float | None
+    sampling: Sampling
     arms: tuple[Arm, ...]
     cases: tuple[Case, ...]
-    trials: tuple[Trial, ...]
+
+    @property
+    def trials_a_block(self) -> int:
+        """How many trials every block has."""
+        return len(self.cases) * len(self.arms)
+
+    def block(self, number: int) -> tuple[Trial, ...]:
+        """The trials of one block, from 1, in the order of execution."""
+        order = random.Random(f"{self.seed}/{number}")
+        pairs = [
+            (case, arm)
+            for case in order.sample(self.cases, len(self.cases))
+            for arm in order.sample(self.arms, len(self.arms))
+        ]
+        before = (number - 1) * self.trials_a_block
+        return tuple(
+            Trial(before + position, number, position, case, arm) for position, (case, arm) in enumerate(pairs, start=1)
+        )
+
+    def trials(self) -> Iterator[Trial]:
+        """The trials of all blocks that there may be, in the order of execution."""
+        return chain.from_iterable(map(self.block, range(1, self.sampling.max_blocks + 1)))
 
     def packages(self) -> tuple[str, ...]:
         """The Debian packages that the image needs for all cases and arms, each once, in alphabetical order."""
@@ -110,9 +139,8 @@ class Plan:
         return {f"{case.workload.name}/{file.name}": file for case in self.cases for file in case.workload.files}
 
     def measured_seconds(self) -> float:
-        """Seconds that the workloads limited by time measure over all trials: the run takes longer than that."""
-        per_block = sum(case.workload.measured_seconds(case.params) or 0.0 for case in self.cases)
-        return per_block * len(self.arms) * self.blocks
+        """Seconds that the workloads limited by time measure in every block: the block takes longer than that."""
+        return sum(case.measured_seconds or 0.0 for case in self.cases) * len(self.arms)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data, for ``bench run --dry-run``."""
@@ -121,18 +149,19 @@ class Plan:
             "suite_hash": self.suite_hash,
             "baseline": self.baseline,
             "seed": self.seed,
-            "blocks": self.blocks,
-            "time_budget": self.time_budget,
-            "measured_seconds": self.measured_seconds(),
+            "sampling": {key: value for key, value in asdict(self.sampling).items() if key != "seed"},
+            "measured_seconds_a_block": self.measured_seconds(),
             "packages": list(self.packages()),
             "kernels": list(self.kernels()),
             "files": sorted(self.files()),
             "arms": [_arm_data(arm) for arm in self.arms],
-            "cases": [_case_data(case) | {"scratch": case.scratch} for case in self.cases],
+            "cases": [
+                _case_data(case) | {"iterations": case.iterations, "scratch": case.scratch} for case in self.cases
+            ],
             "trials": [
                 {"trial": trial.number, "block": trial.block, "position": trial.position, "arm": trial.arm.name}
                 | _case_data(trial.case)
-                for trial in self.trials
+                for trial in self.trials()
             ],
         }
 
@@ -140,7 +169,7 @@ class Plan:
 def make_plan(suite: Suite) -> Plan:
     """The plan of a suite with the suite's seed, or with a new one where it has none.
 
-    The same suite and seed give the same plan.
+    The same cases, arms and seed give the same plan.
     """
     seed = secrets.randbelow(2**31) if suite.sampling.seed is None else suite.sampling.seed
     cases = tuple(_case(use, given) for use in suite.uses for given in use.combinations())
@@ -149,28 +178,16 @@ def make_plan(suite: Suite) -> Plan:
         suite_hash=suite.hash,
         baseline=suite.baseline,
         seed=seed,
-        blocks=suite.sampling.blocks,
-        time_budget=suite.sampling.time_budget,
+        sampling=suite.sampling,
         arms=suite.arms,
         cases=cases,
-        trials=_trials(cases, suite.arms, suite.sampling.blocks, random.Random(seed)),
     )
 
 
 def _case(use: Use, given: Mapping[str, Scalar]) -> Case:
     label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in given.items())])
-    return Case(use.workload, use.workload.resolve(given), label, use.limit)
-
-
-def _trials(cases: tuple[Case, ...], arms: tuple[Arm, ...], blocks: int, order: random.Random) -> tuple[Trial, ...]:
-    trials: list[Trial] = []
-    for block in range(1, blocks + 1):
-        before = len(trials)
-        for case in order.sample(cases, len(cases)):
-            for arm in order.sample(arms, len(arms)):
-                number = len(trials) + 1
-                trials.append(Trial(number, block, number - before, case, arm))
-    return tuple(trials)
+    iterations = use.workload.iterations if use.iterations is None else use.iterations
+    return Case(use.workload, use.workload.resolve(given), label, use.limit, iterations)
 
 
 def _arm_data(arm: Arm) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.plan import Plan, Trial
+    from bench.stopping import Outlook
     from results.records import TrialRecord
 
 
@@ -32,17 +33,31 @@ class RunObserver(Protocol):
     def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
         """A trial has ended, well or not, and is in the store."""
 
+    def block_finished(self, block: int, outlook: Outlook) -> None:
+        """All trials of a block have ended, and this is what is known of how many more there will be."""
+
 
 class TimeEstimate:
-    """How long the rest of a plan takes, by the mean of the trials alike that are done."""
+    """How long the rest of a plan takes, by the mean of the trials alike that are done.
+
+    Attributes:
+        blocks: how many there will be in all, as far as is known.
+    """
 
     def __init__(self, plan: Plan) -> None:
-        self._remaining = {trial.number: trial for trial in plan.trials}
+        self.blocks = plan.sampling.min_blocks
+        self._plan = plan
+        self._done = 0
         self._seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
+
+    @property
+    def trials(self) -> int:
+        """How many there will be in all, as far as is known."""
+        return self.blocks * self._plan.trials_a_block
 
     def finished(self, trial: Trial, seconds: float) -> None:
         """Count one trial as done."""
-        self._remaining.pop(trial.number, None)
+        self._done += 1
         self._seconds[trial.arm.name, trial.case.label].append(seconds)
 
     def remaining_seconds(self) -> float | None:
@@ -58,7 +73,10 @@ class TimeEstimate:
             alike = self._seconds.get((trial.arm.name, trial.case.label)) or by_arm.get(trial.arm.name)
             return fmean(alike) if alike else overall
 
-        return sum(expected(trial) for trial in self._remaining.values())
+        begun, into = divmod(self._done, self._plan.trials_a_block)
+        seconds = sum(expected(trial) for trial in self._plan.block(begun + 1)[into:]) if begun < self.blocks else 0.0
+        whole = sum(expected(trial) for trial in self._plan.block(1))
+        return seconds + max(self.blocks - begun - 1, 0) * whole
 
 
 def format_remaining(seconds: float | None) -> str:
@@ -77,6 +95,16 @@ def describe_trial(trial: Trial) -> str:
     return f"block {trial.block}: {trial.case.label} in {trial.arm.name}"
 
 
+def describe_run(run: str, plan: Plan) -> str:
+    """What a run will do, in a few words."""
+    return f"run {run}: {plan.sampling.describe()}, {plan.trials_a_block} trials each, seed {plan.seed}"
+
+
+def describe_outlook(outlook: Outlook) -> str:
+    """How many blocks there will be, as far as is known."""
+    return f"about {outlook.blocks} blocks in all"
+
+
 class QuietProgress:
     """Says nothing but failures, on standard error."""
 
@@ -93,6 +121,9 @@ class QuietProgress:
         if record.status == "failed":
             print(f"failed: {describe_trial(trial)}: {record.error}", file=sys.stderr)
 
+    def block_finished(self, block: int, outlook: Outlook) -> None:
+        pass
+
 
 class PlainProgress:
     """One line an event, for logs. ``verbose`` tells also when a trial begins."""
@@ -100,7 +131,6 @@ class PlainProgress:
     def __init__(self, *, verbose: bool) -> None:
         self._verbose = verbose
         self._estimate: TimeEstimate | None = None
-        self._total = 0
 
     def _say(self, text: str) -> None:
         print(time.strftime("%H:%M:%S"), text, flush=True)
@@ -109,20 +139,31 @@ class PlainProgress:
         self._say(what)
 
     def planned(self, run: str, plan: Plan) -> None:
-        self._total = len(plan.trials)
         self._estimate = TimeEstimate(plan)
-        self._say(f"run {run}: {self._total} trials, seed {plan.seed}")
+        self._say(describe_run(run, plan))
 
     def trial_started(self, trial: Trial) -> None:
         if self._verbose:
-            self._say(f"[{trial.number}/{self._total}] begins {describe_trial(trial)}")
+            self._say(f"{self._place(trial)} begins {describe_trial(trial)}")
 
     def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
         assert self._estimate is not None
         self._estimate.finished(trial, seconds)
         left = format_remaining(self._estimate.remaining_seconds())
         outcome = "ok" if record.status == "ok" else f"FAILED: {record.error}"
-        self._say(f"[{trial.number}/{self._total}] {describe_trial(trial)}: {outcome} ({seconds:.1f} s; {left})")
+        self._say(f"{self._place(trial)} {describe_trial(trial)}: {outcome} ({seconds:.1f} s; {left})")
+
+    def block_finished(self, block: int, outlook: Outlook) -> None:
+        assert self._estimate is not None
+        if outlook.stop is not None:
+            self._say(outlook.stop)
+        elif outlook.blocks != self._estimate.blocks:
+            self._say(f"block {block} done: {describe_outlook(outlook)}")
+        self._estimate.blocks = outlook.blocks
+
+    def _place(self, trial: Trial) -> str:
+        assert self._estimate is not None
+        return f"[{trial.number}/{self._estimate.trials}]"
 
 
 class LiveProgress:
@@ -157,8 +198,8 @@ class LiveProgress:
 
     def planned(self, run: str, plan: Plan) -> None:
         self._estimate = TimeEstimate(plan)
-        self._progress.update(self._task, total=len(plan.trials), completed=0)
-        self._progress.console.print(f"run {run}: {len(plan.trials)} trials, seed {plan.seed}", markup=False)
+        self._progress.update(self._task, total=self._estimate.trials, completed=0)
+        self._progress.console.print(describe_run(run, plan), markup=False)
 
     def trial_started(self, trial: Trial) -> None:
         self._progress.update(self._task, description=_plain(describe_trial(trial)))
@@ -173,6 +214,16 @@ class LiveProgress:
             self._progress.console.print(failure, markup=False, style="red")
         elif self._verbose:
             self._progress.console.print(f"{describe_trial(trial)}: ok ({seconds:.1f} s)", markup=False, style="dim")
+
+    def block_finished(self, block: int, outlook: Outlook) -> None:
+        assert self._estimate is not None
+        if outlook.stop is not None:
+            self._progress.console.print(outlook.stop, markup=False)
+        elif self._verbose and outlook.blocks != self._estimate.blocks:
+            self._progress.console.print(f"block {block} done: {describe_outlook(outlook)}", markup=False, style="dim")
+        self._estimate.blocks = outlook.blocks
+        left = format_remaining(self._estimate.remaining_seconds())
+        self._progress.update(self._task, total=self._estimate.trials, left=left)
 
 
 def _plain(text: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,15 +20,17 @@ from bench.errors import RunError
 from bench.host import host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
+from bench.stopping import after_block, looks
 from bench.trial import carry_out
 from bench.trials.attempt import OpenArm, TrialContext
 from results.errors import StoreError
+from results.precision import precisions
 from results.records import RunRecord, new_run_id
 from runtimes.base import HostError
 
 if TYPE_CHECKING:
     from bench.interruption import Interruption
-    from bench.plan import Plan
+    from bench.plan import Plan, Trial
     from bench.progress import RunObserver
     from bench.suite_model import Suite
     from results.store import Store
@@ -201,6 +204,8 @@ def _record(run: str, suite: Suite, plan: Plan, image: BuiltImage, host: str) ->
         status="running",
         stop_reason=None,
         version=__version__,
+        threshold=suite.sampling.threshold,
+        ci_width=suite.sampling.ci_width,
         arms=tuple(arm.name for arm in suite.arms),
     )
 
@@ -221,15 +226,20 @@ def _ended(store: Store, result: RunResult) -> Iterator[None]:
 
 def _carry_out_plan(plan: Plan, run: _OpenRun, result: RunResult) -> None:
     began = time.monotonic()
-    reason = f"all {plan.blocks} blocks done"
-    block = 1
-    for trial in plan.trials:
-        if trial.block != block:
-            used = time.monotonic() - began
-            if plan.time_budget is not None and used > plan.time_budget:
-                reason = f"time budget of {plan.time_budget:g} s used up after block {block} ({used:.0f} s)"
-                break
-            block = trial.block
+    for block in itertools.count(1):
+        _carry_out_block(plan.block(block), run, result)
+        looked = looks(plan.sampling, block)
+        known = precisions(run.store.frame(result.run), plan.baseline) if looked else ()
+        outlook = after_block(plan.sampling, block, time.monotonic() - began, known)
+        run.observer.block_finished(block, outlook)
+        if outlook.stop is not None:
+            break
+    run.manifest.close()
+    run.store.finish_run(result.run, "complete", _now(), outlook.stop)
+
+
+def _carry_out_block(trials: Sequence[Trial], run: _OpenRun, result: RunResult) -> None:
+    for trial in trials:
         run.observer.trial_started(trial)
         trial_began = time.monotonic()
         outcome = carry_out(trial, run.arms[trial.arm.name], run.context, observe=run.manifest.wants(trial))
@@ -239,5 +249,3 @@ def _carry_out_plan(plan: Plan, run: _OpenRun, result: RunResult) -> None:
             run.manifest.observed(trial.arm.name, outcome.observed)
         result.failed += outcome.record.status == "failed"
         run.observer.trial_finished(trial, outcome.record, time.monotonic() - trial_began)
-    run.manifest.close()
-    run.store.finish_run(result.run, "complete", _now(), reason)

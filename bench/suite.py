@@ -1,6 +1,6 @@
 """Suites: what is to be measured in which arms, read from a file, checked as a whole, and resolved.
 
-    suite = load_suite("quick", blocks=10)
+    suite = load_suite("quick", sampling=SamplingOverride(blocks=10))
 
 Everything that can be wrong with the file is found here, before anything starts, and said with file, line and column.
 What the host cannot give is not looked at here.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bench.sampling import SamplingOverride
 from bench.suite_model import Arm, Suite
 from bench.suite_resolver import Resolver
 from runtimes.base import Options
@@ -48,8 +49,7 @@ def registered_runtimes() -> tuple[str, ...]:
 def load_suite(
     reference: str,
     *,
-    blocks: int | None = None,
-    seed: int | None = None,
+    sampling: SamplingOverride | None = None,
     arms: Sequence[str] = (),
     workloads: Sequence[str] = (),
     tags: Sequence[str] = (),
@@ -62,8 +62,7 @@ def load_suite(
 
     Args:
         reference: name of a shipped suite, or a path: with a ``/`` in it, or ending in ``.yaml``.
-        blocks: instead of the suite's own number.
-        seed: instead of the suite's own.
+        sampling: instead of the suite's own; None for nothing.
         arms: names of the only arms to keep; the baseline is always kept. Empty for all.
         workloads: names of the only workloads to keep. Empty for all, or for those with ``tags``.
         tags: of the only workloads to keep, beside ``workloads``. Empty likewise.
@@ -85,22 +84,17 @@ def load_suite(
         )
     names = registered_runtimes() if runtime_names is None else runtime_names
     suite = Resolver(read_document(path), path.parent, catalogue or open_catalogue(), names, options_model_for).suite()
-    suite = _override(suite, blocks, seed, arms, workloads, tags)
+    suite = _override(suite, sampling or SamplingOverride(), arms, workloads, tags)
     return suite if connect is None else replace(suite, arms=tuple(_connected(arm, connect) for arm in suite.arms))
 
 
 def _override(
     suite: Suite,
-    blocks: int | None,
-    seed: int | None,
+    sampling: SamplingOverride,
     arms: Sequence[str],
     workloads: Sequence[str],
     tags: Sequence[str],
 ) -> Suite:
-    if blocks is not None and blocks < 1:
-        raise InvalidInput(f"expected at least 1 block, got {blocks}")
-    if seed is not None and seed < 0:
-        raise InvalidInput(f"expected a seed of at least 0, got {seed}")
     for what, asked, known in (
         ("arm", arms, [arm.name for arm in suite.arms]),
         ("workload", workloads, list(suite.definitions)),
@@ -113,11 +107,7 @@ def _override(
         suite,
         arms=tuple(arm for arm in suite.arms if not arms or arm.name in (*arms, suite.baseline)),
         uses=tuple(use for use in suite.uses if not (workloads or tags) or _is_kept(use.workload, workloads, tags)),
-        sampling=replace(
-            suite.sampling,
-            blocks=suite.sampling.blocks if blocks is None else blocks,
-            seed=suite.sampling.seed if seed is None else seed,
-        ),
+        sampling=sampling.applied_to(suite.sampling),
     )
 
 

@@ -15,11 +15,15 @@ from pydantic import (
     Strict,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
 
 from bench.host import host_cpus, host_memory
+from results.stats.verdict import MIN_BLOCKS, THRESHOLD
+from workloads.document import InvalidValue
 from workloads.fields import Duration, Name, Part, Scalar, check_scalar
 from workloads.json_types import BANDWIDTH, SCALAR, SHARE, TEXT, one_of, one_or_more, size
+from workloads.model import Iterations
 from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
 
 MAX_CPUS = 8192
@@ -44,6 +48,8 @@ MIN_BANDWIDTH = 8_000
 """Bits a second, at which a full Ethernet frame takes a second and a half."""
 
 MAX_BANDWIDTH = 10**12
+
+MAX_BLOCKS = 10_000
 
 _RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", re.ASCII)
 
@@ -113,6 +119,10 @@ def _use(value: object) -> object:
     return {"workload": value} if isinstance(value, str) else value
 
 
+def _width(value: object) -> float:
+    return float(parse_share(value))
+
+
 def _positive(seconds: float) -> float:
     if seconds <= 0:
         raise ValueError("expected more than no time")
@@ -140,6 +150,7 @@ Pids = Annotated[int, Strict(), Field(ge=1, le=MAX_PIDS)]
 IoBytes = Annotated[int, PlainValidator(_io_bytes), WithJsonSchema(size(MIN_IO_BYTES))]
 IoOps = Annotated[int, Strict(), Field(ge=1, le=MAX_IO_OPS)]
 Bandwidth = Annotated[int, PlainValidator(_bandwidth), WithJsonSchema(BANDWIDTH)]
+Width = Annotated[float, PlainValidator(_width), WithJsonSchema(SHARE)]
 LongEnough = Annotated[Duration, AfterValidator(_positive)]
 Values = Annotated[tuple[Scalar, ...], PlainValidator(_values), WithJsonSchema(one_or_more(SCALAR))]
 
@@ -260,11 +271,13 @@ class UseFile(Part):
         workload: its name in the catalogue, or the path of its file, from the suite's directory.
         params: by parameter, a value or a list of values, which expands to a matrix.
         limit: by the name of a limit, the metric that shows how much of it an instance was given.
+        iterations: how often a trial executes the measured command, in place of what the workload says.
     """
 
     workload: str
     params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
+    iterations: Iterations | None = None
 
 
 class TaggedFile(Part):
@@ -291,17 +304,38 @@ AnyUse = Annotated[
 
 
 class SamplingFile(Part):
-    """How much is measured.
+    """How much is measured: a fixed number of blocks, or blocks until the ratios are known well enough.
 
     Attributes:
-        blocks: rounds over all cases and arms.
+        blocks: rounds over all cases and arms, whatever comes of them; in place of ``min_blocks``, ``max_blocks`` and
+            ``ci_width``.
+        min_blocks: the pilot: rounds before the first look at how well the ratios are known.
+        max_blocks: rounds after which the run ends however badly they are known.
+        ci_width: how wide the 95 % interval of every primary metric's ratio may be at the end, as its upper end over
+            its lower one less 1.
+        threshold: the practical threshold: a ratio nearer to 1 makes no difference that matters.
         seed: of the random order; without it, every run takes a new one and records it.
         time_budget: seconds; no block is begun after them.
     """
 
-    blocks: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 10
+    blocks: Annotated[int, Strict(), Field(ge=1, le=MAX_BLOCKS)] | None = None
+    min_blocks: Annotated[int, Strict(), Field(ge=MIN_BLOCKS, le=MAX_BLOCKS)] | None = None
+    max_blocks: Annotated[int, Strict(), Field(ge=MIN_BLOCKS, le=MAX_BLOCKS)] | None = None
+    ci_width: Width | None = None
+    threshold: Width = THRESHOLD
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)] | None = None
     time_budget: LongEnough | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SamplingFile:
+        if self.blocks is not None:
+            for key in ("min_blocks", "max_blocks", "ci_width"):
+                if getattr(self, key) is not None:
+                    raise InvalidValue("with 'blocks' the number of blocks is fixed already", key, at_key=True)
+        least, most = self.min_blocks, self.max_blocks
+        if least is not None and most is not None and least > most:
+            raise InvalidValue(f"{least} is more than the {most} of max_blocks", "min_blocks")
+        return self
 
 
 class SuiteFile(Part):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.sampling import Sampling
 from bench.suite_file import TimeoutsFile
 from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, Limits, Options
 from workloads.document import dump_document
@@ -65,32 +66,19 @@ class Use:
         workload: the workload.
         params: the values of each parameter that the suite gives, in the order of the suite.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
+        iterations: how often a trial executes the measured command; None for as often as the workload says.
     """
 
     reference: str
     workload: Workload
     params: Mapping[str, tuple[Scalar, ...]]
     limit: Mapping[str, str] = field(default_factory=dict)
+    iterations: int | None = None
 
     def combinations(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the values that the suite gives, the last parameter varying fastest."""
         for values in itertools.product(*self.params.values()):
             yield dict(zip(self.params, values, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How much is measured.
-
-    Attributes:
-        blocks: rounds over all cases and arms.
-        seed: of the random order, or None for a new one in every run.
-        time_budget: seconds; no block is begun after them. None for no limit.
-    """
-
-    blocks: int
-    seed: int | None
-    time_budget: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +124,7 @@ class Suite:
                 use.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True),
                 use.workload.resolve(params),
                 *([dict(use.limit)] if use.limit else []),
+                *([{"iterations": use.iterations}] if use.iterations is not None else []),
             ]
             for use in self.uses
             for params in use.combinations()
@@ -156,11 +145,6 @@ class Suite:
         """The suite as plain data in the form of a suite file."""
         arms = {arm.name: _arm_data(arm, self) for arm in self.arms}
         timeouts = _timeouts_data(self.timeouts, Timeouts())
-        sampling: dict[str, Any] = {"blocks": self.sampling.blocks}
-        if self.sampling.seed is not None:
-            sampling["seed"] = self.sampling.seed
-        if self.sampling.time_budget is not None:
-            sampling["time_budget"] = format_duration(self.sampling.time_budget)
         return {
             "name": self.name,
             "description": self.description,
@@ -169,7 +153,7 @@ class Suite:
             **({"timeouts": timeouts} if timeouts else {}),
             "arms": arms,
             "workloads": [_use_data(use) for use in self.uses],
-            "sampling": sampling,
+            "sampling": self.sampling.as_data(),
         }
 
     def as_yaml(self) -> str:
@@ -211,8 +195,9 @@ def _arm_data(arm: Arm, suite: Suite) -> dict[str, Any]:
 
 
 def _use_data(use: Use) -> str | dict[str, Any]:
-    if not use.params and not use.limit:
+    if not use.params and not use.limit and use.iterations is None:
         return use.reference
     params = {name: values[0] if len(values) == 1 else list(values) for name, values in use.params.items()}
     data: dict[str, Any] = {"workload": use.reference}
-    return data | ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
+    data |= ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
+    return data | ({"iterations": use.iterations} if use.iterations is not None else {})

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.asked_limits import check_limit
+from bench.sampling import Sampling
 from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, TaggedFile, UseFile
-from bench.suite_model import Arm, Sampling, Suite, Timeouts, Use
+from bench.suite_model import Arm, Suite, Timeouts, Use
 from runtimes.base import IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, invalid
 from workloads.errors import InvalidInput, expected
@@ -74,7 +75,7 @@ class Resolver:
             limits=limits,
             arms=tuple(arm for arm in arms if arm is not None),
             uses=tuple(uses),
-            sampling=Sampling(file.sampling.blocks, file.sampling.seed, file.sampling.time_budget),
+            sampling=Sampling.of_file(file.sampling),
             timeouts=Timeouts().overridden(file.timeouts),
         )
 
@@ -182,8 +183,11 @@ class Resolver:
             return None
         for name, values in use.params.items():
             self._check_values(location, workload, name, values)
+        if use.iterations is not None and workload.run is None:
+            message = f"{workload.name} runs no command that could be repeated"
+            self._problem((*location, "iterations"), message, at_key=True)
         reference = self._catalogue.lasting_reference(use.workload, self._directory)
-        return Use(reference, workload, use.params, use.limit)
+        return Use(reference, workload, use.params, use.limit, use.iterations)
 
     def _check_limits(self, placed: Sequence[_PlacedUse], arms: Sequence[Limits]) -> None:
         """What is to be measured of the limits can be."""

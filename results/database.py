@@ -19,7 +19,15 @@ from results.errors import StoreError
 APPLICATION_ID = 0x62656E63
 """Marks the file as ours in SQLite's header: ``benc``."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_UPGRADES: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE run ADD COLUMN threshold REAL NOT NULL DEFAULT 0.05",
+        "ALTER TABLE run ADD COLUMN ci_width REAL",
+    ),
+}
+"""What makes of a store of this version one of the next. A new table needs nothing: ``schema.sql`` makes it."""
 
 BUSY_TIMEOUT = 10.0
 """Seconds to wait for another process's commit."""
@@ -29,7 +37,8 @@ BUSY_TIMEOUT = 10.0
 def open_database(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
     """Open the database; with ``create``, make what is missing and make sure that it can be written.
 
-    Without ``create``, nothing is created. Transactions are explicit (:func:`transaction`); foreign keys are enforced.
+    Without ``create``, nothing is created; but a file of an earlier version is brought up to ours in any case.
+    Transactions are explicit (:func:`transaction`); foreign keys are enforced.
 
     Raises:
         StoreError: it is missing, damaged, not ours, of a newer version, locked, or not writable where it must be.
@@ -45,9 +54,11 @@ def open_database(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
     with closing(connection):
         with mended(path):
-            _check_version(connection, path, create)
+            version = _check_version(connection, path, create)
             connection.execute("PRAGMA foreign_keys = ON")
-            if create:
+            if 0 < version < SCHEMA_VERSION:
+                _upgrade(connection, path)
+            if create or version < SCHEMA_VERSION:
                 _create_schema(connection)
         yield connection
 
@@ -112,7 +123,8 @@ def _advice(code: int, path: Path, error: sqlite3.Error) -> str:
             return f"{path}: {error}; check the disk it is on, or name another store with --store"
 
 
-def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> None:
+def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> int:
+    """The schema's version; 0 for a file that is empty."""
     # In one transaction: another process may be creating the schema right now.
     connection.execute("BEGIN")
     application, version, tables = (
@@ -125,10 +137,22 @@ def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> 
             raise StoreError(
                 f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}: update it, or use --store"
             )
-        return
+        return int(version)
     if tables or not create:
         what = "belongs to another program" if tables else "is empty"
         raise StoreError(f"{path} {what}: move it away, or name another store with --store")
+    return 0
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a file of an earlier version up to ours, all of it or nothing."""
+    with transaction(connection, path):
+        # Only now: another process may have done it meanwhile.
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for step in range(version, SCHEMA_VERSION):
+            for statement in _UPGRADES[step]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:

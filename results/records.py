@@ -104,6 +104,10 @@ class RunRecord:
         status: ``partial`` is a run that stopped early and keeps what it measured.
         stop_reason: why no further block was started, in words.
         version: of this program.
+        threshold: the practical threshold of verdicts: a ratio between 1 and 1 + it, or the inverse, makes no
+            difference that matters.
+        ci_width: how well the ratios were to be known (:class:`bench.sampling.Sampling`); None where the number of
+            blocks was fixed.
         arms: names of the arms, in the order of the suite.
     """
 
@@ -119,6 +123,8 @@ class RunRecord:
     status: RunStatus
     stop_reason: str | None
     version: str
+    threshold: float
+    ci_width: float | None
     arms: tuple[str, ...]
 
 

@@ -11,7 +11,9 @@ CREATE TABLE IF NOT EXISTS run (
     ended TEXT,
     status TEXT NOT NULL CHECK (status IN ('running', 'complete', 'partial', 'failed')),
     stop_reason TEXT,
-    version TEXT NOT NULL
+    version TEXT NOT NULL,
+    threshold REAL NOT NULL DEFAULT 0.05,
+    ci_width REAL                   -- NULL where the number of blocks was fixed
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS trial (

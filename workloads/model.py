@@ -70,6 +70,12 @@ MAX_INSTANCES = 1024
 """The most instances that one trial starts at once."""
 
 
+MAX_ITERATIONS = 10_000
+
+Iterations = Annotated[int, Strict(), Field(ge=1, le=MAX_ITERATIONS)]
+"""How often a trial executes the measured command."""
+
+
 def _instances(value: object) -> int | str:
     if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
         return value
@@ -228,6 +234,8 @@ class Workload(Part):
             ``kernel`` (all below it that an arm has of its own: kernel, initramfs, firmware, VMM) or ``all``, or a
             parameter in braces that says so; for workloads that run nothing. None for the usual start.
         memory: when the instance's memory is read under load and afterwards; None for workloads that are not about it.
+        iterations: how often ``run`` is executed in one instance, one after the other, each with figures of its own; a
+            suite may say otherwise.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -252,6 +260,7 @@ class Workload(Part):
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     cold: Annotated[str, PlainValidator(_cold), WithJsonSchema(_COLD_SCHEMA)] | None = None
     memory: MemoryMoments | None = None
+    iterations: Iterations = 1
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -356,8 +365,8 @@ class Workload(Part):
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration", "memory"):
-                if getattr(self, key):
+            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration", "memory", "iterations"):
+                if key in self.model_fields_set and getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
             return
         if self.parser is None or not self.metrics:

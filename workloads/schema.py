@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from workloads.json_types import JsonSchema, one_name_of, one_of
+from workloads.json_types import SHARE, JsonSchema, one_name_of, one_of
 from workloads.model import Metric, Workload
-from workloads.units import format_duration
+from workloads.units import format_duration, format_share
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -55,8 +55,14 @@ def model_schema(model: type[BaseModel]) -> JsonSchema:
         if "default" in part and (default is None or isinstance(default, dict | list) or default == ""):
             del part["default"]
         elif part.get("type") == "string" and isinstance(default, int | float):
-            part["default"] = format_duration(default)  # of all text that stands for a number, only durations have one
+            part["default"] = _as_text(default, part)
     return made
+
+
+def _as_text(default: float, part: JsonSchema) -> str:
+    """A default as a file would have it; of all text that stands for a number, only shares and durations have one."""
+    is_share = part.get("pattern") == SHARE["pattern"]
+    return format_share(default) if is_share else format_duration(default)
 
 
 def documented(model: type[BaseModel]) -> tuple[str, dict[str, str]]:

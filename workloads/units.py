@@ -102,6 +102,11 @@ def parse_share(value: object) -> Fraction:
     return number / 100
 
 
+def format_share(share: float) -> str:
+    """``share`` of a whole as :func:`parse_share` reads it, to the millionth of a percent: ``5%``, ``2.5%``."""
+    return f"{round(share * 100, 6):.6f}".rstrip("0").rstrip(".") + "%"
+
+
 def format_bandwidth(bandwidth: int) -> str:
     """``bandwidth`` in the largest unit that gives a whole number, so that :func:`parse_bandwidth` gives the same."""
     for unit, factor in reversed(BANDWIDTHS.items()):

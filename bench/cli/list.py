@@ -59,7 +59,7 @@ def _suites() -> list[dict[str, object]]:
         {
             "suite": name,
             "arms": [arm.name for arm in suite.arms],
-            "blocks": suite.sampling.blocks,
+            "sampling": suite.sampling.describe(),
             "description": suite.description,
         }
         for name, suite in suites

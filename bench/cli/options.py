@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from workloads.units import parse_duration, parse_share
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,6 +37,24 @@ workloads_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory of workloads of your own, found like the shipped ones; may be given again.",
 )
+
+
+class _Quantity(click.ParamType[float]):
+    """A value that people write with its unit."""
+
+    def __init__(self, name: str, parse: Callable[[str], float | Fraction]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return float(self._parse(str(value)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = _Quantity("duration", parse_duration)
+WIDTH = _Quantity("width", parse_share)
 
 run_argument = click.argument("run", default="latest")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.suite_model import limits_data
 
@@ -19,11 +19,12 @@ def plan_renderables(plan: Plan) -> list[RenderableType]:
     from rich.text import Text
 
     summary = Text(
-        f"suite {plan.suite}: {len(plan.trials)} trials = "
-        f"{plan.blocks} blocks × {len(plan.cases)} cases × {len(plan.arms)} arms, "
+        f"suite {plan.suite}: {plan.sampling.describe()}, each of {plan.trials_a_block} trials = "
+        f"{len(plan.cases)} cases × {len(plan.arms)} arms; "
         f"seed {plan.seed}, baseline {plan.baseline}\npackages in the image: {' '.join(plan.packages()) or 'none'}\n"
     )
-    arms = Table(title="Arms", title_justify="left", box=None, pad_edge=False)
+    plain: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
+    arms = Table(title="Arms", **plain)
     for column in ("arm", "runtime", "options", "CPUs", "CPU set", "memory MiB", "other limits"):
         arms.add_column(column)
     for arm in plan.arms:
@@ -31,10 +32,10 @@ def plan_renderables(plan: Plan) -> list[RenderableType]:
         cpuset = ",".join(map(str, arm.limits.cpuset)) or "all"
         memory, other = str(arm.limits.memory >> 20), _other_limits(arm.limits) or "-"
         arms.add_row(arm.name, arm.runtime, options, f"{arm.limits.cpus:g}", cpuset, memory, other)
-    trials = Table(title="\nTrials, in this order", title_justify="left", box=None, pad_edge=False)
+    trials = Table(title="\nTrials of as many blocks as there may be, in this order", **plain)
     for column in ("trial", "block", "workload", "arm"):
         trials.add_column(column)
-    for trial in plan.trials:
+    for trial in plan.trials():
         trials.add_row(str(trial.number), str(trial.block), Text(trial.case.label), trial.arm.name)
     return [summary, arms, trials]
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import EXIT_FAILED, EXIT_INTERRUPTED
-from bench.cli.options import format_option, print_json, print_renderable, store_option, workloads_option
+from bench.cli.options import (
+    DURATION,
+    WIDTH,
+    format_option,
+    print_json,
+    print_renderable,
+    store_option,
+    workloads_option,
+)
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -25,7 +33,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("suite")
 @store_option
-@click.option("--blocks", type=click.IntRange(min=1), help="Number of blocks, instead of the suite's.")
+@click.option("--blocks", type=click.IntRange(min=1), help="This number of blocks, instead of the suite's sampling.")
+@click.option("--max-blocks", type=click.IntRange(min=6), help="As many blocks at the most, until ratios are known.")
+@click.option(
+    "--ci-width", type=WIDTH, metavar="WIDTH", help="Measure until every primary ratio is known to this: 5%, 2%."
+)
+@click.option("--time-budget", type=DURATION, metavar="DURATION", help="Begin no block after this time: 10m, 2h.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the order, instead of the suite's or a new one.")
 @click.option(
     "--arm",
@@ -55,6 +68,9 @@ def run(
     suite: str,
     store_directory: Path,
     blocks: int | None,
+    max_blocks: int | None,
+    ci_width: float | None,
+    time_budget: float | None,
     seed: int | None,
     arms: tuple[str, ...],
     workloads: tuple[str, ...],
@@ -75,13 +91,13 @@ def run(
     from bench.plan import make_plan
     from bench.privileges import check_privileges
     from bench.progress import open_progress
+    from bench.sampling import SamplingOverride
     from bench.suite import load_suite
     from workloads.loader import open_catalogue
 
     loaded = load_suite(
         suite,
-        blocks=blocks,
-        seed=seed,
+        sampling=SamplingOverride(blocks, max_blocks, ci_width, time_budget, seed),
         arms=arms,
         workloads=workloads,
         tags=tags,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.plan import Plan, Trial
     from bench.progress import RunObserver
     from bench.runner import RunResult
+    from bench.stopping import Outlook
     from results.records import TrialRecord
     from results.store import Store
     from workloads.fields import Scalar
@@ -125,6 +126,9 @@ class _Steps:
         self._observer.preparing(f"running {trial.case.label}")
 
     def trial_finished(self, trial: Trial, record: TrialRecord, seconds: float) -> None:
+        pass
+
+    def block_finished(self, block: int, outlook: Outlook) -> None:
         pass
 
 

@@ -13,8 +13,7 @@ from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
-from results.stats.paired import MIN_BLOCKS
-from results.stats.verdict import LEVEL, THRESHOLD
+from results.stats.verdict import LEVEL, MIN_BLOCKS, THRESHOLD
 
 _EXCERPTS = 20  # logs shown at most
 _LINES = 40  # lines of each, at most

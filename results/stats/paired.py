@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from results.stats.signed_rank import hodges_lehmann, signed_rank_interval, signed_rank_test
-
-MIN_BLOCKS = 6
-"""The least number of blocks for which a 95 % signed-rank interval exists: 2 · 2^-n ≤ 0.05."""
+from results.stats.verdict import MIN_BLOCKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ THRESHOLD = 0.05
 LEVEL = 0.05
 """The rate of false discoveries that is accepted."""
 
+MIN_BLOCKS = 6
+"""The least number of blocks for which a 95 % signed-rank interval exists: 2 · 2^-n ≤ 0.05."""
+
 
 def judge(interval: tuple[float, float] | None, better: str, q_value: float | None) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict on a ratio, by effect size first; with warnings where it needs explaining.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from fake_runs import ECHO
 
 from bench.progress import QuietProgress
 from bench.suite import load_suite
@@ -115,6 +116,9 @@ class Recorder(QuietProgress):
     def trial_finished(self, trial, record, seconds):
         self.events.append(("finished", trial.number, record.status))
 
+    def block_finished(self, block, outlook):
+        self.events.append(("block finished", outlook.stop, outlook.blocks))
+
 
 def test_every_trial_of_the_plan_is_stored_with_its_samples(suite_run):
     result = suite_run.execute()
@@ -160,7 +164,9 @@ def test_observer_is_told_in_order(suite_run):
     observer = Recorder()
     suite_run.with_observer(observer).execute()
     assert observer.events[:3] == ["planned", ("started", 1), ("finished", 1, "ok")]
-    assert len(observer.events) == 1 + 2 * 4
+    assert observer.events.count(("block finished", None, 2)) == 1
+    assert observer.events[-1] == ("block finished", "all 2 blocks done", 2)
+    assert len(observer.events) == 1 + 2 * 4 + 2
 
 
 MISSPELT = FAILING.replace("exit 3", "test -n $scroe")
@@ -290,6 +296,26 @@ def test_time_budget_stops_after_the_block_that_used_it_up(suite_run):
     assert len(suite_run.trials()) == 2
 
 
+KNOWN = "{min_blocks: 6, max_blocks: 8, ci_width: 5%}"
+VARYING = ECHO.replace("echo score: 42", "echo score: $(($(date +%N) % 1000 + 1))")
+
+
+def test_blocks_end_as_soon_as_ratios_are_known(suite_run):
+    suite_run.with_suite(suite_run.suite_text.replace("{blocks: 2, seed: 1}", KNOWN)).execute()
+    record = suite_run.record()
+    assert {trial.block for trial in suite_run.trials()} == set(range(1, 7))
+    assert record.stop_reason == (
+        "all 1 ratios known to 5% after 6 blocks; the widest interval is 0.0 %: echo score in two"
+    )
+    assert (record.ci_width, record.threshold) == (0.05, 0.05)
+
+
+def test_blocks_end_at_the_most_where_they_are_not(suite_run):
+    suite_run.with_suite(suite_run.suite_text.replace("{blocks: 2, seed: 1}", KNOWN)).with_workload(VARYING).execute()
+    assert {trial.block for trial in suite_run.trials()} == set(range(1, 9))
+    assert suite_run.record().stop_reason.startswith("all 8 blocks done; 1 of 1 ratios not known to 5%; the widest")
+
+
 def test_a_workload_without_metrics_is_run_for_startup_and_footprint(suite_run):
     suite_run.with_suite(NOTHING).execute()
     frame = suite_run.frame()
@@ -308,6 +334,36 @@ def test_the_cpus_used_are_those_of_the_run_command(suite_run, what, least, most
     assert values["limit.cpus.asked"] == 1
     assert values["limit.cpus.given"] == values["cpus_used"]
     assert values["limit.cpus.error"] == pytest.approx((values["cpus_used"] - 1) * 100)
+
+
+COUNTED = """
+name: echo
+description: Counts how often it was run.
+prepare: [{shell: "echo 0 > /tmp/bench-count-$PPID"}]
+run:
+  shell: |
+    read -r count </tmp/bench-count-$PPID
+    count=$((count + 1))
+    echo $count >/tmp/bench-count-$PPID
+    echo score: $count
+    [ $count -lt 3 ] || rm /tmp/bench-count-$PPID
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+
+def test_the_command_is_repeated_in_one_instance_and_each_iteration_has_its_figures(suite_run):
+    repeated = suite_run.suite_text.replace("[./echo.yaml]", "[{workload: ./echo.yaml, iterations: 3}]")
+    suite_run.with_suite(repeated).with_workload(COUNTED)
+    assert suite_run.execute().failed == 0
+    frame = suite_run.frame()
+    scores = frame[(frame.metric == "score") & (frame.trial == 1)]
+    assert list(zip(scores.iteration, scores.value, strict=True)) == [(0, 1.0), (1, 2.0), (2, 3.0)]
+    assert (frame[frame.trial == 1].metric == "startup_time").sum() == 1
+    again = load_suite(str(suite_run.run_directory() / "suite.yaml"))
+    assert (again.uses[0].iterations, again.hash) == (3, suite_run.load().hash)
+    suite_run.with_suite(repeated.replace("iterations: 3", "iterations: 4"))
+    assert suite_run.load().hash != again.hash
 
 
 def test_without_a_run_command_no_cpus_are_used_by_one(suite_run):

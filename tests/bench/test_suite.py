@@ -7,6 +7,8 @@ from typing import Literal
 import pytest
 from pydantic import ConfigDict
 
+from bench.plan import make_plan
+from bench.sampling import SamplingOverride
 from bench.suite import load_suite, registered_runtimes, shipped_suites
 from bench.suite_model import Suite
 from runtimes.base import Options
@@ -81,7 +83,7 @@ def changed(old: str, new: str) -> str:
 def test_a_suite_is_resolved(directory: Path) -> None:
     suite = load(directory)
     bare, guest = suite.arms
-    assert (suite.name, suite.baseline, suite.sampling.blocks, suite.sampling.seed) == ("example", "bare", 7, 5)
+    assert (suite.name, suite.baseline, suite.sampling.max_blocks, suite.sampling.seed) == ("example", "bare", 7, 5)
     assert suite.sampling.time_budget == 600
     assert (bare.name, bare.runtime, bare.limits.memory) == ("bare", "bare", 512 * 2**20)
     assert (guest.limits.cpus, guest.limits.cpuset, guest.limits.memory) == (1, (), 2**30)
@@ -166,7 +168,8 @@ def test_a_suite_is_resolved(directory: Path) -> None:
         (
             "blocks: 7",
             "block: 7",
-            "s.yaml:11:12: sampling.block: unknown key; expected one of blocks, seed, time_budget; di",
+            "s.yaml:11:12: sampling.block: unknown key; "
+            "expected one of blocks, min_blocks, max_blocks, ci_width, threshold, seed, time_budget; di",
         ),
         ("name: example\n", "", "s.yaml:1:1: name: this key is missing"),
     ],
@@ -294,8 +297,8 @@ def test_a_client_outside_needs_an_arm_with_a_network(directory: Path) -> None:
 
 
 def test_overrides(directory: Path) -> None:
-    suite = load(directory, blocks=3, seed=0, arms=("guest",), workloads=("fio",))
-    assert (suite.sampling.blocks, suite.sampling.seed) == (3, 0)
+    suite = load(directory, sampling=SamplingOverride(blocks=3, seed=0), arms=("guest",), workloads=("fio",))
+    assert (suite.sampling.max_blocks, suite.sampling.seed) == (3, 0)
     assert [arm.name for arm in suite.arms] == ["bare", "guest"]
     assert list(suite.definitions) == ["fio"]
     assert [arm.name for arm in load(directory, arms=("bare",)).arms] == ["bare"]
@@ -309,8 +312,6 @@ def test_overrides(directory: Path) -> None:
             "unknown arm 'gest' in suite example; expected one of bare, guest; did you mean 'guest'?",
         ),
         ({"workloads": ("redis",)}, "unknown workload 'redis' in suite example; expected one of null, fio"),
-        ({"blocks": 0}, "expected at least 1 block, got 0"),
-        ({"seed": -1}, "expected a seed of at least 0, got -1"),
     ],
 )
 def test_wrong_overrides(directory: Path, overrides: dict[str, object], said: str) -> None:
@@ -363,7 +364,7 @@ def test_shipped_suites_are_found_by_name() -> None:
         assert suite.name == name
         assert suite.description.endswith(".")
         # With fewer no difference can be significant; the other two look at what is, not at what differs.
-        assert suite.sampling.blocks >= 6 or name in {"isolation", "limits"}
+        assert suite.sampling.min_blocks >= 6 or name in {"isolation", "limits"}
 
 
 class Anything(Options):
@@ -397,3 +398,11 @@ def test_all_guests_can_be_given_another_connection(tmp_path: Path) -> None:
     assert suite.hash != load_suite(path).hash
     with pytest.raises(InvalidInput, match=r"^--connect: 'vbox:///session': expected embed, system, session, or a URI"):
         load_suite(path, connect="vbox:///session")
+
+
+def test_iterations(directory: Path) -> None:
+    suite = load(directory, BASE.replace("  - workload: fio", "  - workload: fio\n    iterations: 5"))
+    assert [use.iterations for use in suite.uses] == [None, 5]
+    assert [case.iterations for case in make_plan(suite).cases] == [1, 5, 5, 5, 5]
+    with pytest.raises(InvalidInput, match="iterations: null runs no command that could be repeated"):
+        load(directory, BASE.replace("  - null", "  - {workload: null, iterations: 2}"))

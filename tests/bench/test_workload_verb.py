@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import FAKE_IMAGE
+from fake_runs import FAKE_IMAGE
 
 from bench.check import ARM, LIMITS, check_suite
 from bench.cli import run_command_line

@@ -24,6 +24,8 @@ def run_record(**changes: object) -> RunRecord:
         "status": "running",
         "stop_reason": None,
         "version": "0.1.0",
+        "threshold": 0.05,
+        "ci_width": None,
         "arms": ("native", "container", "vm"),
     }
     return RunRecord(**(fields | changes))  # type: ignore[arg-type]

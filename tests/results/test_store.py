@@ -134,7 +134,7 @@ WRITER = """
     from results.store import Store
 
     with Store(Path(sys.argv[1])).open(create=True) as store:
-        store.add_run(RunRecord("r", "s", "h", "a", 1, "i", "f", "t", None, "running", None, "v", ("a",)))
+        store.add_run(RunRecord("r", "s", "h", "a", 1, "i", "f", "t", None, "running", None, "v", 0.05, None, ("a",)))
         for trial in range(1, 100_000):
             record = TrialRecord("r", trial, trial, 0, "w", {}, "a", "a", "none", "ok", None, "t", None)
             store.add_trial(record, [Sample(f"m{number}", trial, "s", "lower") for number in range(200)])
