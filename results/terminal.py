@@ -28,6 +28,7 @@ from results.limits import is_limit, limits_of
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
+from results.resources import counting_note, marked
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
@@ -100,7 +101,11 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    comparisons = compare(frame, run.baseline)
+    trials = store.trials(run.id)
+    comparisons = marked(compare(frame, run.baseline), trials, run.baseline)
+    counting = counting_note(trials)
+    if counting is not None:
+        notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
     return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
 
 
@@ -134,7 +139,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    comparisons = compare(frame, run.baseline)
+    comparisons = marked(compare(frame, run.baseline), store.trials(run.id), run.baseline)
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)

@@ -75,6 +75,14 @@ def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:
     )
 
 
+def limit_facts(cgroup: Cgroup) -> dict[str, str]:
+    """What the kernel limits the processes in ``cgroup`` to, for a trial's facts: ``cgroup_memory_limit`` (bytes) and
+    ``cgroup_cpu_quota`` (CPUs), ``none`` for no limit.
+    """
+    given = {"cgroup_memory_limit": cgroup.memory_limit(), "cgroup_cpu_quota": cgroup.cpu_quota()}
+    return {name: "none" if value is None else f"{value:.12g}" for name, value in given.items()}
+
+
 def read_usage(cgroup: Cgroup) -> Usage:
     """Read what the processes in ``cgroup``, also those that have ended, have cost up to now."""
     cpu = cgroup.cpu()

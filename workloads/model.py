@@ -58,6 +58,8 @@ HARNESS_METRICS = frozenset(
 HOST_VALUES = ("host_boot_id", "host_namespaces", "host_pid")
 """What a workload may be told of the host, to find out whether it can reach it: see :func:`bench.host.host_values`."""
 
+_WORD = re.compile(r"[A-Za-z0-9_./+-]+")
+
 _RESERVED = ("server", "scratch", "files", "cpus", "memory", *HOST_VALUES)
 
 
@@ -488,6 +490,13 @@ class Workload(Part):
             if layer == asked:
                 return layer
         raise InvalidValue(f"expected {', '.join(COLD_LAYERS)}, got '{asked}'", name)
+
+    def program_names(self) -> frozenset[str]:
+        """What in its commands may be the name of a program: the first argument, and every word of a shell's text."""
+        names: set[str] = set()
+        for _, command in self._command_lines():
+            names.update(command.arguments[:1] if command.shell is None else _WORD.findall(command.shell))
+        return frozenset(names)
 
     def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
         """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""

@@ -43,11 +43,17 @@ def carry_out(attempt: Attempt) -> None:
             memory.read("after")
         measured.facts = {
             **instance.facts,
+            **fairness.resources(instance.agent, instance.facts),
             **_clock_facts(instance, driven),
             "memory_sampling": sampler.described,
         }
         if attempt.observe:
-            measured.observed = {**instance.facts, **fairness.observe(instance.agent)}
+            programs = trial.case.workload.program_names()
+            measured.observed = {
+                **instance.facts,
+                **fairness.observe(instance.agent),
+                **fairness.digests(instance.agent, programs),
+            }
         instance.stop()
         measured.samples = [
             *metrics.startup_samples(instance.timeline, driven.first_output_at),

@@ -18,6 +18,7 @@ from results.errors import StoreError
 from results.limits import GivenLimit, limits_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
+from results.resources import marked
 from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
@@ -61,12 +62,13 @@ class RunData:
         frame = store.frame(run.id)
         directory = store.run_directory(run.id)
         emulated = {trial.arm for trial in trials if trial.accel == "tcg"}
+        comparisons = [] if frame.empty else marked(compare(frame, run.baseline), trials, run.baseline)
         return cls(
             run=run,
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=() if frame.empty else tuple(_sorted(compare(frame, run.baseline))),
+            comparisons=tuple(_sorted(comparisons)),
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),
         )

@@ -90,6 +90,14 @@ class Cgroup(ABC):
     def oom_kills(self) -> int:
         """How many processes the kernel killed because the cgroup was at its limit."""
 
+    @abstractmethod
+    def memory_limit(self) -> int | None:
+        """Bytes that its processes may have, as the kernel tells it; None for no limit of its own."""
+
+    @abstractmethod
+    def cpu_quota(self) -> float | None:
+        """CPUs whose time its processes may have, as the kernel tells it; None for no limit of its own."""
+
     def pids_peak(self) -> int | None:
         """The most processes and threads there were in it at once; None where the kernel does not tell it.
 

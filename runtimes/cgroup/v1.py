@@ -40,6 +40,9 @@ _SHARES_PER_WEIGHT = 1024 / 100
 """``cpu.shares`` for ``cpu.weight`` 1: the defaults, 1024 and 100, mean the same (``sched_weight_from_cgroup`` in
 kernel/sched/sched.h converts so)."""
 
+_NO_LIMIT = 1 << 62
+"""Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
+
 _IO_FILES = {
     "read_bytes": "blkio.throttle.read_bps_device",
     "write_bytes": "blkio.throttle.write_bps_device",
@@ -98,6 +101,17 @@ class CgroupV1(Cgroup):
         )
         throttled = parse_flat((self._cpu / "cpu.stat").read_text()).get("throttled_time", 0) / 1e9
         return CpuTime.divided(total, user, system, throttled)
+
+    def memory_limit(self) -> int | None:
+        limit = int((self._memory / "memory.limit_in_bytes").read_text())
+        return None if limit >= _NO_LIMIT else limit
+
+    def cpu_quota(self) -> float | None:
+        quota_file = self._cpu / "cpu.cfs_quota_us"
+        if not quota_file.exists():  # a kernel that has no quotas
+            return None
+        share = int(quota_file.read_text())
+        return None if share < 0 else share / int((self._cpu / "cpu.cfs_period_us").read_text())
 
     def oom_kills(self) -> int:
         return parse_flat((self._memory / "memory.oom_control").read_text()).get("oom_kill", 0)

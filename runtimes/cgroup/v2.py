@@ -108,6 +108,13 @@ class CgroupV2(Cgroup):
         names = ("usage_usec", "user_usec", "system_usec", "throttled_usec")
         return CpuTime(*(figures.get(name, 0) / 1e6 for name in names))
 
+    def memory_limit(self) -> int | None:
+        return parse_limit((self._directory / "memory.max").read_text())
+
+    def cpu_quota(self) -> float | None:
+        share, period = (self._directory / "cpu.max").read_text().split()
+        return None if share == "max" else int(share) / int(period)
+
     def oom_kills(self) -> int:
         return parse_flat((self._directory / "memory.events").read_text())["oom_kill"]
 

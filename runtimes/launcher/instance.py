@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtimes.accounting import read_memory, read_usage, unreclaimable_part
+from runtimes.accounting import limit_facts, read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -45,11 +45,15 @@ class LaunchedInstance:
         self.agent = agent
         self.timeline = timeline
         self.address = address
-        self.facts = facts
+        self._facts = facts
         self._cgroup = cgroup
         self._pidfd = pidfd
         self._stop_timeout = stop_timeout
         self._release = release
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {**self._facts, **limit_facts(self._cgroup)}
 
     def memory(self) -> MemoryReading:
         return read_memory(self._cgroup, None)

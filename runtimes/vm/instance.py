@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes.accounting import read_memory, read_usage, unreclaimable_part
+from runtimes.accounting import limit_facts, read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -74,6 +74,7 @@ class VmInstance:
             **read_facts(self._domain, self._pid, read_guest_memory(self._pid, self._memory), self.agent),
             "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
             "libvirt": self._libvirt_version,
+            **limit_facts(self._cgroup),
         }
 
     def _place_guest_phases(self) -> dict[str, str]:

@@ -23,6 +23,7 @@ from traces import host_traces
 
 from bench.trials.parallel import start_at_once
 from runtimes import page_cache
+from runtimes.accounting import unreclaimable_part
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import AGENT_PATH, InstanceError
 from runtimes.network import inside_network
@@ -161,6 +162,8 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
             output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=32 2>&1")
             after = instance.memory()
             assert after.charged - before.charged > 24 << 20
+            assert unreclaimable_part(after.parts) - unreclaimable_part(before.parts) > 24 << 20
+            assert instance.unreclaimable() == pytest.approx(unreclaimable_part(after.parts), abs=4 << 20)
             assert instance.usage().memory_peak >= after.charged - (1 << 20)
 
     def test_scratch_is_an_empty_disk_every_time(self, runtime, new_spec):
