@@ -10,7 +10,7 @@ import functools
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bench.plan import Case
     from runtimes.base import Instance, Limits
     from workloads.commands import Commands
-    from workloads.model import Server, Workload
+    from workloads.model import MemoryMoments, Server, Workload
 
 _STOP_SECONDS = 10.0
 _LEAST_COMPARED = 0.5
@@ -39,6 +39,10 @@ _DISK_ERRORS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EIO,
 
 class WorkloadError(Exception):
     """The workload did not run to its end, or gave no figures. The message is the trial's error."""
+
+
+def _nobody_looks() -> None:
+    """Most workloads are not about memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,13 @@ def warmed_up(
 
 
 def drive(
-    case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+    case: Case,
+    limits: Limits,
+    host: Mapping[str, str],
+    instance: Instance,
+    peer: AgentClient | None,
+    log: TrialLog,
+    loaded: Callable[[], None] = _nobody_looks,
 ) -> Driven:
     """Run one workload in a fresh instance.
 
@@ -269,6 +279,7 @@ def drive(
         instance: where it runs.
         peer: the load generator's agent, for workloads whose client stands outside.
         log: where everything is written.
+        loaded: called under load, where the workload says when that is (:attr:`workloads.model.Workload.memory`).
 
     Raises:
         WorkloadError: a command failed, or there were no figures in its output.
@@ -277,7 +288,19 @@ def drive(
     with warmed_up(case, limits, host, instance, peer, log) as warm:
         if warm.argv is None:
             return Driven((), None, None, None, None)
-        return _measure(case, warm.argv, warm, instance, log)
+        return _measure(case, warm.argv, warm, instance, log, loaded)
+
+
+def _look_under_load(process: Process, moments: MemoryMoments, timeout: float, loaded: Callable[[], None]) -> None:
+    """Look at the instance once a command has said that it is under load, which it must be until that is done."""
+    try:
+        process.wait_for_output(moments.loaded, timeout)
+        loaded()
+        process.require_running(0)
+    except AgentGone:
+        raise
+    except AgentError as error:
+        raise WorkloadError(f"memory could not be read under load: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +324,16 @@ class _Iteration:
     first_output_at: int | None
 
 
-def _measure(case: Case, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog) -> Driven:
+def _measure(
+    case: Case,
+    argv: tuple[str, ...],
+    warm: WarmWorkload,
+    instance: Instance,
+    log: TrialLog,
+    loaded: Callable[[], None],
+) -> Driven:
     """Run the measured command as often as the case says, and find its figures."""
-    done = [_iterate(case, number, argv, warm, instance, log) for number in range(case.iterations)]
+    done = [_iterate(case, number, argv, warm, instance, log, loaded) for number in range(case.iterations)]
     samples = tuple(sample for one in done for sample in one.samples)
     elapsed = sum(one.ended - one.began for one in done)
     cpus_used = sum(one.host_cpu for one in done) / elapsed
@@ -315,7 +345,13 @@ def _measure(case: Case, argv: tuple[str, ...], warm: WarmWorkload, instance: In
 
 
 def _iterate(
-    case: Case, number: int, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog
+    case: Case,
+    number: int,
+    argv: tuple[str, ...],
+    warm: WarmWorkload,
+    instance: Instance,
+    log: TrialLog,
+    loaded: Callable[[], None],
 ) -> _Iteration:
     if case.iterations > 1:
         log.note(f"iteration {number + 1} of {case.iterations}")
@@ -325,6 +361,8 @@ def _iterate(
     if warm.client is not instance.agent:
         # What it talks to is gone, of which no packet may ever tell it.
         instance.agent.when_gone(functools.partial(_end_quietly, process))
+    if case.workload.memory is not None and number == 0:
+        _look_under_load(process, case.workload.memory, warm.timeout, loaded)
     # The agent keeps the time-out; should it hang with the instance, this ends the trial.
     completed = process.wait(warm.timeout + EXIT_GRACE)
     ended = time.monotonic()

@@ -21,7 +21,7 @@ from bench.suite_model import Arm, Suite, Use
 from results.records import BESIDE
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
-from workloads.model import Crowd, Workload
+from workloads.model import ColdLayer, Crowd, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,11 @@ class Case:
     def crowd(self) -> Crowd | None:
         """The instances that a trial starts one after the other, or None for the usual one."""
         return self.workload.crowd(self.params)
+
+    @property
+    def cold(self) -> ColdLayer | None:
+        """What is not in the page cache when a trial's instance starts, or None for the usual start."""
+        return self.workload.cold_layer(self.params)
 
     @property
     def measured_seconds(self) -> float | None:

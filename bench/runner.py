@@ -256,6 +256,6 @@ def _carry_out_block(trials: Sequence[Trial], run: _OpenRun, result: RunResult) 
         run.interruption.check()
         run.store.add_trial(outcome.record, outcome.samples)
         if outcome.observed:
-            run.manifest.observed(trial.arm.name, outcome.observed)
+            run.manifest.observed(trial, outcome.observed)
         result.failed += outcome.record.status == "failed"
         run.observer.trial_finished(trial, outcome.record, time.monotonic() - trial_began)

@@ -35,7 +35,7 @@ def _kind(case: Case) -> Callable[[Attempt], None]:
         return parallel.carry_out
     if case.crowd is not None:
         return density.carry_out
-    if case.workload.page_cache == "cold":
+    if case.cold is not None:
         return cold.carry_out
     if case.beside is not None:
         return beside.carry_out

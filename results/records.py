@@ -40,10 +40,16 @@ DENSITY_METRICS = (
 )
 """What comes of a trial that adds instance to instance."""
 
+MEMORY_MOMENTS = {"idle": "memory", "loaded": "memory_loaded", "after": "memory_after"}
+"""When an instance's memory is read: just after READY, under load, and some time after the load has ended; and what its
+metrics begin with. The whole is ``memory_footprint``, ``memory_loaded`` and ``memory_after``."""
+
 HARNESS_METRICS = (
     *INSTANCE_METRICS,
     *OTHER_STARTS,
     *DENSITY_METRICS,
+    "memory_loaded",
+    "memory_after",
     "memory_peak",
     "cpu_time",
     "cpus_used",
@@ -65,15 +71,17 @@ WATERFALL_STEPS = (
     "host_page_cache",
     "residual",
 )
-"""The steps of ``memory_waterfall.<step>``, which add up to what the host holds for an instance."""
+"""The steps of ``memory_waterfall.<step>``, and of those of the other moments (``MEMORY_MOMENTS``), which add up to
+what the host holds for an instance."""
 
 _PART_PREFIXES = (
     "startup.",
     "shutdown.",
     "parallel_start.",
     "cold_start.",
-    "memory.",
-    "memory_waterfall.",
+    "page_cache.",
+    *(f"{prefix}{rest}" for prefix in MEMORY_MOMENTS.values() for rest in (".", "_waterfall.")),
+    "memory_peak.",
     "image_size.",
     "cpu.",
     "io.",

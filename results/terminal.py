@@ -23,7 +23,7 @@ from results.charts.quantities import MISSING, effect, interval, is_scaled, quan
 from results.checks import UNIT as CHECK
 from results.checks import checks_of
 from results.clocks import clock_warnings
-from results.compare import Comparison, compare_run
+from results.compare import Comparison
 from results.compare import to_json as comparisons_json
 from results.density import densities_of
 from results.density import to_json as densities_json
@@ -32,11 +32,13 @@ from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
-from results.noise import blocks_of, disturbed_blocks
+from results.noise import blocks_of
 from results.noise import to_json as noise_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
+from results.resources import counting_note
+from results.stored_comparisons import comparisons_of
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_experiments import density_tables, slowdown_tables
@@ -123,7 +125,10 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
+    comparisons = comparisons_of(store, run, frame)
+    counting = counting_note(store.trials(run.id))
+    if counting is not None:
+        notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
     slowdowns = slowdown_tables(slowdowns_of(frame))
     return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
@@ -158,7 +163,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
+    comparisons = comparisons_of(store, run, frame)
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)

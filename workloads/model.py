@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, PlainValidator, Strict, StrictBool, WithJsonSchema, model_validator
 
@@ -45,6 +45,8 @@ HARNESS_METRICS = frozenset(
         "first_output_time",
         "shutdown_time",
         "memory_footprint",
+        "memory_loaded",
+        "memory_after",
         "memory_peak",
         "cpu_time",
         "pids_peak",
@@ -63,8 +65,15 @@ HARNESS_METRICS = frozenset(
 HOST_VALUES = ("host_boot_id", "host_namespaces", "host_pid")
 """What a workload may be told of the host, to find out whether it can reach it: see :func:`bench.host.host_values`."""
 
+_WORD = re.compile(r"[A-Za-z0-9_./+-]+")
+
 _RESERVED = ("server", "scratch", "files", "cpus", "memory", *HOST_VALUES)
 
+
+ColdLayer = Literal["image", "kernel", "all"]
+"""What may be not in the host's page cache when an instance starts, see :attr:`Workload.cold`."""
+
+COLD_LAYERS: tuple[ColdLayer, ...] = get_args(ColdLayer)
 
 MAX_INSTANCES = 1024
 """The most instances that one trial starts at once."""
@@ -101,8 +110,15 @@ def _count(value: int | str, params: Mapping[str, Scalar]) -> int:
         raise InvalidValue(str(error), name) from None
 
 
+def _cold(value: object) -> str:
+    if isinstance(value, str) and (value in COLD_LAYERS or PLACEHOLDER.fullmatch(value)):
+        return value
+    raise ValueError(f"expected {', '.join(COLD_LAYERS)}, or a parameter in braces")
+
+
 _PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
 _SIZE_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
+_COLD_SCHEMA = one_of({"type": "string", "enum": list(COLD_LAYERS)}, _PLACEHOLDER_SCHEMA)
 _INSTANCES_SCHEMA = one_of({"type": "integer", "minimum": 2, "maximum": MAX_INSTANCES}, _PLACEHOLDER_SCHEMA)
 
 
@@ -220,6 +236,19 @@ class Crowd:
     reserve: int
 
 
+class MemoryMoments(Part):
+    """When an instance's memory is read besides while it is idle.
+
+    Attributes:
+        loaded: under load: as soon as the output of ``run``, bytes, matches this regular expression in UTF-8; the
+            command must stay as it is until that is done.
+        settle: seconds after the end of ``run``, when it is read again.
+    """
+
+    loaded: BytesRegex
+    settle: Timeout = 5.0
+
+
 class Workload(Part):
     """One workload.
 
@@ -248,8 +277,10 @@ class Workload(Part):
             stop is all that is measured then. None for the usual one.
         density: instances that are started one after the other and all stay, each with the server if there is one; what
             each of them adds is all that is measured then. None for the usual one.
-        page_cache: whether the image and the kernel are in the host's page cache when an instance starts; ``cold`` is
-            for workloads that run nothing.
+        cold: what is not in the host's page cache when an instance starts: ``image`` (the root file system),
+            ``kernel`` (all below it that an arm has of its own: kernel, initramfs, firmware, VMM) or ``all``, or a
+            parameter in braces that says so; for workloads that run nothing. None for the usual start.
+        memory: when the instance's memory is read under load and afterwards; None for workloads that are not about it.
         iterations: how often ``run`` is executed in one instance, one after the other, each with figures of its own; a
             suite may say otherwise.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
@@ -275,7 +306,8 @@ class Workload(Part):
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     density: Density | None = None
-    page_cache: Literal["warm", "cold"] = "warm"
+    cold: Annotated[str, PlainValidator(_cold), WithJsonSchema(_COLD_SCHEMA)] | None = None
+    memory: MemoryMoments | None = None
     iterations: Iterations = 1
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
@@ -335,8 +367,8 @@ class Workload(Part):
 
     def _check_instances(self) -> None:
         several = self.instances is not None or self.density is not None
-        if self.page_cache == "cold" and (self.run is not None or several):
-            raise InvalidValue("a cold start runs nothing, and is one instance's", "page_cache")
+        if self.cold is not None:
+            self._check_cold(self.cold)
         if not several:
             return
         if self.instances is not None and self.density is not None:
@@ -350,6 +382,16 @@ class Workload(Part):
             self._check_size(self.density.reserve, "density", "reserve")
             if self.client == "peer":
                 raise InvalidValue("nobody asks anything of the servers of a density", "client", at_key=True)
+
+    def _check_cold(self, cold: str) -> None:
+        if self.run is not None or self.instances is not None or self.density is not None:
+            raise InvalidValue("a cold start runs nothing, and is one instance's", "cold")
+        if cold in COLD_LAYERS:
+            return
+        name = cold[1:-1]
+        known = [each for each, parameter in self.parameters.items() if isinstance(parameter.default, str)]
+        if name not in known:
+            raise InvalidValue(f"'{name}': {expected(name, known)} (parameters that are text)", "cold")
 
     @staticmethod
     def _check_duration(seconds: Scalar) -> None:
@@ -381,14 +423,14 @@ class Workload(Part):
         if any(command.shell is not None for _, command in self._command_lines()):
             return  # a shell gets them as variables, and may use them in ways that nobody can see from here
         sized = () if self.density is None else (self.density.instances, self.density.reserve)
-        used |= {value[1:-1] for value in (self.instances, *sized) if isinstance(value, str)}
+        used |= {value[1:-1] for value in (self.instances, self.cold, *sized) if isinstance(value, str)}
         for name in self.parameters:
             if name not in used:
                 raise InvalidValue(f"no command has {{{name}}} in it", "parameters", name, at_key=True)
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            needing = {"metrics", "parser", "server", "prepare", "load", "warmup", "duration", "iterations"}
+            needing = {"metrics", "parser", "server", "prepare", "load", "warmup", "duration", "memory", "iterations"}
             for key in sorted(needing - ({"server"} if self.density is not None else set())):
                 if key in self.model_fields_set and getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
@@ -433,6 +475,7 @@ class Workload(Part):
                 raise InvalidValue(str(error), name) from None
         self.instances_at_once(resolved)
         self.crowd(resolved)
+        self.cold_layer(resolved)
         return resolved
 
     def commands(
@@ -505,6 +548,28 @@ class Workload(Part):
             most=_count(self.density.instances, params),
             reserve=parse_size(params[reserve[1:-1]]) if isinstance(reserve, str) else reserve,
         )
+
+    def cold_layer(self, params: Mapping[str, Scalar]) -> ColdLayer | None:
+        """What is not in the page cache when a trial with ``params`` (resolved) starts, or None for the usual start.
+
+        Raises:
+            InvalidValue: the parameter's value is no layer; located by its name.
+        """
+        if self.cold is None:
+            return None
+        name = self.cold[1:-1]
+        asked = self.cold if self.cold in COLD_LAYERS else params[name]
+        for layer in COLD_LAYERS:
+            if layer == asked:
+                return layer
+        raise InvalidValue(f"expected {', '.join(COLD_LAYERS)}, got '{asked}'", name)
+
+    def program_names(self) -> frozenset[str]:
+        """What in its commands may be the name of a program: the first argument, and every word of a shell's text."""
+        names: set[str] = set()
+        for _, command in self._command_lines():
+            names.update(command.arguments[:1] if command.shell is None else _WORD.findall(command.shell))
+        return frozenset(names)
 
     def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
         """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""

@@ -13,9 +13,10 @@ from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
 from results.charts.noise import noise_chart
 from results.charts.references import references_chart
-from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases_chart
+from results.charts.starts import cold_start_chart, parallel_start_chart, startup_chart
+from results.charts.startup import shutdown_phases_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
-from results.charts.waterfall import waterfall_chart
+from results.charts.waterfall import moments_chart, waterfall_chart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +68,11 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "startup": lambda data, width: startup_chart(data.reference, data.arms, width),
     "startup-phases": lambda data, width: startup_phases_chart(data.reference, data.arms, width),
     "shutdown-phases": lambda data, width: shutdown_phases_chart(data.reference, data.arms, width),
+    "cold-start": lambda data, width: cold_start_chart(data.frame, data.reference, data.arms, width),
+    "parallel-start": lambda data, width: parallel_start_chart(data.frame, data.reference, data.arms, width),
     "memory": lambda data, width: memory_chart(data.reference, data.arms, width),
     "memory-waterfall": lambda data, width: waterfall_chart(data.reference, data.arms, width),
+    "memory-moments": lambda data, width: moments_chart(data.frame, data.arms, width),
     "memory-peak": lambda data, width: memory_peak_chart(data.frame, data.arms, width),
     "image-size": lambda data, width: image_chart(data.reference, data.arms, width),
     "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),

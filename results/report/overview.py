@@ -15,6 +15,7 @@ from results.clocks import clock_warnings
 from results.compare import Comparison
 from results.report.data import RunData
 from results.report.document import Banner, Card, Finding, Headline
+from results.resources import resource_warnings
 from results.stats.verdict import Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("better", "same", "worse", "inconclusive")
@@ -45,6 +46,15 @@ def banners(data: RunData) -> tuple[Banner, ...]:
                 "Clocks inside instances are in doubt",
                 "Rates and latencies that a tool measured inside an instance, by its clock, may be off: see Host and "
                 "fairness.",
+            )
+        )
+    unequal = [text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts]
+    if unequal:
+        found.append(
+            Banner(
+                "notice",
+                "Not all arms had the same to work with",
+                f"{'; '.join(unequal)}. What is compared of them is that, too.",
             )
         )
     failed = Counter(trial.arm for trial in data.trials if trial.status == "failed")

@@ -10,7 +10,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -71,7 +71,14 @@ class Cgroup(ABC):
     def split(self) -> dict[str, int]:
         """The charge by part, bytes: ``anon``, ``file`` (page cache, tmpfs included), ``shmem`` (tmpfs alone),
         ``file_mapped``, ``kernel``, and where the kernel tells them, which version 1 does not, the parts of ``kernel``
-        (``slab``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the buffers of sockets.
+        (``slab``, of it ``slab_reclaimable``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the
+        buffers of sockets.
+        """
+
+    @abstractmethod
+    def quick_split(self) -> dict[str, int]:
+        """The same as cheaply as can be, to be read often: it lags behind by up to 64 pages a CPU, see
+        :func:`settled_memory_statistics`.
         """
 
     @abstractmethod
@@ -81,6 +88,14 @@ class Cgroup(ABC):
     @abstractmethod
     def oom_kills(self) -> int:
         """How many processes the kernel killed because the cgroup was at its limit."""
+
+    @abstractmethod
+    def memory_limit(self) -> int | None:
+        """Bytes that its processes may have, as the kernel tells it; None for no limit of its own."""
+
+    @abstractmethod
+    def cpu_quota(self) -> float | None:
+        """CPUs whose time its processes may have, as the kernel tells it; None for no limit of its own."""
 
     def pids_peak(self) -> int | None:
         """The most processes and threads there were in it at once; None where the kernel does not tell it.
@@ -130,6 +145,13 @@ class Cgroup(ABC):
     @abstractmethod
     def _signal_all(self) -> None:
         """Send SIGKILL to every process in it, leaving none the time to fork."""
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Have the calling thread where the processes that it makes are in this cgroup, as long as the context is open.
+
+        With version 2 there is no such place for one thread of several: a process is made in ``clone_into``.
+        """
+        return nullcontext()
 
     def pids(self) -> list[int]:
         """The processes in it, and in cgroups below it, now."""

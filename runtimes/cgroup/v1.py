@@ -39,6 +39,9 @@ _SHARES_PER_WEIGHT = 1024 / 100
 """``cpu.shares`` for ``cpu.weight`` 1: the defaults, 1024 and 100, mean the same (``sched_weight_from_cgroup`` in
 kernel/sched/sched.h converts so)."""
 
+_NO_LIMIT = 1 << 62
+"""Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
+
 _IO_FILES = {
     "read_bytes": "blkio.throttle.read_bps_device",
     "write_bytes": "blkio.throttle.write_bps_device",
@@ -58,6 +61,7 @@ class CgroupV1(Cgroup):
         directories = list(dict.fromkeys(by_controller.values()))
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
         self.thread_files = [file.with_name("tasks") for file in self.procs_files]
+        self._controllers = tuple(by_controller)
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
         self._cpuacct = by_controller["cpuacct"]
@@ -72,7 +76,12 @@ class CgroupV1(Cgroup):
         return int((self._memory / "memory.max_usage_in_bytes").read_text())
 
     def split(self) -> dict[str, int]:
-        figures = settled_memory_statistics(self._memory)
+        return self._parts(settled_memory_statistics(self._memory))
+
+    def quick_split(self) -> dict[str, int]:
+        return self._parts(parse_flat((self._memory / "memory.stat").read_text()))
+
+    def _parts(self, figures: Mapping[str, int]) -> dict[str, int]:
         parts = {
             "anon": figures["total_rss"],
             "file": figures["total_cache"],
@@ -92,6 +101,17 @@ class CgroupV1(Cgroup):
         throttled = parse_flat((self._cpu / "cpu.stat").read_text()).get("throttled_time", 0) / 1e9
         return CpuTime.divided(total, user, system, throttled)
 
+    def memory_limit(self) -> int | None:
+        limit = int((self._memory / "memory.limit_in_bytes").read_text())
+        return None if limit >= _NO_LIMIT else limit
+
+    def cpu_quota(self) -> float | None:
+        quota_file = self._cpu / "cpu.cfs_quota_us"
+        if not quota_file.exists():  # a kernel that has no quotas
+            return None
+        share = int(quota_file.read_text())
+        return None if share < 0 else share / int((self._cpu / "cpu.cfs_period_us").read_text())
+
     def oom_kills(self) -> int:
         return parse_flat((self._memory / "memory.oom_control").read_text()).get("oom_kill", 0)
 
@@ -104,6 +124,22 @@ class CgroupV1(Cgroup):
 
     def pressure(self) -> dict[str, float]:
         return {}
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        found = Hierarchies.of_this_thread().v1
+        # Out of that which counts CPU time first, lest leaving the others be the instance's.
+        before = dict.fromkeys(found[controller] for controller in ("cpuacct", *self._controllers))
+        try:
+            for file in self.thread_files:
+                write(file, "0")
+            # What joining took is not the instance's either.
+            write(self._cpuacct / "cpuacct.usage", "0")
+            yield
+        finally:
+            # Not by the end of the thread: until that is over, a kill of all in the cgroup would be one of ourselves.
+            for directory in before:
+                write(directory / "tasks", "0")
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:

@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,7 @@ _PARTS = {
     "file_mapped": "file_mapped",
     "kernel": "kernel",  # from Linux 5.18
     "slab": "slab",
+    "slab_reclaimable": "slab_reclaimable",
     "kernel_stack": "kernel_stack",
     "pagetables": "page_tables",
     "sec_pagetables": "sec_page_tables",  # from Linux 6.1: those of KVM
@@ -92,13 +93,26 @@ class CgroupV2(Cgroup):
         # Until Linux 6.15 all figures of a cgroup are added up together, and for those of CPU time always
         # (cgroup_rstat_flush in kernel/cgroup/rstat.c).
         (self._directory / "cpu.stat").read_bytes()
-        figures = settled_memory_statistics(self._directory)
+        return self._parts(settled_memory_statistics(self._directory))
+
+    def quick_split(self) -> dict[str, int]:
+        return self._parts(parse_flat((self._directory / "memory.stat").read_text()))
+
+    @staticmethod
+    def _parts(figures: Mapping[str, int]) -> dict[str, int]:
         return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
 
     def cpu(self) -> CpuTime:
         figures = parse_flat((self._directory / "cpu.stat").read_text())
         names = ("usage_usec", "user_usec", "system_usec", "throttled_usec")
         return CpuTime(*(figures.get(name, 0) / 1e6 for name in names))
+
+    def memory_limit(self) -> int | None:
+        return parse_limit((self._directory / "memory.max").read_text())
+
+    def cpu_quota(self) -> float | None:
+        share, period = (self._directory / "cpu.max").read_text().split()
+        return None if share == "max" else int(share) / int(period)
 
     def oom_kills(self) -> int:
         return parse_flat((self._directory / "memory.events").read_text())["oom_kill"]

@@ -6,9 +6,10 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes.accounting import read_memory, read_usage
+from runtimes.accounting import limit_facts, read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -77,6 +78,7 @@ class VmInstance:
             **read_facts(self._domain, self._pid, read_guest_memory(self._pid, self._memory), self.agent),
             "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
             "libvirt": self._libvirt_version,
+            **limit_facts(self._cgroup),
         }
 
     def _place_guest_phases(self) -> dict[str, str]:
@@ -107,6 +109,12 @@ class VmInstance:
     def _pid(self) -> int:
         assert self._process.pid is not None, "it has said READY"
         return self._process.pid
+
+    def unreclaimable(self) -> int:
+        """Huge pages that were set aside are in no cgroup's figure, and nobody's to take back."""
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        huge = next((line.split()[1] for line in status.splitlines() if line.startswith("HugetlbPages:")), "0")
+        return unreclaimable_part(self._cgroup.quick_split()) + int(huge) * 1024
 
     def usage(self) -> Usage:
         usage = read_usage(self._cgroup)

@@ -54,6 +54,9 @@ class FakeInstance:
         resident = self._psutil.memory_info().rss
         return MemoryReading(charged=resident, parts={"anon": resident}, pss=resident)
 
+    def unreclaimable(self):
+        return self._psutil.memory_info().rss
+
     def usage(self):
         times = self._psutil.cpu_times()
         own = int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
@@ -103,6 +106,7 @@ class FakeRuntime:
     @contextmanager
     def start(self, spec):
         timeline = Timeline()
+        spec.prepared()
         timeline.stamp("requested")
         if self._options.fail_start:
             raise InstanceError("the fake was told not to start")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.accounting import unreclaimable_part
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
 from runtimes.cgroup import base, disks
 from runtimes.cgroup.base import settled_memory_statistics
@@ -125,6 +126,22 @@ def test_memory_is_added_up_on_version_2_by_the_file_that_always_does(tmp_path, 
     assert CgroupV2("instance", instance).split() == {"anon": 4096, "file": 0}
     assert read[0] == instance / "cpu.stat"
     assert read[-1] == instance / "memory.stat"
+
+
+def test_what_can_be_reclaimed_is_told_without_having_anything_added_up(tmp_path, monkeypatch):
+    stat = "anon 60\nfile 30\nshmem 5\nkernel 10\nslab 7\nslab_reclaimable 4\nslab_unreclaimable 3\n"
+    instance = fill(tmp_path / "cgroup/instance", {"memory.stat": stat})
+    fill(tmp_path / "cgroup", {"memory.stat": STAT})
+    read = read_paths(monkeypatch)
+    assert unreclaimable_part(CgroupV2("instance", instance).quick_split()) == 60 + 5 + 10 - 4
+    assert read == [instance / "memory.stat"]
+
+
+def test_version_1_has_all_kernel_memory_for_what_cannot_be_reclaimed(tmp_path):
+    stat = "cache 1\ntotal_cache 30\ntotal_rss 60\ntotal_shmem 5\ntotal_mapped_file 2\n"
+    directory = fill(tmp_path / "memory/instance", {"memory.stat": stat, "memory.kmem.usage_in_bytes": "10\n"})
+    directories = dict.fromkeys(("memory", "cpu", "cpuacct"), directory)
+    assert unreclaimable_part(CgroupV1("instance", directories).quick_split()) == 60 + 5 + 10
 
 
 V2 = {

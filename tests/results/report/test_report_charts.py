@@ -12,7 +12,8 @@ from results.charts.cases import case_labels, cases, reference_case
 from results.charts.catalogue import CHARTS
 from results.charts.levels import memory_peak_chart
 from results.charts.memory import image_chart, memory_chart
-from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases, startup_phases_chart
+from results.charts.starts import startup_chart
+from results.charts.startup import shutdown_phases_chart, startup_phases, startup_phases_chart
 from results.charts.style import INK, NARROW, WIDE, arm_styles, inline_svg, render, shown
 from results.charts.throughput import advantage, throughput_chart
 from results.charts.waterfall import waterfall_chart
