@@ -10,15 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from results.charts.quantities import MISSING, interval, number, quantity, ratio
+from results.charts.quantities import MISSING, interval, quantity, ratio
 from results.density import Density, Estimate, Knee
 from results.interference import Slowdown
 
-_WAYS = {
-    "marginal_memory": "footprint",
-    "marginal_memory.pss": "PSS",
-    "marginal_memory.host_available": "MemAvailable",
-}
+_OTHER_WAYS = {"marginal_memory.pss": "PSS", "marginal_memory.host_available": "MemAvailable"}
 _EMULATED = (" tcg", "bold red")
 _STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": ""}
 
@@ -42,14 +38,16 @@ def slowdown_tables(slowdowns: Sequence[Slowdown]) -> list[RenderableType]:
 
 def _density_table(case: tuple[str, str], members: Sequence[Density]) -> RenderableType:
     table = _table(case[0], f"one more instance  {case[1].replace(',', ' ')}")
-    for name in (*_WAYS.values(), "start growth", "reached", "knee"):
+    for name in ("footprint", "95 % interval", *_OTHER_WAYS.values(), "start growth", "reached", "knee"):
         table.add_column(name, justify="right", overflow="fold")
     for one in members:
-        knees = [f"{what} {number(knee.at, 2)}" for what, knee in _knees(one) if 2 * knee.found > knee.trials]
+        knees = [f"{what} {knee.at:g}" for what, knee in _knees(one) if 2 * knee.found > knee.trials]
         unsettled = f", {one.unsettled} unsettled" if one.unsettled else ""
         table.add_row(
             Text.assemble("  ", one.arm, _EMULATED if one.emulated else ""),
-            *(_estimate(one.marginal[way]) for way in _WAYS),
+            quantity(one.marginal["marginal_memory"].value, "bytes"),
+            _interval(one.marginal["marginal_memory"]),
+            *(quantity(one.marginal[way].value, "bytes") for way in _OTHER_WAYS),
             ratio(one.growth),
             f"{'–'.join(dict.fromkeys(map(str, one.reached)))}{unsettled}",
             ", ".join(knees) or MISSING,
@@ -61,11 +59,10 @@ def _knees(one: Density) -> tuple[tuple[str, Knee], ...]:
     return ("memory", one.memory_knee), ("start", one.start_time_knee)
 
 
-def _estimate(figure: Estimate) -> str:
-    value = quantity(figure.value, "bytes")
+def _interval(figure: Estimate) -> str:
     if figure.low is None or figure.high is None:
-        return value
-    return f"{value} [{quantity(figure.low, 'bytes')}–{quantity(figure.high, 'bytes')}]"
+        return MISSING
+    return f"{quantity(figure.low, 'bytes')}–{quantity(figure.high, 'bytes')}"
 
 
 def _slowdown_table(victim: tuple[str, str, str], members: Sequence[Slowdown], arms: Sequence[str]) -> RenderableType:
