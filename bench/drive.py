@@ -43,10 +43,10 @@ class WorkloadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What a workload gave.
+    """What a workload gave, over all iterations.
 
     Attributes:
-        samples: its declared metrics.
+        samples: its declared metrics, of each iteration.
         cpus_used: host CPU time of the instance while the run command ran, divided by how long that was by the host's
             clock; None where nothing was run.
         first_output_at: host CLOCK_MONOTONIC ns of the first byte from inside the instance; None if there was none.
@@ -163,7 +163,7 @@ def _end_quietly(process: Process) -> None:
         process.kill()
 
 
-def read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sample, ...]:
+def read_figures(case: Case, completed: Completed, host_cpu: float, iteration: int = 0) -> tuple[Sample, ...]:
     """The metrics that a workload declares, from what its command said.
 
     Raises:
@@ -173,7 +173,9 @@ def read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sam
         parsed = parse(case.workload, completed.stdout.decode(errors="replace"), host_cpu)
     except ParseError as error:
         raise WorkloadError(str(error)) from None
-    return tuple(Sample(item.name, item.value, item.unit, item.better, primary=item.primary) for item in parsed)
+    return tuple(
+        Sample(item.name, item.value, item.unit, item.better, iteration, primary=item.primary) for item in parsed
+    )
 
 
 def _run_all(commands: Sequence[tuple[str, ...]], what: str, agent: AgentClient, timeout: float, log: TrialLog) -> None:
@@ -278,24 +280,56 @@ def drive(
         return _measure(case, warm.argv, warm, instance, log)
 
 
+@dataclass(frozen=True, slots=True)
+class _Iteration:
+    """One execution of the measured command.
+
+    Attributes:
+        samples: the figures in its output.
+        host_cpu: seconds of host CPU time that the instance cost meanwhile.
+        began: when it began, seconds on the host's CLOCK_MONOTONIC.
+        ended: when it had ended.
+        duration: seconds that it took by the clock where it ran.
+        first_output_at: host CLOCK_MONOTONIC ns of its first byte of output; None if there was none.
+    """
+
+    samples: tuple[Sample, ...]
+    host_cpu: float
+    began: float
+    ended: float
+    duration: float
+    first_output_at: int | None
+
+
 def _measure(case: Case, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog) -> Driven:
-    """Run the measured command, and find its figures."""
-    inside = warm.client is instance.agent
+    """Run the measured command as often as the case says, and find its figures."""
+    done = [_iterate(case, number, argv, warm, instance, log) for number in range(case.iterations)]
+    samples = tuple(sample for one in done for sample in one.samples)
+    elapsed = sum(one.ended - one.began for one in done)
+    cpus_used = sum(one.host_cpu for one in done) / elapsed
+    window = (done[0].began, done[-1].ended)
+    if warm.client is not instance.agent:
+        return Driven(samples, cpus_used, None, None, window)
+    ratio = sum(one.duration for one in done) / elapsed if elapsed > _LEAST_COMPARED else None
+    return Driven(samples, cpus_used, done[0].first_output_at, ratio, window)
+
+
+def _iterate(
+    case: Case, number: int, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog
+) -> _Iteration:
+    if case.iterations > 1:
+        log.note(f"iteration {number + 1} of {case.iterations}")
     spent = instance.usage().cpu_time
     began = time.monotonic()
     process = spawn(warm.client, argv, warm.timeout)
-    if not inside:
+    if warm.client is not instance.agent:
         # What it talks to is gone, of which no packet may ever tell it.
         instance.agent.when_gone(functools.partial(_end_quietly, process))
     # The agent keeps the time-out; should it hang with the instance, this ends the trial.
     completed = process.wait(warm.timeout + EXIT_GRACE)
     ended = time.monotonic()
-    elapsed = ended - began
     host_cpu = instance.usage().cpu_time - spent
     log.command(warm.place, completed)
     require_success(completed)
-    figures = read_figures(case, completed, host_cpu)
-    if not inside:
-        return Driven(figures, host_cpu / elapsed, None, None, (began, ended))
-    ratio = completed.duration / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(figures, host_cpu / elapsed, process.first_output_at, ratio, (began, ended))
+    samples = read_figures(case, completed, host_cpu, number)
+    return _Iteration(samples, host_cpu, began, ended, completed.duration, process.first_output_at)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.host import VULNERABILITIES, mitigations
 from runtimes.accounting import parse_meminfo
+from runtimes.topology import parse_cpus
 
 if TYPE_CHECKING:
     from runtimes.agent.client import AgentClient
@@ -47,11 +48,7 @@ def clocksource(agent: AgentClient) -> str:
 def _allowed_cpus(status: str) -> str:
     """How many CPUs the agent may run on, from its ``Cpus_allowed_list`` (proc_pid_status(5))."""
     listed = next((line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list")), "")
-    count = 0
-    for part in filter(None, listed.split(",")):
-        first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return str(count)
+    return str(len(parse_cpus(listed)))
 
 
 def _open_files_limit(limits: str) -> str:

@@ -34,6 +34,7 @@ class Case:
         label: the workload's name and the parameters that the suite gives, for reading.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
         beside: what another instance runs meanwhile, or None where it is alone.
+        iterations: how often a trial executes the measured command.
     """
 
     workload: Workload = field(hash=False)
@@ -41,6 +42,7 @@ class Case:
     label: str
     limit: Mapping[str, str] = field(default_factory=dict, hash=False)
     beside: Neighbour | None = None
+    iterations: int = 1
 
     @property
     def shown_params(self) -> dict[str, Scalar]:
@@ -69,6 +71,12 @@ class Case:
     def crowd(self) -> Crowd | None:
         """The instances that a trial starts one after the other, or None for the usual one."""
         return self.workload.crowd(self.params)
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """How long a trial measures, where the workload is limited by time; None where its work is given."""
+        seconds = self.workload.measured_seconds(self.params)
+        return None if seconds is None else seconds * self.iterations
 
     @property
     def scratch(self) -> int | None:
@@ -161,7 +169,7 @@ class Plan:
 
     def measured_seconds(self) -> float:
         """Seconds that the workloads limited by time measure in every block: the block takes longer than that."""
-        return sum(case.workload.measured_seconds(case.params) or 0.0 for case in self.cases) * len(self.arms)
+        return sum(case.measured_seconds or 0.0 for case in self.cases) * len(self.arms)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data, for ``bench run --dry-run``."""
@@ -176,7 +184,10 @@ class Plan:
             "kernels": list(self.kernels()),
             "files": sorted(self.files()),
             "arms": [_arm_data(arm) for arm in self.arms],
-            "cases": [_case_data(case) | {"scratch": case.scratch_in_all} for case in self.cases],
+            "cases": [
+                _case_data(case) | {"iterations": case.iterations, "scratch": case.scratch_in_all}
+                for case in self.cases
+            ],
             "trials": [
                 {"trial": trial.number, "block": trial.block, "position": trial.position, "arm": trial.arm.name}
                 | _case_data(trial.case)
@@ -206,7 +217,8 @@ def make_plan(suite: Suite) -> Plan:
 def _case(use: Use, given: Mapping[str, Scalar], beside: Neighbour | None) -> Case:
     shown = {**given, **({} if beside is None else {BESIDE: beside.identity})}
     label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in shown.items())])
-    return Case(use.workload, use.workload.resolve(given), label, use.limit, beside)
+    iterations = use.workload.iterations if use.iterations is None else use.iterations
+    return Case(use.workload, use.workload.resolve(given), label, use.limit, beside, iterations)
 
 
 def _arm_data(arm: Arm) -> dict[str, Any]:

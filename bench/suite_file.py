@@ -23,6 +23,7 @@ from results.stats.verdict import MIN_BLOCKS, THRESHOLD
 from workloads.document import InvalidValue
 from workloads.fields import Duration, Name, Part, Scalar, ScalarField, check_scalar
 from workloads.json_types import BANDWIDTH, SCALAR, SHARE, TEXT, one_of, one_or_more, size
+from workloads.model import Iterations
 from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
 
 MAX_CPUS = 8192
@@ -292,12 +293,14 @@ class UseFile(Part):
         params: by parameter, a value or a list of values, which expands to a matrix.
         limit: by the name of a limit, the metric that shows how much of it an instance was given.
         beside: neighbours: with each of them in turn everything is measured once more, besides alone.
+        iterations: how often a trial executes the measured command, in place of what the workload says.
     """
 
     workload: str
     params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
     beside: Neighbours = ()
+    iterations: Iterations | None = None
 
 
 class TaggedFile(Part):

@@ -68,6 +68,7 @@ class Use:
         params: the values of each parameter that the suite gives, in the order of the suite.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
         beside: neighbours, with each of which every combination is a case of its own, besides the one alone.
+        iterations: how often a trial executes the measured command; None for as often as the workload says.
     """
 
     reference: str
@@ -75,6 +76,7 @@ class Use:
     params: Mapping[str, tuple[Scalar, ...]]
     limit: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[Neighbour, ...] = ()
+    iterations: int | None = None
 
     def combinations(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the values that the suite gives, the last parameter varying fastest."""
@@ -132,6 +134,7 @@ class Suite:
                 use.workload.resolve(params),
                 *([dict(use.limit)] if use.limit else []),
                 *([_neighbour_content(neighbour, reading)] if neighbour is not None else []),
+                *([{"iterations": use.iterations}] if use.iterations is not None else []),
             ]
             for use in self.uses
             for params, neighbour in use.cases()
@@ -211,9 +214,10 @@ def _arm_data(arm: Arm, suite: Suite) -> dict[str, Any]:
 
 
 def _use_data(use: Use) -> str | dict[str, Any]:
-    if not use.params and not use.limit and not use.beside:
+    if not use.params and not use.limit and not use.beside and use.iterations is None:
         return use.reference
     params = {name: values[0] if len(values) == 1 else list(values) for name, values in use.params.items()}
     data: dict[str, Any] = {"workload": use.reference}
     data |= ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
+    data |= {"iterations": use.iterations} if use.iterations is not None else {}
     return data | ({"beside": [each.as_data() for each in use.beside]} if use.beside else {})

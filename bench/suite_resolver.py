@@ -201,8 +201,18 @@ class Resolver:
             return None
         for name, values in use.params.items():
             self._check_values(location, workload, name, values)
+        if use.iterations is not None and workload.run is None:
+            message = f"{workload.name} runs no command that could be repeated"
+            self._problem((*location, "iterations"), message, at_key=True)
         reference = self._catalogue.lasting_reference(use.workload, self._directory)
-        return Use(reference, workload, use.params, use.limit, self._neighbours(location, workload, use.beside, arms))
+        return Use(
+            reference=reference,
+            workload=workload,
+            params=use.params,
+            limit=use.limit,
+            beside=self._neighbours(location, workload, use.beside, arms),
+            iterations=use.iterations,
+        )
 
     def _neighbours(
         self, location: Location, victim: Workload, entries: Sequence[BesideFile], arms: Collection[str]

@@ -70,6 +70,12 @@ MAX_INSTANCES = 1024
 """The most instances that one trial starts at once."""
 
 
+MAX_ITERATIONS = 10_000
+
+Iterations = Annotated[int, Strict(), Field(ge=1, le=MAX_ITERATIONS)]
+"""How often a trial executes the measured command."""
+
+
 def _instances(value: object) -> int | str:
     if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
         return value
@@ -244,6 +250,8 @@ class Workload(Part):
             each of them adds is all that is measured then. None for the usual one.
         page_cache: whether the image and the kernel are in the host's page cache when an instance starts; ``cold`` is
             for workloads that run nothing.
+        iterations: how often ``run`` is executed in one instance, one after the other, each with figures of its own; a
+            suite may say otherwise.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -268,6 +276,7 @@ class Workload(Part):
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     density: Density | None = None
     page_cache: Literal["warm", "cold"] = "warm"
+    iterations: Iterations = 1
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -379,9 +388,9 @@ class Workload(Part):
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            needing = {"metrics", "parser", "server", "prepare", "load", "warmup", "duration"}
+            needing = {"metrics", "parser", "server", "prepare", "load", "warmup", "duration", "iterations"}
             for key in sorted(needing - ({"server"} if self.density is not None else set())):
-                if getattr(self, key):
+                if key in self.model_fields_set and getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
             return
         if self.parser is None or not self.metrics:

@@ -11,6 +11,7 @@ from results.charts.interference import interference_chart
 from results.charts.levels import cpu_time_chart, memory_peak_chart
 from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
+from results.charts.noise import noise_chart
 from results.charts.references import references_chart
 from results.charts.startup import shutdown_phases_chart, startup_chart, startup_phases_chart
 from results.charts.throughput import throughput_chart
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from results.density import Density
     from results.interference import Slowdown
     from results.limits import GivenLimit
+    from results.noise import BlockNoise
     from results.references import Reference
 
 
@@ -42,6 +44,7 @@ class ChartData:
         densities: what each further instance cost.
         slowdowns: of workloads beside neighbours.
         arms: styles of the arms in the order of the suite.
+        noise: how quiet the host was in each block.
     """
 
     frame: pd.DataFrame
@@ -52,6 +55,7 @@ class ChartData:
     densities: tuple[Density, ...]
     slowdowns: tuple[Slowdown, ...]
     arms: tuple[ArmStyle, ...]
+    noise: tuple[BlockNoise, ...]
 
 
 def _executed(data: ChartData, *, emulated: bool) -> list[Comparison]:
@@ -75,6 +79,7 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     ),
     "density": lambda data, width: density_chart(data.densities, data.arms, width),
     "interference": lambda data, width: interference_chart(data.slowdowns, data.arms, width),
+    "noise": lambda data, width: noise_chart(data.noise, width),
     "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
 }
 """Every chart by the name it has in a report and in :func:`results.report.save_chart`."""

@@ -13,11 +13,12 @@ from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
-from results.compare import Comparison, compare
+from results.compare import Comparison, compare_run
 from results.density import Density, densities_of
 from results.errors import StoreError
 from results.interference import Slowdown, slowdowns_of
 from results.limits import GivenLimit, limits_of
+from results.noise import BlockNoise, blocks_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
 from results.trials import WorkloadCase, natural
@@ -39,6 +40,7 @@ class RunData:
         trials: all its trials, failed ones too.
         frame: the samples of those that succeeded.
         comparisons: every arm against the baseline.
+        noise: how quiet the host was in each block; empty for a run that did not look.
         arms: styles in the order of the suite.
         host: content of ``host.json``; empty if there is none.
     """
@@ -48,6 +50,7 @@ class RunData:
     trials: tuple[TrialRecord, ...]
     frame: pd.DataFrame
     comparisons: tuple[Comparison, ...]
+    noise: tuple[BlockNoise, ...]
     arms: tuple[ArmStyle, ...]
     host: Mapping[str, Any]
 
@@ -62,13 +65,16 @@ class RunData:
         trials = tuple(store.trials(run.id))
         frame = store.frame(run.id)
         directory = store.run_directory(run.id)
+        noise = tuple(blocks_of(store.noise(run.id)))
+        disturbed = {block.block for block in noise if block.disturbed}
         emulated = {trial.arm for trial in trials if trial.accel == "tcg"}
         return cls(
             run=run,
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=() if frame.empty else tuple(_sorted(compare(frame, run.baseline))),
+            comparisons=() if frame.empty else tuple(_sorted(compare_run(frame, run, disturbed))),
+            noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),
         )
@@ -123,7 +129,7 @@ class RunData:
     @cached_property
     def slowdowns(self) -> tuple[Slowdown, ...]:
         """How much slower workloads are beside neighbours."""
-        return tuple(slowdowns_of(self.frame))
+        return tuple(slowdowns_of(self.frame, self.run.threshold))
 
     @property
     def charts(self) -> ChartData:
@@ -137,6 +143,7 @@ class RunData:
             densities=self.densities,
             slowdowns=self.slowdowns,
             arms=self.arms,
+            noise=self.noise,
         )
 
     def against_baseline(self, arm: str, metric: str) -> Comparison | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from runtimes.accounting import read_memory, read_usage
@@ -41,8 +41,11 @@ class VmInstance:
         traces: Traces,
         stop_timeout: float,
         clock: ClockReading | None,
+        note_cpu: Callable[[float], None],
     ) -> None:
-        """``clock`` is the guest's, read just after READY; None if it cannot be read."""
+        """``clock`` is the guest's, read just after READY; None if it cannot be read. ``note_cpu`` is told the guest's
+        CPU time, seconds, whenever its usage is read.
+        """
         self.agent = agent
         self.timeline = timeline
         self.address: str | None = address
@@ -55,6 +58,7 @@ class VmInstance:
         self._traces = traces
         self._stop_timeout = stop_timeout
         self._clock = clock
+        self._note_cpu = note_cpu
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
@@ -105,7 +109,9 @@ class VmInstance:
         return self._process.pid
 
     def usage(self) -> Usage:
-        return read_usage(self._cgroup)
+        usage = read_usage(self._cgroup)
+        self._note_cpu(usage.cpu_time)
+        return usage
 
     def stop(self) -> None:
         """Power the guest off. An end that it did not come to by itself is none in order.
