@@ -287,8 +287,8 @@ class _Iteration:
     Attributes:
         samples: the figures in its output.
         host_cpu: seconds of host CPU time that the instance cost meanwhile.
-        began: when it began, seconds on the host's CLOCK_MONOTONIC.
-        ended: when it had ended.
+        began: when, seconds of the host's CLOCK_MONOTONIC.
+        ended: likewise.
         duration: seconds that it took by the clock where it ran.
         first_output_at: host CLOCK_MONOTONIC ns of its first byte of output; None if there was none.
     """
@@ -307,11 +307,11 @@ def _measure(case: Case, argv: tuple[str, ...], warm: WarmWorkload, instance: In
     samples = tuple(sample for one in done for sample in one.samples)
     elapsed = sum(one.ended - one.began for one in done)
     cpus_used = sum(one.host_cpu for one in done) / elapsed
-    window = (done[0].began, done[-1].ended)
+    span = (done[0].began, done[-1].ended)
     if warm.client is not instance.agent:
-        return Driven(samples, cpus_used, None, None, window)
+        return Driven(samples, cpus_used, None, None, span)
     ratio = sum(one.duration for one in done) / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(samples, cpus_used, done[0].first_output_at, ratio, window)
+    return Driven(samples, cpus_used, done[0].first_output_at, ratio, span)
 
 
 def _iterate(

@@ -33,16 +33,16 @@ class Case:
         params: every parameter, defaults included.
         label: the workload's name and the parameters that the suite gives, for reading.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
-        beside: what another instance runs meanwhile, or None where it is alone.
         iterations: how often a trial executes the measured command.
+        beside: what another instance runs meanwhile, or None where it is alone.
     """
 
     workload: Workload = field(hash=False)
     params: Mapping[str, Scalar] = field(hash=False)
     label: str
     limit: Mapping[str, str] = field(default_factory=dict, hash=False)
-    beside: Neighbour | None = None
     iterations: int = 1
+    beside: Neighbour | None = None
 
     @property
     def shown_params(self) -> dict[str, Scalar]:
@@ -218,7 +218,7 @@ def _case(use: Use, given: Mapping[str, Scalar], beside: Neighbour | None) -> Ca
     shown = {**given, **({} if beside is None else {BESIDE: beside.identity})}
     label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in shown.items())])
     iterations = use.workload.iterations if use.iterations is None else use.iterations
-    return Case(use.workload, use.workload.resolve(given), label, use.limit, beside, iterations)
+    return Case(use.workload, use.workload.resolve(given), label, use.limit, iterations, beside)
 
 
 def _arm_data(arm: Arm) -> dict[str, Any]:

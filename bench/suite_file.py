@@ -292,15 +292,15 @@ class UseFile(Part):
         workload: its name in the catalogue, or the path of its file, from the suite's directory.
         params: by parameter, a value or a list of values, which expands to a matrix.
         limit: by the name of a limit, the metric that shows how much of it an instance was given.
-        beside: neighbours: with each of them in turn everything is measured once more, besides alone.
         iterations: how often a trial executes the measured command, in place of what the workload says.
+        beside: neighbours: with each of them in turn everything is measured once more, besides alone.
     """
 
     workload: str
     params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
-    beside: Neighbours = ()
     iterations: Iterations | None = None
+    beside: Neighbours = ()
 
 
 class TaggedFile(Part):

@@ -67,16 +67,16 @@ class Use:
         workload: the workload.
         params: the values of each parameter that the suite gives, in the order of the suite.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
-        beside: neighbours, with each of which every combination is a case of its own, besides the one alone.
         iterations: how often a trial executes the measured command; None for as often as the workload says.
+        beside: neighbours, with each of which every combination is a case of its own, besides the one alone.
     """
 
     reference: str
     workload: Workload
     params: Mapping[str, tuple[Scalar, ...]]
     limit: Mapping[str, str] = field(default_factory=dict)
-    beside: tuple[Neighbour, ...] = ()
     iterations: int | None = None
+    beside: tuple[Neighbour, ...] = ()
 
     def combinations(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the values that the suite gives, the last parameter varying fastest."""
@@ -133,8 +133,8 @@ class Suite:
                 use.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True),
                 use.workload.resolve(params),
                 *([dict(use.limit)] if use.limit else []),
-                *([_neighbour_content(neighbour, reading)] if neighbour is not None else []),
                 *([{"iterations": use.iterations}] if use.iterations is not None else []),
+                *([_neighbour_content(neighbour, reading)] if neighbour is not None else []),
             ]
             for use in self.uses
             for params, neighbour in use.cases()

@@ -205,14 +205,8 @@ class Resolver:
             message = f"{workload.name} runs no command that could be repeated"
             self._problem((*location, "iterations"), message, at_key=True)
         reference = self._catalogue.lasting_reference(use.workload, self._directory)
-        return Use(
-            reference=reference,
-            workload=workload,
-            params=use.params,
-            limit=use.limit,
-            beside=self._neighbours(location, workload, use.beside, arms),
-            iterations=use.iterations,
-        )
+        beside = self._neighbours(location, workload, use.beside, arms)
+        return Use(reference, workload, use.params, use.limit, use.iterations, beside)
 
     def _neighbours(
         self, location: Location, victim: Workload, entries: Sequence[BesideFile], arms: Collection[str]

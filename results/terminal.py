@@ -80,16 +80,16 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *check_tables(checks_of(frame)),
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
+        *iterations_table(iterations_of(frame)),
         *density_tables(densities_of(frame)),
         *slowdown_tables(slowdowns_of(frame, run.threshold)),
-        *iterations_table(iterations_of(frame)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations, densities, slowdowns, and noise (each block).
+    iterations, noise (each block), densities, slowdowns.
 
     Raises:
         StoreError: the store cannot be read.
@@ -98,9 +98,9 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     return {
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
+        "noise": noise_json(blocks_of(store.noise(run.id))),
         "densities": densities_json(densities_of(frame)),
         "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold)),
-        "noise": noise_json(blocks_of(store.noise(run.id))),
     }
 
 

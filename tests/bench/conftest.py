@@ -31,10 +31,10 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
         run="bench-fake",
         directory=fake_directory,
         harness_cpus=cpus,
-        instance_cpus=lambda limits: placer.place(limits).instance,
         image=None,
         placer=placer,
         cpu_seconds=lambda: 0.0,
+        instance_cpus=lambda limits: placer.place(limits).instance,
     )
 
     @contextmanager
