@@ -84,7 +84,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *waterfall_table(waterfalls, run.arms, emulated),
         *iterations_table(iterations_of(frame)),
         *density_tables(densities_of(frame)),
-        *slowdown_tables(slowdowns_of(frame)),
+        *slowdown_tables(slowdowns_of(frame, run.threshold)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
@@ -102,7 +102,7 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
         "iterations": iterations_json(iterations_of(frame)),
         "noise": noise_json(blocks_of(store.noise(run.id))),
         "densities": densities_json(densities_of(frame)),
-        "slowdowns": slowdowns_json(slowdowns_of(frame)),
+        "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold)),
     }
 
 
@@ -129,7 +129,7 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
     counting = counting_note(store.trials(run.id))
     if counting is not None:
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
-    slowdowns = slowdown_tables(slowdowns_of(frame))
+    slowdowns = slowdown_tables(slowdowns_of(frame, run.threshold))
     return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
 
