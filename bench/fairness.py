@@ -15,6 +15,7 @@ from bench.host import VULNERABILITIES, mitigations
 from runtimes.accounting import parse_meminfo
 from runtimes.agent.client import AgentError, Command
 from runtimes.base import AGENT_PATH
+from runtimes.topology import parse_cpus
 
 if TYPE_CHECKING:
     from runtimes.agent.client import AgentClient
@@ -86,18 +87,10 @@ def clocksource(agent: AgentClient) -> str:
     return _read(agent, _CLOCKSOURCE)
 
 
-def _count_cpus(listed: str) -> int:
-    """How many CPUs are in a list as the kernel writes it, such as ``0-2,5``."""
-    count = 0
-    for part in filter(None, listed.strip().split(",")):
-        first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
-    return count
-
-
 def _allowed_cpus(status: str) -> int:
     """How many CPUs the agent may run on, from its ``Cpus_allowed_list`` (proc_pid_status(5))."""
-    return _count_cpus(next((line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_l")), ""))
+    listed = next((line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed_list")), "")
+    return len(parse_cpus(listed))
 
 
 def resources(agent: AgentClient, facts: Mapping[str, str]) -> dict[str, str]:
@@ -115,7 +108,7 @@ def resources(agent: AgentClient, facts: Mapping[str, str]) -> dict[str, str]:
     seen: dict[str, str] = {}
     online = _read(agent, _ONLINE)
     if online != _NOT_VISIBLE:
-        seen["cpus_online"] = str(_count_cpus(online))
+        seen["cpus_online"] = str(len(parse_cpus(online)))
     allowed = _allowed_cpus(_read(agent, _STATUS))
     if allowed:
         seen["cpus_usable"] = f"{min(allowed, _limit(facts, 'cgroup_cpu_quota')):g}"

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import fairness
-from bench.host import collect_facts, fingerprint
+from bench.host import CHANGING_FACTS, collect_facts, fingerprint
 
 if TYPE_CHECKING:
     from bench.plan import Trial
     from bench.suite_model import Suite
     from workloads.image import BuiltImage
-
-_CHANGING = ("load", "steal_jiffies")
-"""Facts that are read again at the end: what came of them in between disturbed the run."""
 
 
 class RunManifest:
@@ -33,8 +30,9 @@ class RunManifest:
         self._workloads: dict[str, set[str]] = {}
         self.fingerprint = fingerprint(self._facts)
 
-    def open(self, directory: Path, suite: Suite, image: BuiltImage) -> None:
-        """Write what is known before the first trial."""
+    def open(self, directory: Path, suite: Suite, image: BuiltImage, placement: Mapping[str, object]) -> None:
+        """Write what is known before the first trial; ``placement`` is :func:`bench.placing.placement_data`'s."""
+        self._placement = placement
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -58,13 +56,14 @@ class RunManifest:
     def close(self) -> None:
         """Write what is known only at the end."""
         now = collect_facts()
-        self._facts |= {f"{name}_at_end": now[name] for name in _CHANGING}
+        self._facts |= {f"{name}_at_end": now[name] for name in CHANGING_FACTS}
         self._write()
 
     def _write(self) -> None:
         document = {
             "fingerprint": self.fingerprint,
             "facts": self._facts,
+            "placement": self._placement,
             "observed": self._observed,
             "fairness": fairness.differences(self._observed),
         }

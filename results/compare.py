@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from results.checks import UNIT as CHECK
 from results.limits import is_limit
-from results.records import INSTANCE_METRICS, is_part
+from results.noise import disturbance_warning
+from results.records import INSTANCE_METRICS, is_part, is_step
+from results.stats.detectable import detectable_ratio
 from results.stats.paired import PairedRatio, paired_ratio
-from results.stats.verdict import Verdict, judge
+from results.stats.verdict import THRESHOLD, Verdict, judge
 from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.records import RunRecord
 
 Family = Literal["results", "parts", "repeats"]
 """Comparisons among which false discoveries are controlled together, see :func:`compare`."""
@@ -46,6 +50,9 @@ class Comparison:
         primary: whether the workload names this metric as what it measures foremost.
         family: which comparisons of the run its p-value is adjusted with.
         q_value: p_value adjusted for false discovery over its family; None where it took no part in the control.
+        threshold: the practical threshold that the verdict goes by; 0.05 is a ratio between 1/1.05 and 1.05.
+        detectable: the smallest ratio above 1 that would have got a verdict of ``better`` or ``worse`` with 80 % power
+            (:func:`results.stats.detectable.detectable_ratio`); None without interval.
     """
 
     workload: str
@@ -68,16 +75,31 @@ class Comparison:
     primary: bool
     family: Family = "results"
     q_value: float | None = None
+    threshold: float = THRESHOLD
+    detectable: float | None = None
 
 
-def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
+def compare_run(frame: pd.DataFrame, run: RunRecord, disturbed: Collection[int] = ()) -> list[Comparison]:
+    """Compare every arm of a run with its baseline, by the run's own practical threshold; see :func:`compare`.
+
+    Args:
+        frame: the run's, from :meth:`results.store.Store.frame`.
+        run: its record.
+        disturbed: blocks in which the host was not quiet (:func:`results.noise.disturbed_blocks`).
+    """
+    return compare(frame, run.baseline, run.threshold, disturbed)
+
+
+def compare(
+    frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD, disturbed: Collection[int] = ()
+) -> list[Comparison]:
     """Compare every arm with the baseline, in the order of the suite: by workload case, metric, arm.
 
     Each trial counts once, as the median over its iterations, and is paired with the baseline's trial in the same
     block; trials without partner are left out and counted in a warning. A metric that the baseline does not have (a
     phase of start-up that it does not go through) is no comparison; a workload case in which the baseline has no trial
     at all is, with n = 0 and a warning. Checks (:mod:`results.checks`) and limits (:mod:`results.limits`) are no
-    comparisons: a claim holds or does not, whatever it does in another arm.
+    comparisons: a claim holds or does not, whatever it does in another arm. Nor are the steps of a density.
 
     A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05 (Benjamini & Hochberg, J. R. Statist. Soc. B
     57 (1995) 289–300). It is adjusted over the comparison's family, of which there are three in a run:
@@ -98,13 +120,16 @@ def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     Args:
         frame: from :meth:`results.store.Store.frame`.
         baseline: name of the arm to divide by.
+        threshold: the practical threshold of the verdicts, 0.05 for 5 %.
+        disturbed: blocks in which the host was not quiet (:mod:`results.noise`): comparisons that have some of them
+            say so.
     """
     cases = cases_of(frame)
     reference = choose_reference({(case.workload, case.params): len(case.workload_arms) for case in cases})
     pairs = [
         (case, arm, _paired(case, arm, baseline))
         for case in cases
-        if case.unit != CHECK and not is_limit(case.metric)
+        if case.unit != CHECK and not is_limit(case.metric) and not is_step(case.metric)
         if baseline in case.arms or baseline not in case.workload_arms
         for arm in case.arms
         if arm != baseline
@@ -112,7 +137,7 @@ def compare(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     families = [_family(case, reference) for case, _, _ in pairs]
     q_values = _q_values(pairs, families)
     return [
-        _comparison(case, arm, baseline, paired, family, q_value)
+        _comparison(case, arm, baseline, paired, family, q_value, threshold, disturbed)
         for (case, arm, paired), family, q_value in zip(pairs, families, q_values, strict=True)
     ]
 
@@ -136,6 +161,8 @@ def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, object]]:
             "verdict": one.verdict,
             "q_value": one.q_value,
             "family": one.family,
+            "threshold": one.threshold,
+            "detectable": one.detectable,
             "accel": one.accel,
             "warnings": list(one.warnings),
         }
@@ -144,10 +171,15 @@ def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, object]]:
 
 
 def _paired(case: Case, arm: str, baseline: str) -> PairedRatio:
-    above = case.arms[arm].by_block()
-    below = case.arms[baseline].by_block() if baseline in case.arms else {}
-    shared = [block for block in above if block in below]
+    shared = _shared_blocks(case, arm, baseline)
+    above, below = (case.arms[name].by_block() if shared else {} for name in (arm, baseline))
     return paired_ratio([above[block] for block in shared], [below[block] for block in shared])
+
+
+def _shared_blocks(case: Case, arm: str, baseline: str) -> list[int]:
+    """The blocks in which both have a trial."""
+    below = case.arms[baseline].by_block() if baseline in case.arms else {}
+    return [block for block in case.arms[arm].by_block() if block in below]
 
 
 def _family(case: Case, reference: WorkloadCase | None) -> Family:
@@ -177,11 +209,19 @@ def _adjusted(p_values: list[float]) -> list[float]:
 
 
 def _comparison(
-    case: Case, arm: str, baseline: str, paired: PairedRatio, family: Family, q_value: float | None
+    case: Case,
+    arm: str,
+    baseline: str,
+    paired: PairedRatio,
+    family: Family,
+    q_value: float | None,
+    threshold: float,
+    disturbed: Collection[int],
 ) -> Comparison:
     ours, theirs = case.arms[arm], case.arms.get(baseline)
-    verdict, verdict_warnings = judge(paired.interval, case.better, q_value)
+    verdict, verdict_warnings = judge(paired.interval, case.better, q_value, threshold)
     low, high = paired.interval or (None, None)
+    noise = disturbance_warning(_shared_blocks(case, arm, baseline), disturbed)
     return Comparison(
         workload=case.workload,
         params=case.params,
@@ -196,13 +236,15 @@ def _comparison(
         ci_high=high,
         p_value=paired.p_value,
         verdict=verdict,
-        warnings=(*paired.warnings, *_unpaired(ours, theirs, baseline), *verdict_warnings),
+        warnings=(*paired.warnings, *_unpaired(ours, theirs, baseline), *noise, *verdict_warnings),
         median=statistics.median(ours.values),
         baseline_median=None if theirs is None else statistics.median(theirs.values),
         accel="tcg" if theirs is not None and theirs.accel == "tcg" else ours.accel,
         primary=case.primary,
         family=family,
         q_value=q_value,
+        threshold=threshold,
+        detectable=detectable_ratio(paired.interval, threshold),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.base import MemoryReading, Usage
@@ -43,6 +45,25 @@ def parse_meminfo(text: bytes) -> dict[str, int]:
         if name in _MEMINFO_NAMES and len(value) == 2 and value[1] == "kB" and value[0].isdecimal():
             figures[_MEMINFO_NAMES[name]] = int(value[0]) * 1024
     return figures
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStat:
+    """What ``/proc/PID/stat`` tells of a process (proc_pid_stat(5)).
+
+    Attributes:
+        parent: process id of its parent.
+        cpu_time: seconds that it has had, all its threads together.
+    """
+
+    parent: int
+    cpu_time: float
+
+
+def parse_process_stat(text: str) -> ProcessStat:
+    """Read the text of such a file; a process may have any name, also with spaces and brackets in it."""
+    fields = text.rpartition(")")[2].split()
+    return ProcessStat(int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
 
 def host_available() -> int:

@@ -376,6 +376,11 @@ class Options(BaseModel):
         """Names of the kernels that the image must have for such an arm, besides its own."""
         return ()
 
+    @property
+    def monitor_threads(self) -> str:
+        """Where the threads of a virtual machine monitor run, a sentence; empty where there is none."""
+        return ""
+
     def outside(self) -> AbstractContextManager[None]:
         """What an ordinary user's run has to start before it goes into a user namespace of its own.
 

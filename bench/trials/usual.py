@@ -36,6 +36,7 @@ def carry_out(attempt: Attempt) -> None:
         memory.read("idle")
         with PeakSampler(instance.unreclaimable) as sampler:
             driven = _drive(attempt, instance, peer, lambda: memory.read("loaded"))
+        measured.window = driven.window
         usage = instance.usage()
         moments = trial.case.workload.memory
         if moments is not None:

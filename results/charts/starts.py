@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from results.charts.cases import arm_medians, cases, of_case, split_params, trial_values
+from results.charts.cases import arm_medians, cases, of_case, trial_values
 from results.charts.quantities import quantity
 from results.charts.rows import Group, Rows, lay_out, log_axis
 from results.charts.style import MUTED, WIDE, ArmStyle, drawing
 from results.floor import floor_of, times_floor
+from results.records import split_params
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
 from results.resources import counting_note, resource_warnings
-from results.stats.verdict import LEVEL, MIN_BLOCKS, THRESHOLD
+from results.stats.verdict import LEVEL, MIN_BLOCKS
 
 _EXCERPTS = 20  # logs shown at most
 _LINES = 40  # lines of each, at most
@@ -90,6 +90,7 @@ def host(data: RunData) -> Section:
                 tuple((entry["fact"], *(_shown(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
             )
         )
+    tables += _placement_tables(data)
     if facts:
         tables.append(
             Table(
@@ -122,9 +123,26 @@ def _same_bytes(data: RunData) -> tuple[str, ...]:
     )
 
 
+def _placement_tables(data: RunData) -> list[Table]:
+    """On which CPUs each arm ran; nothing for a run that did not record it."""
+    placement = data.host.get("placement", {})
+    rows = tuple(
+        (
+            data.labels.get(arm, arm),
+            *(", ".join(map(str, placed[party])) for party in ("instance", "load_generator", "harness")),
+            "; ".join(placed["notes"]) or "nothing is shared",
+        )
+        for arm, placed in placement.items()
+    )
+    columns: dict[str, ColumnKind] = dict.fromkeys(
+        ("Arm", "CPUs of the instance", "of its load generator", "of the harness", "Notes"), "text"
+    )
+    return [Table("Where it ran", columns, rows)] if rows else []
+
+
 def method(data: RunData) -> Section:
     """How the figures came about, in a few lines."""
-    percent = number(100 * THRESHOLD, 1)
+    percent = number(100 * data.run.threshold, 2)
     points = (
         "The unit of replication is one trial: one fresh instance that runs one workload. Repetitions inside an "
         "instance are reduced to their median first; n counts blocks, never repetitions.",
@@ -138,6 +156,9 @@ def method(data: RunData) -> Section:
         "time, and startup, idle memory and image of one workload case. Parts (phases, kinds of memory) and the same "
         "startup and memory figures of further cases are controlled apart, so that their many certain differences do "
         "not let the bar down for the rest.",
+        "Could see is the smallest difference that such a comparison calls better or worse in four runs of five, taken "
+        "alone, at the width that its interval has. Where that is larger than what matters, more blocks are needed "
+        "(four times as many for half the width), or a quieter host.",
         "Startup is serial, one instance at a time, and with a warm page cache: the image and the guest's kernel are "
         "read once before the first trial.",
         "Startup and its phases, first output and shutdown are taken on the host's monotonic clock, and the host's "

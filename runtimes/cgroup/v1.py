@@ -19,9 +19,7 @@ from runtimes.cgroup.base import (
     QUOTA_PERIOD,
     Cgroup,
     RunCgroups,
-    format_cpus,
     make_directory,
-    parse_cpus,
     parse_limit,
     quota,
     remove_directories,
@@ -32,6 +30,7 @@ from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.topology import format_cpus, parse_cpus
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 
@@ -215,14 +214,17 @@ class RunCgroupsV1(RunCgroups):
     def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._by_controller["cpuset"] / "cpuset.cpus").read_text())
 
-    def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
+    def _cpu_seconds(self) -> float:
+        return int((self._by_controller["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+
+    def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         if limits is not None:
             self.check_limits(limits)
         directories = {controller: parent / name for controller, parent in self._by_controller.items()}
         _make_directories(directories)
         cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
         try:
-            self._limit(directories, limits, memory_limit=memory_limit)
+            self._limit(directories, limits, cpus, memory_limit=memory_limit)
         except HostError:
             cgroup.remove()
             raise
@@ -239,8 +241,10 @@ class RunCgroupsV1(RunCgroups):
         finally:
             remove_directories([directory])
 
-    def _limit(self, directories: Mapping[str, Path], limits: Limits | None, *, memory_limit: bool) -> None:
-        copy_cpuset(directories["cpuset"], self.instance_cpus(limits) if limits else ())
+    def _limit(
+        self, directories: Mapping[str, Path], limits: Limits | None, cpus: tuple[int, ...], *, memory_limit: bool
+    ) -> None:
+        copy_cpuset(directories["cpuset"], cpus)
         if limits is None:
             return
         if quota(limits.cpus) is not None:

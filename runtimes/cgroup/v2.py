@@ -26,10 +26,8 @@ from runtimes.cgroup.base import (
     QUOTA_PERIOD,
     Cgroup,
     RunCgroups,
-    format_cpus,
     harness_leaf,
     make_directory,
-    parse_cpus,
     parse_limit,
     pids_below,
     quota,
@@ -41,6 +39,7 @@ from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.topology import format_cpus, parse_cpus
 
 _REQUIRED = REQUIRED_CONTROLLERS[2]
 
@@ -193,7 +192,10 @@ class RunCgroupsV2(RunCgroups):
     def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._directory / "cpuset.cpus.effective").read_text())
 
-    def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
+    def _cpu_seconds(self) -> float:
+        return parse_flat((self._directory / "cpu.stat").read_text()).get("usage_usec", 0) / 1e6
+
+    def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         if limits is not None:
             self.check_limits(limits)
         directory = self._directory / name
@@ -201,14 +203,15 @@ class RunCgroupsV2(RunCgroups):
         cgroup = CgroupV2(name, directory, self._controllers)
         try:
             if limits is not None:
-                self._limit(directory, limits, memory_limit=memory_limit)
+                self._limit(directory, limits, cpus, memory_limit=memory_limit)
         except HostError:
             cgroup.remove()
             raise
         return cgroup
 
-    def _limit(self, directory: Path, limits: Limits, *, memory_limit: bool) -> None:
-        write(directory / "cpuset.cpus", format_cpus(self.instance_cpus(limits)))
+    def _limit(self, directory: Path, limits: Limits, cpus: tuple[int, ...], *, memory_limit: bool) -> None:
+        if cpus:
+            write(directory / "cpuset.cpus", format_cpus(cpus))
         if quota(limits.cpus) is not None:
             write(directory / "cpu.max", f"{quota(limits.cpus)} {QUOTA_PERIOD}")
         if limits.cpu_weight is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +42,11 @@ class VmInstance:
         traces: Traces,
         stop_timeout: float,
         clock: ClockReading | None,
+        note_cpu: Callable[[float], None],
     ) -> None:
-        """``clock`` is the guest's, read just after READY; None if it cannot be read."""
+        """``clock`` is the guest's, read just after READY; None if it cannot be read. ``note_cpu`` is told the guest's
+        CPU time, seconds, whenever its usage is read.
+        """
         self.agent = agent
         self.timeline = timeline
         self.address: str | None = address
@@ -56,6 +59,7 @@ class VmInstance:
         self._traces = traces
         self._stop_timeout = stop_timeout
         self._clock = clock
+        self._note_cpu = note_cpu
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
@@ -113,7 +117,9 @@ class VmInstance:
         return unreclaimable_part(self._cgroup.quick_split()) + int(huge) * 1024
 
     def usage(self) -> Usage:
-        return read_usage(self._cgroup)
+        usage = read_usage(self._cgroup)
+        self._note_cpu(usage.cpu_time)
+        return usage
 
     def stop(self) -> None:
         """Power the guest off. An end that it did not come to by itself is none in order.

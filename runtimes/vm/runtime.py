@@ -12,9 +12,10 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -169,6 +170,7 @@ class VmRuntime:
                 traces=traces,
                 stop_timeout=spec.stop_timeout,
                 clock=read_clock(agent),
+                note_cpu=self._note_cpu(spec.name, own_cgroup),
             )
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
@@ -208,6 +210,12 @@ class VmRuntime:
         outside = dataclasses.replace(spec.limits, io=IoLimits())
         with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
             yield cgroup
+
+    def _note_cpu(self, name: str, own_cgroup: Cgroup | None) -> Callable[[float], None]:
+        """What an instance's CPU time is told: nobody, where its cgroup is below the run's."""
+        if own_cgroup is not None:
+            return lambda seconds: None
+        return partial(self._facilities.cgroups.note_elsewhere, name)
 
     @contextmanager
     def _prepared(self, spec: InstanceSpec) -> Iterator[tuple[Cgroup | None, Traces]]:

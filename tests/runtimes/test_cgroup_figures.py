@@ -251,11 +251,12 @@ def test_version_1_has_every_limit(version_1, monkeypatch):
     monkeypatch.setattr("psutil.swap_memory", lambda: type("Swap", (), {"total": 1 << 30}))
     io = IoLimits(read_bytes=5, write_bytes=6, read_ops=7, write_ops=8)
     cgroups = RunCgroupsV1(dict.fromkeys(V1_CONTROLLERS, version_1))
-    cgroup = cgroups.new("all", Limits(1.5, (), 1 << 20, cpu_weight=300, memory_swap=1 << 19, pids=12, io=io))
+    limits = Limits(1.5, (), 1 << 20, cpu_weight=300, memory_swap=1 << 19, pids=12, io=io)
+    cgroup = cgroups.new("all", limits, cpus=(2, 3))
     monkeypatch.setattr("runtimes.cgroup.base.number_of", lambda device: "7:3")
     cgroup.limit_io(Path("/dev/loop3"), io)
     expected = {
-        "cpuset.cpus": "2,3",
+        "cpuset.cpus": "2-3",
         "cpu.cfs_period_us": "100000",
         "cpu.cfs_quota_us": "150000",
         "cpu.shares": "3072",
