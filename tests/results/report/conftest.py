@@ -74,6 +74,15 @@ WORKLOADS: list[tuple[str, dict[str, str | int | float | bool], str, float, str,
     ("redis", {"clients": 50}, "requests_per_second", 148000, "1/s", "higher"),
     ("redis", {"clients": 50}, "latency_p99", 0.41e-3, "s", "lower"),
 ]
+EXPERIMENTS: list[tuple[str, tuple[tuple[str, str | int | float | bool], ...]]] = [
+    ("cold-start", (("layer", "image"),)),
+    ("cold-start", (("layer", "kernel"),)),
+    ("parallel-start", (("instances", 8),)),
+    ("memory-hold", (("size", "128M"),)),
+]
+FLOOR = 90e-6
+"""Seconds that the arm `bare` takes to start."""
+
 CLAIMS: dict[str, dict[str, float]] = {
     "has_its_own_mount_table": {},
     "cannot_see_host_processes": {},
@@ -112,6 +121,7 @@ class MadeRun:
     host: dict[str, object] | None = None
     facts: dict[int, dict[str, str]] = field(default_factory=dict)  # by trial
     outcomes: bool = False  # whether there are workloads that check claims and measure limits
+    experiments: bool = False  # whether there are starts of every kind, and memory at three moments
 
     def write(self, store: Store) -> RunRecord:
         rng = random.Random(7)
@@ -127,6 +137,8 @@ class MadeRun:
         cases = list(dict.fromkeys((name, tuple(params.items())) for name, params, *_ in WORKLOADS))
         if self.outcomes:
             cases += [("isolation", ()), ("limits", ())]
+        if self.experiments:
+            cases += EXPERIMENTS
         number = 0
         for block in range(self.blocks):
             drift = rng.lognormvariate(0, 0.02)
@@ -136,7 +148,7 @@ class MadeRun:
                 number += 1
                 trial = TrialRecord(
                     run=run.id, trial=number, block=block, position=position, workload=self.workload(name),
-                    params=dict(params), arm=arm, runtime=_kind(arm),
+                    params=dict(params), arm=arm, runtime="bare" if arm.startswith("bare") else _kind(arm),
                     accel=self.vm_accel if _kind(arm) == "vm" else "none",
                     status="ok", error=None, started="2026-11-24T11:46:00Z", log=None,
                     facts=self.facts.get(number, {}),
@@ -151,7 +163,9 @@ class MadeRun:
                     store.add_trial(replace(trial, status="failed", error=error), [])
                     continue
                 samples = [
-                    sample for sample in _samples(rng, arm, name, dict(params), drift) if sample.metric not in self.omit
+                    sample
+                    for sample in _samples_of_trial(rng, arm, name, dict(params), drift)
+                    if sample.metric not in self.omit
                 ]
                 store.add_trial(trial, samples)
         store.finish_run(run.id, self.status, "2026-11-24T11:58:40Z", self.stop_reason)
@@ -159,7 +173,32 @@ class MadeRun:
 
 
 def _kind(arm: str) -> str:
+    """Whose figures the arm has; a floor under the starts has the bare host's, but for its start."""
+    if arm.startswith("bare"):
+        return "native"
     return next((kind for kind in ("native", "container", "vm") if arm.startswith(kind)), "container")
+
+
+def _samples_of_trial(
+    rng: random.Random, arm: str, name: str, params: dict[str, object], drift: float
+) -> Iterator[Sample]:
+    kind = _kind(arm)
+    start = sum(PHASES[kind].values()) * rng.lognormvariate(0, 0.015) * drift
+    if name == "cold-start":
+        has_layer = params["layer"] == "image" or kind == "vm"
+        yield Sample("cold_start_time", 1.5 * start, "s", "lower", primary=True)
+        for moment, share in (("before", 1.0), ("left", 0.0), ("read", 0.25)):
+            yield Sample(f"page_cache.{moment}", share * has_layer * 64 * MIB, "bytes", "neutral")
+    elif name == "parallel-start":
+        yield Sample("parallel_start_time", 4 * start, "s", "lower", primary=True)
+        yield Sample("parallel_stop_time", start, "s", "lower", primary=True)
+    elif arm.startswith("bare"):
+        yield Sample("startup_time", FLOOR * drift, "s", "lower", primary=name == "null")
+        yield Sample("startup.ready", FLOOR * drift, "s", "lower")
+    else:
+        yield from _samples(rng, arm, name, params, drift)
+        if name == "memory-hold":
+            yield from _moments(kind)
 
 
 def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object], drift: float) -> Iterator[Sample]:
@@ -205,6 +244,17 @@ def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object],
                 yield Sample(claim, float(holds), "check", "higher")
     if name == "limits":
         yield from _limits(rng, kind)
+
+
+def _moments(kind: str) -> Iterator[Sample]:
+    """An application that fills memory, which stays in the guest when it has ended."""
+    held = {"loaded": "application", "after": "guest_free" if kind == "vm" else ""}
+    for moment, step in held.items():
+        steps = {name: value + (128 * MIB if name == step else 0.0) for name, value in WATERFALL[kind].items()}
+        yield Sample(f"memory_{moment}", sum(steps.values()), "bytes", "lower")
+        yield Sample(f"memory_{moment}.pss", sum(steps.values()) - MIB, "bytes", "lower")
+        for name, value in steps.items():
+            yield Sample(f"memory_{moment}_waterfall.{name}", value, "bytes", "lower")
 
 
 def _limits(rng: random.Random, kind: str) -> Iterator[Sample]:

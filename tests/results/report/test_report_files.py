@@ -69,8 +69,8 @@ class TestContents:
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
 
     def test_every_chart_is_in_both(self, written, report_of):
-        html, markdown = written(blocks=6, outcomes=True)
-        directory = report_of(blocks=6, outcomes=True).html.parent
+        html, markdown = written(blocks=6, outcomes=True, experiments=True)
+        directory = report_of(blocks=6, outcomes=True, experiments=True).html.parent
         for name in CHARTS:
             assert f'<figure id="chart-{name}">' in html
             assert f"](charts/{name}.png)" in markdown
