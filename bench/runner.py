@@ -21,7 +21,8 @@ from bench.host import host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
 from bench.stopping import after_block, looks
-from bench.trial import OpenArm, TrialContext, carry_out
+from bench.trial import carry_out
+from bench.trials.attempt import OpenArm, TrialContext
 from results.errors import StoreError
 from results.precision import precisions
 from results.records import RunRecord, new_run_id

@@ -19,7 +19,7 @@ import pytest
 from limits_conformance import LimitsConformance
 from traces import host_traces
 
-from bench.parallel import start_at_once
+from bench.trials.parallel import start_at_once
 from runtimes import storage
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import AGENT_PATH, InstanceError

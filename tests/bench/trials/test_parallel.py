@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.parallel import parallel_samples, start_at_once
+from bench.trials.parallel import parallel_samples, start_at_once
 from runtimes.base import InstanceError, Timeline
 from workloads.errors import InvalidInput
 
@@ -92,7 +92,7 @@ def test_one_that_fails_sends_all_others_home_and_is_what_is_told(fault):
 
 
 def test_those_who_wait_for_one_that_takes_too_long_say_so(monkeypatch):
-    monkeypatch.setattr("bench.parallel._SPARE", 0.1)
+    monkeypatch.setattr("bench.trials.parallel._SPARE", 0.1)
     instances = [SimpleNamespace(name=str(each), start_timeout=0.1) for each in (0.0, 1.0)]
     with pytest.raises(InstanceError, match="not all instances were ready in time"):
         start_at_once(Slow(), instances)

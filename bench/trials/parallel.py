@@ -6,7 +6,7 @@ import statistics
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from results.records import Sample
@@ -15,6 +15,7 @@ from runtimes.base import InstanceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bench.trials.attempt import Attempt
     from runtimes.base import Instance, InstanceSpec, Runtime
 
 _SPARE = 60.0
@@ -41,6 +42,23 @@ class StartedAtOnce:
     stopped: int
     cpu_time: float
     facts: Mapping[str, str]
+
+
+def carry_out(attempt: Attempt) -> None:
+    """Start several instances at once, and stop them; each keeps its files in a directory of its own."""
+    count = attempt.trial.case.instances
+    assert count is not None
+    alike = attempt.specification()
+    specs = []
+    for number in range(1, count + 1):
+        directory = alike.directory / f"instance-{number}"
+        directory.mkdir()
+        specs.append(replace(alike, name=f"{alike.name}-{number}", directory=directory, at_once=count))
+    started = start_at_once(attempt.opened.runtime, specs)
+    waits = sorted((at - started.requested) / 1e9 for at in started.ready)
+    attempt.log.note(f"{count} instances, ready after " + ", ".join(f"{wait:.6f}" for wait in waits) + " s")
+    attempt.measured.facts = started.facts
+    attempt.measured.samples = list(parallel_samples(started))
 
 
 def start_at_once(runtime: Runtime, specs: Sequence[InstanceSpec]) -> StartedAtOnce:
