@@ -25,15 +25,19 @@ from results.checks import checks_of
 from results.clocks import clock_warnings
 from results.compare import Comparison, compare_run
 from results.compare import to_json as comparisons_json
+from results.identical_arms import identical_arms
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
+from results.noise_floor import NoiseFloor, noise_floors, overhead
+from results.noise_floor import to_json as noise_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_iterations import iterations_table
+from results.terminal_noise import noise_table
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -57,11 +61,11 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, what iterations did, figures by
-    workload case, notes, and trials that failed.
+    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, what iterations did, the noise
+    floor, figures by workload case, notes, and trials that failed.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
     """
     frame = store.frame(run.id)
     trials = store.trials(run.id)
@@ -72,22 +76,28 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
         *iterations_table(iterations_of(frame)),
+        *noise_table(_noise_floors(store, run, frame), overhead(frame, trials)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations.
+    iterations, noise_floor.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
     """
     frame = store.frame(run.id)
     return {
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
+        "noise_floor": noise_json(_noise_floors(store, run, frame)),
     }
+
+
+def _noise_floors(store: Store, run: RunRecord, frame: pd.DataFrame) -> list[NoiseFloor]:
+    return noise_floors(frame, identical_arms(store.run_directory(run.id)), run.threshold)
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:

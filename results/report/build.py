@@ -19,6 +19,7 @@ from results.report.document import Document
 from results.report.html import render_html
 from results.report.iterations import iterations
 from results.report.markdown import render_markdown
+from results.report.noise import noise
 from results.report.references import references
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             *references(data, charts),
             sections.cpu_time(data, charts),
             *iterations(data),
+            *noise(data),
             sections.comparisons(data),
             background.failed_trials(data),
             background.host(data),
