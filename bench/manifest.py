@@ -27,10 +27,12 @@ class RunManifest:
     def __init__(self) -> None:
         self._facts = collect_facts()
         self._observed: dict[str, dict[str, str]] = {}
+        self._workloads: dict[str, set[str]] = {}
         self.fingerprint = fingerprint(self._facts)
 
-    def open(self, directory: Path, suite: Suite, image: BuiltImage) -> None:
-        """Write what is known before the first trial."""
+    def open(self, directory: Path, suite: Suite, image: BuiltImage, placement: Mapping[str, object]) -> None:
+        """Write what is known before the first trial; ``placement`` is :func:`bench.placing.placement_data`'s."""
+        self._placement = placement
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -39,11 +41,16 @@ class RunManifest:
     def wants(self, trial: Trial) -> bool:
         """Whether the trial's instance can show something that no earlier one of its arm has shown."""
         seen = self._observed.get(trial.arm.name)
-        return seen is None or (seen["scratch_disk"] == fairness.NO_SCRATCH and trial.case.scratch is not None)
+        if seen is None or trial.case.workload.name not in self._workloads[trial.arm.name]:
+            return True
+        return seen["scratch_disk"] == fairness.NO_SCRATCH and trial.case.scratch is not None
 
-    def observed(self, arm: str, seen: Mapping[str, str]) -> None:
-        """Take in what :func:`bench.fairness.observe` gave for an instance of an arm."""
-        self._observed[arm] = dict(seen)
+    def observed(self, trial: Trial, seen: Mapping[str, str]) -> None:
+        """Take in what :mod:`bench.fairness` saw in the trial's instance."""
+        before = self._observed.get(trial.arm.name, {})
+        kept = {} if trial.case.scratch is not None else {k: v for k, v in before.items() if k == "scratch_disk"}
+        self._observed[trial.arm.name] = {**before, **seen, **kept}
+        self._workloads.setdefault(trial.arm.name, set()).add(trial.case.workload.name)
         self._write()
 
     def close(self) -> None:
@@ -56,6 +63,7 @@ class RunManifest:
         document = {
             "fingerprint": self.fingerprint,
             "facts": self._facts,
+            "placement": self._placement,
             "observed": self._observed,
             "fairness": fairness.differences(self._observed),
         }

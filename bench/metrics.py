@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from bench.asked_limits import CPUS_USED
 from bench.waterfall import memory_waterfall
-from results.records import FOOTPRINT_PARTS, Accel, Sample
+from results.records import FOOTPRINT_PARTS, MEMORY_MOMENTS, Accel, Sample
+from runtimes.accounting import unreclaimable_part
 from runtimes.base import MemoryReading, Timeline, Usage
 
 
@@ -53,8 +54,23 @@ def cold_start_samples(timeline: Timeline) -> Iterator[Sample]:
         yield Sample(f"cold_start.{phase}", seconds, "s", "lower")
 
 
-def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]:
-    """The footprint just after READY, three ways, bytes.
+def page_cache_samples(before: int, left: int, read: int) -> Iterator[Sample]:
+    """What the host's page cache held of the files that a cold start has to read anew, bytes, as mincore(2) tells it.
+
+    ``page_cache.before`` they were dropped, ``page_cache.left`` after that, and ``page_cache.read`` what the start has
+    brought back; all are 0 for an arm that has no such files.
+    """
+    yield Sample("page_cache.before", before, "bytes", "neutral")
+    yield Sample("page_cache.left", left, "bytes", "neutral")
+    yield Sample("page_cache.read", read, "bytes", "lower")
+
+
+def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "idle") -> Iterator[Sample]:
+    """The footprint at one moment, three ways, bytes.
+
+    The moment is one of :data:`results.records.MEMORY_MOMENTS`: ``idle`` just after READY, and for workloads that are
+    about memory ``loaded`` and ``after``, whose metrics are called ``memory_loaded`` in the place of
+    ``memory_footprint``, and ``memory_loaded.<part>`` in that of ``memory.<part>``.
 
     ``memory_footprint`` is what the instance's cgroup holds: anonymous memory, page cache and kernel memory, which the
     kernel counts page by page. ``memory.charged`` is the cgroup's counter, to which memory is charged in batches of 64
@@ -65,22 +81,46 @@ def memory_samples(idle: MemoryReading, available_drop: int) -> Iterator[Sample]
     ``memory.guest_<part>`` is by the guest's kernel, ``memory.balloon_<part>`` by its balloon driver,
     ``memory.ram_resident`` what of a guest's memory the host holds, and ``memory.ram_hugetlb`` the part of that in huge
     pages, which is not in the footprint. ``memory_waterfall.<step>`` is :func:`bench.waterfall.memory_waterfall`.
+
+    The three ways do not count the same, and their differences are figures of their own. ``memory.unreclaimable`` is
+    what of the footprint the kernel could not take back at once: anonymous memory, files in memory, and its own memory
+    less reclaimable slab (which version 1 does not tell). ``memory.residual_pss`` is the proportional set size less
+    what is charged of mapped pages: programs and libraries that somebody else was charged for.
+    ``memory.residual_available`` is the drop of MemAvailable, which counts page cache as available, less what is
+    unreclaimable: memory of the kernel that no cgroup is charged for, and all that else happened on the host meanwhile.
     """
-    yield Sample("memory_footprint", sum(idle.parts.get(part, 0) for part in FOOTPRINT_PARTS), "bytes", "lower")
-    yield Sample("memory.charged", idle.charged, "bytes", "neutral")
-    for part, value in idle.parts.items():
-        yield Sample(f"memory.{part}", value, "bytes", "neutral")
-    yield Sample("memory.pss", idle.pss, "bytes", "lower")
-    yield Sample("memory.host_available_drop", available_drop, "bytes", "neutral")
-    for part, value in idle.guest.items():
-        yield Sample(f"memory.guest_{part}", value, "bytes", "neutral")
-    for part, value in idle.balloon.items():
-        yield Sample(f"memory.balloon_{part}", value, "bytes", "neutral")
-    if idle.guest_memory is not None:
-        yield Sample("memory.ram_resident", idle.guest_memory.resident, "bytes", "neutral")
-        yield Sample("memory.ram_hugetlb", idle.guest_memory.hugetlb, "bytes", "neutral")
-    for step, value in memory_waterfall(idle).items():
-        yield Sample(f"memory_waterfall.{step}", value, "bytes", "lower")
+    prefix = MEMORY_MOMENTS[moment]
+    parts = reading.parts
+    unreclaimable = unreclaimable_part(parts)
+    mapped = parts.get("anon", 0) + parts.get("file_mapped", 0)
+    footprint = sum(parts.get(part, 0) for part in FOOTPRINT_PARTS)
+    yield Sample("memory_footprint" if moment == "idle" else prefix, footprint, "bytes", "lower")
+    yield Sample(f"{prefix}.charged", reading.charged, "bytes", "neutral")
+    for part, value in parts.items():
+        yield Sample(f"{prefix}.{part}", value, "bytes", "neutral")
+    yield Sample(f"{prefix}.unreclaimable", unreclaimable, "bytes", "lower")
+    yield Sample(f"{prefix}.pss", reading.pss, "bytes", "lower")
+    yield Sample(f"{prefix}.residual_pss", reading.pss - mapped, "bytes", "neutral")
+    yield Sample(f"{prefix}.host_available_drop", available_drop, "bytes", "neutral")
+    yield Sample(f"{prefix}.residual_available", available_drop - unreclaimable, "bytes", "neutral")
+    for part, value in reading.guest.items():
+        yield Sample(f"{prefix}.guest_{part}", value, "bytes", "neutral")
+    for part, value in reading.balloon.items():
+        yield Sample(f"{prefix}.balloon_{part}", value, "bytes", "neutral")
+    if reading.guest_memory is not None:
+        yield Sample(f"{prefix}.ram_resident", reading.guest_memory.resident, "bytes", "neutral")
+        yield Sample(f"{prefix}.ram_hugetlb", reading.guest_memory.hugetlb, "bytes", "neutral")
+    for step, value in memory_waterfall(reading).items():
+        yield Sample(f"{prefix}_waterfall.{step}", value, "bytes", "lower")
+
+
+def peak_samples(unreclaimable: int | None) -> Iterator[Sample]:
+    """``memory_peak.unreclaimable``: the highest of some readings (:mod:`bench.peak_sampler`), bytes.
+
+    ``memory_peak`` beside it is the kernel's own mark, which counts what the kernel could have taken back.
+    """
+    if unreclaimable is not None:
+        yield Sample("memory_peak.unreclaimable", unreclaimable, "bytes", "lower")
 
 
 def usage_samples(usage: Usage) -> Iterator[Sample]:

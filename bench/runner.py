@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING
 
 from bench import __version__
 from bench.errors import RunError
-from bench.host import host_values, namespaces
+from bench.host import host_cpus, host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
+from bench.neighbours import check_placements
+from bench.noise.probe import NoiseProbe, open_probe
+from bench.placing import measured_cpus, placement_data
 from bench.stopping import after_block, looks
 from bench.trial import carry_out
 from bench.trials.attempt import OpenArm, TrialContext
@@ -64,6 +67,7 @@ class _OpenRun:
     observer: RunObserver
     manifest: RunManifest
     interruption: Interruption
+    probe: NoiseProbe
 
 
 def _now() -> str:
@@ -93,6 +97,7 @@ def check_arms(suite: Suite) -> None:
             load_runtime(arm.runtime).check(arm.options, arm.limits)
         except HostError as error:
             raise HostError(f"arm {arm.name}: {error}") from error
+    check_placements(suite, host_cpus())
 
 
 def check_scratch_space(plan: Plan) -> None:
@@ -103,14 +108,14 @@ def check_scratch_space(plan: Plan) -> None:
     """
     from runtimes.facilities import scratch_parent
 
-    largest = max(plan.cases, key=lambda case: case.scratch or 0)
-    parent = scratch_parent()
-    if largest.scratch is None or not parent.is_dir():
+    largest = max(plan.cases, key=lambda case: case.scratch_in_all or 0)
+    needed, parent = largest.scratch_in_all, scratch_parent()
+    if needed is None or not parent.is_dir():
         return
     free = shutil.disk_usage(parent).free
-    if largest.scratch > free:
+    if needed > free:
         raise HostError(
-            f"{largest.label}: its scratch disk takes {largest.scratch >> 20} MiB, and {parent} has {free >> 20} free; "
+            f"{largest.label}: its scratch disk takes {needed >> 20} MiB, and {parent} has {free >> 20} free; "
             "make room, or set BENCH_SCRATCH to a directory on another disk"
         )
 
@@ -136,7 +141,8 @@ def execute(
             stack.enter_context(hold_image(image.id))
             stack.enter_context(hold_kernels(image.kernels.values()))
             observer.preparing("making the run's bridge, mounts and launcher")
-            facilities = stack.enter_context(open_facilities(host_name_of(result.run), as_runtime_image(image)))
+            limits = [arm.limits for arm in suite.arms]
+            facilities = stack.enter_context(open_facilities(host_name_of(result.run), as_runtime_image(image), limits))
             stack.enter_context(_kept_to(facilities.harness_cpus))
             arms = _open_arms(stack, suite, facilities, observer)
             manifest = RunManifest()
@@ -144,11 +150,13 @@ def execute(
             began = True
             directory = store.run_directory(result.run)
             host = host_values(outside, namespaces())
-            context = TrialContext(result.run, directory, facilities, facilities.image, host)
+            context = TrialContext(result.run, directory, facilities, facilities.image, host, arms)
             with _ended(store, result):
-                manifest.open(directory, suite, image)
+                manifest.open(directory, suite, image, placement_data(facilities.placer, suite.arms))
                 observer.planned(result.run, plan)
-                _carry_out_plan(plan, _OpenRun(arms, context, store, observer, manifest, interruption), result)
+                probe = open_probe(facilities, measured_cpus(facilities.placer, suite.arms))
+                opened = _OpenRun(arms, context, store, observer, manifest, interruption, probe)
+                _carry_out_plan(plan, opened, result)
             interruption.keep_out()
     except (HostError, StoreError, OSError) as error:
         if not began:
@@ -226,8 +234,10 @@ def _ended(store: Store, result: RunResult) -> Iterator[None]:
 
 def _carry_out_plan(plan: Plan, run: _OpenRun, result: RunResult) -> None:
     began = time.monotonic()
+    run.store.add_noise(result.run, run.probe.take(0))
     for block in itertools.count(1):
         _carry_out_block(plan.block(block), run, result)
+        run.store.add_noise(result.run, run.probe.take(block))
         looked = looks(plan.sampling, block)
         known = precisions(run.store.frame(result.run), plan.baseline) if looked else ()
         outlook = after_block(plan.sampling, block, time.monotonic() - began, known)
@@ -246,6 +256,6 @@ def _carry_out_block(trials: Sequence[Trial], run: _OpenRun, result: RunResult) 
         run.interruption.check()
         run.store.add_trial(outcome.record, outcome.samples)
         if outcome.observed:
-            run.manifest.observed(trial.arm.name, outcome.observed)
+            run.manifest.observed(trial, outcome.observed)
         result.failed += outcome.record.status == "failed"
         run.observer.trial_finished(trial, outcome.record, time.monotonic() - trial_began)

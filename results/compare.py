@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from results.checks import UNIT as CHECK
 from results.limits import is_limit
-from results.records import INSTANCE_METRICS, is_part
+from results.noise import disturbance_warning
+from results.records import INSTANCE_METRICS, is_part, is_step
 from results.stats.detectable import detectable_ratio
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
@@ -78,24 +79,27 @@ class Comparison:
     detectable: float | None = None
 
 
-def compare_run(frame: pd.DataFrame, run: RunRecord) -> list[Comparison]:
+def compare_run(frame: pd.DataFrame, run: RunRecord, disturbed: Collection[int] = ()) -> list[Comparison]:
     """Compare every arm of a run with its baseline, by the run's own practical threshold; see :func:`compare`.
 
     Args:
         frame: the run's, from :meth:`results.store.Store.frame`.
         run: its record.
+        disturbed: blocks in which the host was not quiet (:func:`results.noise.disturbed_blocks`).
     """
-    return compare(frame, run.baseline, run.threshold)
+    return compare(frame, run.baseline, run.threshold, disturbed)
 
 
-def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) -> list[Comparison]:
+def compare(
+    frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD, disturbed: Collection[int] = ()
+) -> list[Comparison]:
     """Compare every arm with the baseline, in the order of the suite: by workload case, metric, arm.
 
     Each trial counts once, as the median over its iterations, and is paired with the baseline's trial in the same
     block; trials without partner are left out and counted in a warning. A metric that the baseline does not have (a
     phase of start-up that it does not go through) is no comparison; a workload case in which the baseline has no trial
     at all is, with n = 0 and a warning. Checks (:mod:`results.checks`) and limits (:mod:`results.limits`) are no
-    comparisons: a claim holds or does not, whatever it does in another arm.
+    comparisons: a claim holds or does not, whatever it does in another arm. Nor are the steps of a density.
 
     A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05 (Benjamini & Hochberg, J. R. Statist. Soc. B
     57 (1995) 289–300). It is adjusted over the comparison's family, of which there are three in a run:
@@ -117,13 +121,15 @@ def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) ->
         frame: from :meth:`results.store.Store.frame`.
         baseline: name of the arm to divide by.
         threshold: the practical threshold of the verdicts, 0.05 for 5 %.
+        disturbed: blocks in which the host was not quiet (:mod:`results.noise`): comparisons that have some of them
+            say so.
     """
     cases = cases_of(frame)
     reference = choose_reference({(case.workload, case.params): len(case.workload_arms) for case in cases})
     pairs = [
         (case, arm, _paired(case, arm, baseline))
         for case in cases
-        if case.unit != CHECK and not is_limit(case.metric)
+        if case.unit != CHECK and not is_limit(case.metric) and not is_step(case.metric)
         if baseline in case.arms or baseline not in case.workload_arms
         for arm in case.arms
         if arm != baseline
@@ -131,7 +137,7 @@ def compare(frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD) ->
     families = [_family(case, reference) for case, _, _ in pairs]
     q_values = _q_values(pairs, families)
     return [
-        _comparison(case, arm, baseline, paired, family, q_value, threshold)
+        _comparison(case, arm, baseline, paired, family, q_value, threshold, disturbed)
         for (case, arm, paired), family, q_value in zip(pairs, families, q_values, strict=True)
     ]
 
@@ -165,10 +171,15 @@ def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, object]]:
 
 
 def _paired(case: Case, arm: str, baseline: str) -> PairedRatio:
-    above = case.arms[arm].by_block()
-    below = case.arms[baseline].by_block() if baseline in case.arms else {}
-    shared = [block for block in above if block in below]
+    shared = _shared_blocks(case, arm, baseline)
+    above, below = (case.arms[name].by_block() if shared else {} for name in (arm, baseline))
     return paired_ratio([above[block] for block in shared], [below[block] for block in shared])
+
+
+def _shared_blocks(case: Case, arm: str, baseline: str) -> list[int]:
+    """The blocks in which both have a trial."""
+    below = case.arms[baseline].by_block() if baseline in case.arms else {}
+    return [block for block in case.arms[arm].by_block() if block in below]
 
 
 def _family(case: Case, reference: WorkloadCase | None) -> Family:
@@ -198,11 +209,19 @@ def _adjusted(p_values: list[float]) -> list[float]:
 
 
 def _comparison(
-    case: Case, arm: str, baseline: str, paired: PairedRatio, family: Family, q_value: float | None, threshold: float
+    case: Case,
+    arm: str,
+    baseline: str,
+    paired: PairedRatio,
+    family: Family,
+    q_value: float | None,
+    threshold: float,
+    disturbed: Collection[int],
 ) -> Comparison:
     ours, theirs = case.arms[arm], case.arms.get(baseline)
     verdict, verdict_warnings = judge(paired.interval, case.better, q_value, threshold)
     low, high = paired.interval or (None, None)
+    noise = disturbance_warning(_shared_blocks(case, arm, baseline), disturbed)
     return Comparison(
         workload=case.workload,
         params=case.params,
@@ -217,7 +236,7 @@ def _comparison(
         ci_high=high,
         p_value=paired.p_value,
         verdict=verdict,
-        warnings=(*paired.warnings, *_unpaired(ours, theirs, baseline), *verdict_warnings),
+        warnings=(*paired.warnings, *_unpaired(ours, theirs, baseline), *noise, *verdict_warnings),
         median=statistics.median(ours.values),
         baseline_median=None if theirs is None else statistics.median(theirs.values),
         accel="tcg" if theirs is not None and theirs.accel == "tcg" else ours.accel,

@@ -19,13 +19,14 @@ from results.errors import StoreError
 APPLICATION_ID = 0x62656E63
 """Marks the file as ours in SQLite's header: ``benc``."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _UPGRADES: dict[int, tuple[str, ...]] = {
     1: (
         "ALTER TABLE run ADD COLUMN threshold REAL NOT NULL DEFAULT 0.05",
         "ALTER TABLE run ADD COLUMN ci_width REAL",
     ),
+    2: (),
 }
 """What makes of a store of this version one of the next. A new table needs nothing: ``schema.sql`` makes it."""
 

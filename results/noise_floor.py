@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from results.charts.cases import arm_medians, of_case
 from results.charts.quantities import MISSING, number, quantity
 from results.compare import Comparison, compare
+from results.floor import floor_of
 from results.stats.verdict import Verdict
 from results.trials import Case, arms_in_order, cases_of, natural
 
@@ -132,7 +133,9 @@ def overhead(frame: pd.DataFrame, trials: Sequence[TrialRecord]) -> str:
     ]
     if not parts:
         return ""
-    return f"A trial that runs nothing takes, to the beginning of the next one: {'; '.join(parts)} (medians)."
+    floor = floor_of(idle)
+    bare = "" if floor is None else f" Executing the same agent with nothing in between takes {quantity(floor, 's')}."
+    return f"A trial that runs nothing takes, to the beginning of the next one: {'; '.join(parts)} (medians).{bare}"
 
 
 def summary(floors: Sequence[NoiseFloor]) -> str:

@@ -53,3 +53,23 @@ CREATE TABLE IF NOT EXISTS sample (
     PRIMARY KEY (trial, position),
     UNIQUE (trial, metric, iteration)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS noise (
+    run TEXT NOT NULL REFERENCES run (id),
+    block INTEGER NOT NULL,         -- after which it was read; 0 before the first
+    taken TEXT NOT NULL,            -- ISO 8601, UTC
+    seconds REAL,                   -- since the reading before; NULL for the first
+    cost REAL NOT NULL,
+    spins TEXT NOT NULL,            -- JSON list of objects, one a CPU
+    steal REAL,
+    own REAL,
+    outside REAL,
+    cpus INTEGER NOT NULL,
+    interrupts REAL,
+    pressure TEXT NOT NULL,         -- JSON object
+    load REAL,
+    frequency REAL,
+    throttled INTEGER,
+    temperature REAL,
+    PRIMARY KEY (run, block)
+) STRICT, WITHOUT ROWID;

@@ -15,13 +15,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.database import mended, open_database, transaction
 from results.errors import StoreError
 from results.liveness import alive, is_alive
+from results.noise import CpuSpin, NoiseReading
 from results.records import RunRecord, RunStatus, Sample, TrialRecord
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ DATABASE = "bench.sqlite"
 LATEST = "latest"
 
 _RUN_COLUMNS = ", ".join(field.name for field in fields(RunRecord))
+_NOISE_COLUMNS = ", ".join(field.name for field in fields(NoiseReading))
 _TRIAL_COLUMNS = ", ".join(field.name for field in fields(TrialRecord))
 
 
@@ -122,6 +124,30 @@ class Store:
                 )
         except sqlite3.IntegrityError as error:
             raise ValueError(f"trial {record.trial} of run {record.run} contradicts the store: {error}") from error
+
+    def add_noise(self, run_id: str, reading: NoiseReading) -> None:
+        """Record how quiet the host was; committed and on disk when this returns.
+
+        Raises:
+            ValueError: the run is unknown, or has a reading after that block.
+        """
+        row = {field.name: getattr(reading, field.name) for field in fields(NoiseReading)}
+        spins = json.dumps([asdict(spin) for spin in reading.spins])
+        row |= {"run": run_id, "spins": spins, "pressure": json.dumps(dict(reading.pressure))}
+        try:
+            with transaction(self._connection, self._path):
+                self._insert("noise", row)
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"the reading after block {reading.block} of run {run_id}: {error}") from error
+
+    def noise(self, run_id: str) -> list[NoiseReading]:
+        """The readings of a run in the order taken; none of a run that was made before there were any."""
+        self._exactly(run_id)
+        with mended(self._path):
+            rows = self._connection.execute(
+                f"SELECT {_NOISE_COLUMNS} FROM noise WHERE run = ? ORDER BY block", (run_id,)
+            ).fetchall()
+        return [_noise(row) for row in rows]
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first. One marked running whose process is gone reads ``partial``."""
@@ -222,3 +248,9 @@ def _trial_row(record: TrialRecord) -> dict[str, object]:
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
     trial = TrialRecord(*row)
     return replace(trial, params=json.loads(row[5]), facts=json.loads(row[-1]))
+
+
+def _noise(row: tuple[Any, ...]) -> NoiseReading:
+    reading = NoiseReading(*row)
+    spins = json.loads(str(reading.spins))
+    return replace(reading, spins=tuple(CpuSpin(**spin) for spin in spins), pressure=json.loads(str(reading.pressure)))

@@ -23,21 +23,31 @@ from results.charts.quantities import MISSING, effect, interval, is_scaled, quan
 from results.checks import UNIT as CHECK
 from results.checks import checks_of
 from results.clocks import clock_warnings
-from results.compare import Comparison, compare_run
+from results.compare import Comparison
 from results.compare import to_json as comparisons_json
+from results.density import densities_of
+from results.density import to_json as densities_json
 from results.identical_arms import identical_arms
+from results.interference import slowdowns_of
+from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
+from results.noise import blocks_of
+from results.noise import to_json as noise_json
 from results.noise_floor import NoiseFloor, noise_floors, overhead
-from results.noise_floor import to_json as noise_json
+from results.noise_floor import to_json as noise_floors_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
+from results.resources import counting_note
+from results.stored_comparisons import comparisons_of
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.terminal_experiments import density_tables, slowdown_tables
 from results.terminal_iterations import iterations_table
-from results.terminal_noise import noise_table
+from results.terminal_noise import noise_view
+from results.terminal_noise_floor import noise_floor_table
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -61,8 +71,8 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, checks, limits, whom idle memory serves, what iterations did, the noise
-    floor, figures by workload case, notes, and trials that failed.
+    """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, what
+    iterations did, the noise floor, figures by workload case, notes, and trials that failed.
 
     Raises:
         StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
@@ -72,18 +82,21 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     emulated = {trial.arm for trial in trials if trial.accel == EMULATED}
     waterfalls = waterfalls_of(of_case(frame, reference_case(frame)))
     outcomes = [
+        *noise_view(blocks_of(store.noise(run.id))),
         *check_tables(checks_of(frame)),
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
         *iterations_table(iterations_of(frame)),
-        *noise_table(_noise_floors(store, run, frame), overhead(frame, trials)),
+        *noise_floor_table(_noise_floors(store, run, frame), overhead(frame, trials)),
+        *density_tables(densities_of(frame)),
+        *slowdown_tables(slowdowns_of(frame)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations, noise_floor.
+    iterations, noise (each block), noise_floor, densities, slowdowns.
 
     Raises:
         StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
@@ -92,7 +105,10 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     return {
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
-        "noise_floor": noise_json(_noise_floors(store, run, frame)),
+        "noise": noise_json(blocks_of(store.noise(run.id))),
+        "noise_floor": noise_floors_json(_noise_floors(store, run, frame)),
+        "densities": densities_json(densities_of(frame)),
+        "slowdowns": slowdowns_json(slowdowns_of(frame)),
     }
 
 
@@ -101,7 +117,7 @@ def _noise_floors(store: Store, run: RunRecord, frame: pd.DataFrame) -> list[Noi
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
-    """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat.
+    """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat, then slowdowns.
 
     Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
     says so, and lists the trials that failed.
@@ -119,8 +135,12 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    comparisons = compare_run(frame, run)
-    return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
+    comparisons = comparisons_of(store, run, frame)
+    counting = counting_note(store.trials(run.id))
+    if counting is not None:
+        notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
+    slowdowns = slowdown_tables(slowdowns_of(frame))
+    return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
 
 def _published(frame: pd.DataFrame, comparisons: Sequence[Comparison], reference: str | None) -> list[RenderableType]:
@@ -153,7 +173,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    comparisons = compare_run(frame, run)
+    comparisons = comparisons_of(store, run, frame)
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)

@@ -1,42 +1,35 @@
-"""The noise floor on a terminal."""
+"""Which blocks of a run were disturbed, for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from results.charts.quantities import ratio
-from results.noise_floor import NoiseFloor, summary, width
+from results.charts.quantities import percent
+from results.noise import BlockNoise
 
 
-def noise_table(floors: Sequence[NoiseFloor], overhead: str) -> list[RenderableType]:
-    """A row a pair of identical arms and metric, and what the harness costs; empty where there is no such pair.
-
-    Args:
-        floors: from :func:`results.noise_floor.noise_floors`.
-        overhead: from :func:`results.noise_floor.overhead`.
-    """
-    if not floors:
+def noise_view(blocks: Sequence[BlockNoise]) -> list[RenderableType]:
+    """A line that says how many blocks were disturbed, and a table of those; nothing for a run without readings."""
+    if not blocks:
         return []
-    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column(Text("noise floor", "bold underline"), ratio=1, overflow="fold")
-    for name in ("ratio", "spread", "interval", "advised", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for (workload, params), of_case in groupby(floors, key=lambda one: (one.workload, one.params)):
-        table.add_row(Text.assemble(workload, ("  " + params.replace(",", " ") if params else "", "dim")))
-        for one in of_case:
-            table.add_row(
-                Text.assemble(f"  {one.metric}", (f"  {one.twin}", "dim")),
-                Text(ratio(one.ratio), "red" if one.verdict in {"better", "worse"} else ""),
-                width(one.spread),
-                width(one.half_width),
-                width(one.advised),
-                str(one.n),
-            )
-    notes = Text("\n".join(filter(None, (summary(floors), overhead))))
-    return [Padding(table, (0, 0, 1, 0)), Padding(notes, (0, 0, 1, 0))]
+    disturbed = [block for block in blocks if block.disturbed]
+    count = f"{len(disturbed) or 'none'} of {len(blocks)} blocks disturbed"
+    if not disturbed:
+        return [Padding(Text.assemble(("noise  ", "dim"), count), (0, 0, 1, 0))]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column(Text("disturbed block", "yellow"), justify="right")
+    for name in ("speed", "stolen", "outside load"):
+        table.add_column(name, justify="right")
+    table.add_column("why", overflow="fold")
+    for block in disturbed:
+        shares = (percent(share) for share in (block.speed, block.steal, block.outside))
+        table.add_row(str(block.block), *shares, Text("; ".join(block.reasons)))
+    return [
+        Text.assemble(("noise  ", "dim"), (f"{count}; they are marked, not left out", "yellow")),
+        Padding(table, (0, 0, 1, 0)),
+    ]

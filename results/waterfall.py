@@ -1,15 +1,17 @@
-"""The memory waterfall of each arm: whom the memory serves that the host holds for an idle instance."""
+"""The memory waterfall of each arm: whom the memory serves that the host holds for an instance at one moment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from results.charts.cases import part_medians
-from results.records import WATERFALL_STEPS
+from results.charts.cases import cases, part_medians
+from results.records import MEMORY_MOMENTS, WATERFALL_STEPS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.trials import WorkloadCase
 
 Waterfalls = Mapping[str, Mapping[str, float]]
 """By arm, bytes by step in the order of :data:`results.records.WATERFALL_STEPS`."""
@@ -24,14 +26,24 @@ READING = (
 """What a reader of the figures must know."""
 
 
-def waterfalls_of(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+MOMENT_LABELS = {"idle": "idle", "loaded": "under load", "after": "afterwards"}
+"""How the moments of :data:`results.records.MEMORY_MOMENTS` are shown."""
+
+
+def waterfalls_of(frame: pd.DataFrame, moment: str = "idle") -> dict[str, dict[str, float]]:
     """Medians over trials of every step, by arm; arms without any are absent.
 
     Args:
-        frame: samples of the case that stands for the idle footprint.
+        frame: samples of one case; for the idle footprint, of that which stands for it.
+        moment: one of :data:`results.records.MEMORY_MOMENTS`.
     """
-    medians = part_medians(frame, "memory_waterfall")
+    medians = part_medians(frame, f"{MEMORY_MOMENTS[moment]}_waterfall")
     return {arm: {step: steps[step] for step in WATERFALL_STEPS if step in steps} for arm, steps in medians.items()}
+
+
+def cases_with_moments(frame: pd.DataFrame) -> list[WorkloadCase]:
+    """The cases whose instances' memory was read under load and afterwards too."""
+    return cases(frame[frame["metric"] == "memory_loaded"])
 
 
 def step_label(step: str) -> str:

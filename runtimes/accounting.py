@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.base import MemoryReading, Usage
@@ -44,9 +47,38 @@ def parse_meminfo(text: bytes) -> dict[str, int]:
     return figures
 
 
+@dataclass(frozen=True, slots=True)
+class ProcessStat:
+    """What ``/proc/PID/stat`` tells of a process (proc_pid_stat(5)).
+
+    Attributes:
+        parent: process id of its parent.
+        cpu_time: seconds that it has had, all its threads together.
+    """
+
+    parent: int
+    cpu_time: float
+
+
+def parse_process_stat(text: str) -> ProcessStat:
+    """Read the text of such a file; a process may have any name, also with spaces and brackets in it."""
+    fields = text.rpartition(")")[2].split()
+    return ProcessStat(int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+
+
 def host_available() -> int:
     """The host's MemAvailable now, bytes."""
     return parse_meminfo(Path("/proc/meminfo").read_bytes())["available"]
+
+
+def unreclaimable_part(parts: Mapping[str, int]) -> int:
+    """What of a cgroup's memory the kernel cannot take back at once, bytes, from its split (:meth:`Cgroup.split`).
+
+    Anonymous memory and files in memory, for which there would have to be swap, and the kernel's own memory less what
+    of its slab is reclaimable, where the kernel tells that: version 1 does not.
+    """
+    held = sum(parts.get(part, 0) for part in ("anon", "shmem", "kernel"))
+    return held - parts.get("slab_reclaimable", 0)
 
 
 def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:
@@ -62,6 +94,14 @@ def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:
         pss=sum(_proportional_set_size(pid) for pid in cgroup.pids()),
         guest={} if guest_meminfo is None else parse_meminfo(guest_meminfo),
     )
+
+
+def limit_facts(cgroup: Cgroup) -> dict[str, str]:
+    """What the kernel limits the processes in ``cgroup`` to, for a trial's facts: ``cgroup_memory_limit`` (bytes) and
+    ``cgroup_cpu_quota`` (CPUs), ``none`` for no limit.
+    """
+    given = {"cgroup_memory_limit": cgroup.memory_limit(), "cgroup_cpu_quota": cgroup.cpu_quota()}
+    return {name: "none" if value is None else f"{value:.12g}" for name, value in given.items()}
 
 
 def read_usage(cgroup: Cgroup) -> Usage:

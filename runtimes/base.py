@@ -16,7 +16,7 @@ timed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +147,10 @@ STOP_TIMEOUT = 60.0
 has cached to its disk first."""
 
 
+def _go_ahead() -> None:
+    """Nobody has to be waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """One instance to start.
@@ -160,6 +164,8 @@ class InstanceSpec:
         start_timeout: seconds from the request to READY.
         stop_timeout: seconds from the request to stop until it is gone.
         at_once: how many instances like this one are started at the same time, itself among them.
+        prepared: called once, just before ``requested`` is stamped, when all is there that is there before a start; a
+            runtime may have to wait in it for others that are to start at the same time.
     """
 
     name: str
@@ -170,6 +176,7 @@ class InstanceSpec:
     start_timeout: float = START_TIMEOUT
     stop_timeout: float = STOP_TIMEOUT
     at_once: int = 1
+    prepared: Callable[[], None] = _go_ahead
 
 
 @dataclass(slots=True)
@@ -336,6 +343,13 @@ class Instance(Protocol):
     def memory(self) -> MemoryReading:
         """Read the memory figures now."""
 
+    def unreclaimable(self) -> int:
+        """Bytes that the kernel could not take back from it now: cheap, to be read often, from any thread.
+
+        Raises:
+            OSError: it is gone.
+        """
+
     def usage(self) -> Usage:
         """Read CPU time and peaks up to now."""
 
@@ -361,6 +375,11 @@ class Options(BaseModel):
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels that the image must have for such an arm, besides its own."""
         return ()
+
+    @property
+    def monitor_threads(self) -> str:
+        """Where the threads of a virtual machine monitor run, a sentence; empty where there is none."""
+        return ""
 
     def outside(self) -> AbstractContextManager[None]:
         """What an ordinary user's run has to start before it goes into a user namespace of its own.
@@ -401,8 +420,12 @@ class Runtime(Protocol):
             InstanceError: it did not come up; nothing of it is left.
         """
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        """The files of the image, and directories with such, that a start reads: what a cold start has to read anew."""
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        """The files, and directories with such, that a start reads, by layer: what a cold start has to read anew.
+
+        ``image`` is the root file system; ``kernel`` all below it that the arm has of its own: the kernel with its
+        initramfs, the firmware, the VMM. A layer that an arm does not have is missing.
+        """
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         """Bytes of the image that this runtime needs, by part (``userland``, ``kernel``, ``initramfs``)."""

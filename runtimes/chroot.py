@@ -56,7 +56,18 @@ def run_in(root: Path, cgroup: Cgroup, cpus: Sequence[int], argv: Sequence[str])
         cpus: the CPUs that it may run on.
         argv: the program and its arguments.
     """
+    return entry.enter(cgroup, cpus), _change_root(root), entry.run(argv)
+
+
+def run_alone_in(root: Path, argv: Sequence[str]) -> tuple[Steps, ...]:
+    """The same of a process that is in its cgroup and on its CPUs already; it only leaves its maker's session."""
+    steps = Steps("leave the harness")
+    steps.call("setsid")
+    return steps, _change_root(root), entry.run(argv)
+
+
+def _change_root(root: Path) -> Steps:
     change = Steps("change the root")
     change.call("chroot", str(root), about=str(root))
     change.call("chdir", "/")
-    return entry.enter(cgroup, cpus), change, entry.run(argv)
+    return change

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes import rootless, storage, syscalls
+from runtimes.accounting import parse_process_stat
 from runtimes.base import HostError, Image, Limits
 from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
 from runtimes.launcher.client import Launcher, open_launcher
@@ -31,6 +32,8 @@ from runtimes.leftovers import (
     scratch_parent,
 )
 from runtimes.network import RunNetwork, open_network
+from runtimes.placement import Placer, make_placer
+from runtimes.topology import read_topology
 from runtimes.unpacking import unpacked_root
 
 __all__ = ["Facilities", "check_host", "open_facilities", "reclaim", "scratch_parent"]
@@ -52,8 +55,7 @@ class Facilities:
         launcher: starts native instances, containers and peers.
         network: the bridge.
         outer_network: descriptor of the network namespace that we were in before, from which others are reached.
-        harness_cpus: where the harness keeps itself: the lowest of the CPUs, those of instances being taken from the
-            highest down.
+        placer: decides which CPUs everything is on.
         cgroups: the run's cgroup.
     """
 
@@ -66,19 +68,31 @@ class Facilities:
     launcher: Launcher
     network: RunNetwork
     outer_network: int
-    harness_cpus: tuple[int, ...]
+    placer: Placer
     cgroups: RunCgroups
 
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """All CPUs that instances may be given."""
+        return self.cgroups.cpus()
+
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
-        """The CPU set of an instance: as many as it may use, rounded up, the highest of those it may run on."""
-        return self.cgroups.instance_cpus(limits)
+        """The CPU set of an instance: as many as it may use, rounded up; see :mod:`runtimes.placement`."""
+        return self.placer.place(limits).instance
 
     def peer_cpus(self, limits: Limits) -> tuple[int, ...]:
-        """Where the load generator of an instance runs: all CPUs that the instance does not, or the harness's if it has
-        every one.
-        """
-        taken = self.instance_cpus(limits)
-        return tuple(cpu for cpu in self.cgroups.cpus() if cpu not in taken) or self.harness_cpus
+        """Where the load generator of an instance runs."""
+        return self.placer.place(limits).peer
+
+    @property
+    def harness_cpus(self) -> tuple[int, ...]:
+        """Where the harness keeps itself."""
+        return self.placer.harness
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all that the run has started so far: instances, load generators, and the launcher."""
+        launcher = parse_process_stat(Path(f"/proc/{self.launcher.pid}/stat").read_text())
+        return self.cgroups.cpu_seconds() + launcher.cpu_time
 
     @contextmanager
     def new_cgroup(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Iterator[Cgroup]:
@@ -92,7 +106,8 @@ class Facilities:
         Raises:
             HostError: the host cannot give these limits.
         """
-        cgroup = self.cgroups.new(name, limits, memory_limit=memory_limit)
+        cpus = () if limits is None else self.instance_cpus(limits)
+        cgroup = self.cgroups.new(name, limits, cpus=cpus, memory_limit=memory_limit)
         try:
             yield cgroup
         finally:
@@ -116,7 +131,7 @@ def check_host(limits: Iterable[Limits]) -> None:
 
 
 @contextmanager
-def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
+def open_facilities(run: str, image: Image, limits: Iterable[Limits] = ()) -> Iterator[Facilities]:
     """Take hold of what a run needs of the host.
 
     The calling thread, and the threads and processes it starts from here on, are in namespaces of the run's own until
@@ -125,6 +140,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
     Args:
         run: name of the run on the host, ``bench-`` and eight characters.
         image: what all instances run.
+        limits: of the run's arms: the harness keeps off the CPUs that they name.
 
     Raises:
         HostError: something could not be had.
@@ -156,7 +172,7 @@ def open_facilities(run: str, image: Image) -> Iterator[Facilities]:
             launcher=launcher,
             network=network,
             outer_network=outer_network,
-            harness_cpus=cgroups.cpus()[:1],
+            placer=make_placer(read_topology(cgroups.cpus()), limits),
             cgroups=cgroups,
         )
 

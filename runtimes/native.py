@@ -45,7 +45,7 @@ class NativeRuntime:
     def check(cls, options: Options, limits: Limits) -> None:
         if limits.net != NetLimits():
             raise HostError(
-                "limits: net cannot be enforced by the runtime native, whose instances share the run's network; "
+                f"limits: net cannot be enforced by the runtime {cls.name}, whose instances share the run's network; "
                 "leave it out, or give this arm `limits: {net: ~}`"
             )
 
@@ -65,6 +65,7 @@ class NativeRuntime:
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
             if scratch is not None:
                 cgroup.limit_io(scratch, spec.limits.io)
+            spec.prepared()
             timeline.stamp("requested")
             steps = run_in(root, cgroup, facilities.instance_cpus(spec.limits), AGENT_ARGV)
             request = LaunchRequest(steps, cgroup)
@@ -76,8 +77,8 @@ class NativeRuntime:
             address = facilities.network.gateway
             yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout, release)
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        return (self._facilities.root,)
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        return {"image": (self._facilities.root,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

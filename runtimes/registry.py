@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from runtimes.base import Runtime
 
 RUNTIMES: Mapping[str, str] = {
+    "bare": "runtimes.bare:BareRuntime",
     "native": "runtimes.native:NativeRuntime",
     "container": "runtimes.container.runtime:ContainerRuntime",
     "vm": "runtimes.vm.runtime:VmRuntime",

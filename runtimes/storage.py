@@ -220,23 +220,3 @@ def read_file_through(path: Path) -> None:
     with path.open("rb", buffering=0) as file:
         while file.read(_READ_AT_ONCE):
             pass
-
-
-def read_into_cache(path: Path) -> None:
-    """Have a file, or all files below a directory, in the page cache, charged to who calls."""
-    if path.is_dir():
-        read_whole(path)
-    else:
-        read_file_through(path)
-
-
-def drop_from_cache(path: Path) -> None:
-    """Have no page of a file, or of any file below a directory, in the page cache (posix_fadvise(2), DONTNEED).
-
-    Names and inodes stay where they are. Pages that somebody has mapped, or not yet written, stay too.
-    """
-    files = (Path(directory, name) for directory, _, names in os.walk(path) for name in names)
-    for file in files if path.is_dir() else (path,):
-        if file.is_file() and not file.is_symlink():
-            with file.open("rb", buffering=0) as opened:
-                os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from workloads.describe import allowed_values
 from workloads.fields import format_scalar
 from workloads.loader import load_catalogue
-from workloads.model import Metric, Workload
+from workloads.model import COLD_LAYERS, Metric, Workload
 from workloads.units import format_size
 
 _HEAD = """\
@@ -67,8 +67,12 @@ def _facts(workload: Workload) -> Iterator[str]:
     if workload.instances is not None:
         count = workload.instances
         yield f"instances at once: {f'as `{count[1:-1]}` says' if isinstance(count, str) else count}"
-    if workload.page_cache == "cold":
-        yield "image and kernel are not in the host's page cache"
+    if workload.density is not None:
+        most = workload.density.instances
+        yield f"instances one after the other: {f'as `{most[1:-1]}` says' if isinstance(most, str) else most}"
+    if workload.cold is not None:
+        layer = workload.cold
+        yield f"not in the host's page cache: {f'as `{layer[1:-1]}` says' if layer not in COLD_LAYERS else layer}"
     if workload.duration is not None:
         yield f"measures for `{workload.duration}` seconds"
     if workload.quick:

@@ -20,6 +20,8 @@ _VERBS = {
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
     "export": ("bench.cli.results", "Write a run's samples as tidy data."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
+    "tune": ("bench.cli.tune", "Make the host quiet for measurements."),
+    "untune": ("bench.cli.tune", "Put back what 'bench tune' has changed."),
     "workload": ("bench.cli.workload", "Show a workload, or run it once and show what is found in its output."),
     "schema": ("bench.cli.schema", "Print the JSON Schema of suite or workload files."),
     "image": ("bench.cli.image", "Build, list, show and prune images."),

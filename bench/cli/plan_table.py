@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.placing import alike
 from bench.suite_model import limits_data
+from runtimes.topology import format_cpus
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -13,8 +16,13 @@ if TYPE_CHECKING:
     from runtimes.base import Limits
 
 
-def plan_renderables(plan: Plan) -> list[RenderableType]:
-    """What would be run: the arms, the cases, and the order of the trials."""
+def plan_renderables(plan: Plan, placement: Mapping[str, Mapping[str, Any]]) -> list[RenderableType]:
+    """What would be run: the arms, where each of them would be, the cases, and the order of the trials.
+
+    Args:
+        plan: the plan.
+        placement: from :func:`bench.placing.placement_data`.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -37,7 +45,21 @@ def plan_renderables(plan: Plan) -> list[RenderableType]:
         trials.add_column(column)
     for trial in plan.trials():
         trials.add_row(str(trial.number), str(trial.block), Text(trial.case.label), trial.arm.name)
-    return [summary, arms, trials]
+    return [summary, arms, _placement_table(placement), trials]
+
+
+def _placement_table(placement: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """Arms that are placed alike are in one row."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="\nCPUs on this host", title_justify="left", box=None, pad_edge=False)
+    for column in ("arms", "instance", "load generator", "harness", "notes"):
+        table.add_column(column, overflow="fold")
+    for names, placed in alike(placement):
+        cpus = (format_cpus(placed[party]) for party in ("instance", "load_generator", "harness"))
+        table.add_row(Text(", ".join(names)), *cpus, Text("; ".join(placed["notes"]) or "nothing is shared"))
+    return table
 
 
 def _other_limits(limits: Limits) -> str:

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @click.option(
     "--connect", metavar="URI", help="libvirt's driver for all guests: embed, system, session, or a URI; not the arms'."
 )
-@click.option("--dry-run", is_flag=True, help="Print the plan and do nothing; the host is not looked at.")
+@click.option("--dry-run", is_flag=True, help="Print the plan, with the CPUs that it would have here; do nothing.")
 @format_option("table", "json")
 @click.option("--no-report", is_flag=True, help="Store only; 'bench show' and 'bench report' tell of it later.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no comparison; failures only.")
@@ -161,12 +161,15 @@ def _become_root(suite: Suite, outside: ExitStack) -> None:
 
 
 def _print_plan(plan: Plan, output_format: str) -> None:
+    from bench.placing import expected_placer, placement_data
+
+    placement = placement_data(expected_placer(plan.arms), plan.arms)
     if output_format == "json":
-        print_json(plan.describe())
+        print_json(plan.describe() | {"placement": placement})
     else:
         from bench.cli.plan_table import plan_renderables
 
-        print_renderable(*plan_renderables(plan))
+        print_renderable(*plan_renderables(plan, placement))
 
 
 def _tell_run(store: Store, result: RunResult) -> None:

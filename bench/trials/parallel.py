@@ -27,8 +27,9 @@ class StartedAtOnce:
     """What several instances came to.
 
     Attributes:
-        requested: when the first of them was asked for, as its runtime stamps it: what a single start leaves out,
-            such as making a saved state, is left out here too; ns of the host's CLOCK_MONOTONIC.
+        requested: when the first of them was asked for, as its runtime stamps it; ns of the host's CLOCK_MONOTONIC. By
+            then all are prepared: what a single start leaves out, such as mounting a native root or making a saved
+            state, is left out here too.
         ready: when each was ready.
         stop_requested: when the first of them was asked to stop.
         stopped: when the last of them was gone.
@@ -45,15 +46,10 @@ class StartedAtOnce:
 
 
 def carry_out(attempt: Attempt) -> None:
-    """Start several instances at once, and stop them; each keeps its files in a directory of its own."""
+    """Start several instances at once, and stop them."""
     count = attempt.trial.case.instances
     assert count is not None
-    alike = attempt.specification()
-    specs = []
-    for number in range(1, count + 1):
-        directory = alike.directory / f"instance-{number}"
-        directory.mkdir()
-        specs.append(replace(alike, name=f"{alike.name}-{number}", directory=directory, at_once=count))
+    specs = [attempt.numbered_specification(number, count) for number in range(1, count + 1)]
     started = start_at_once(attempt.opened.runtime, specs)
     waits = sorted((at - started.requested) / 1e9 for at in started.ready)
     attempt.log.note(f"{count} instances, ready after " + ", ".join(f"{wait:.6f}" for wait in waits) + " s")
@@ -101,35 +97,40 @@ def parallel_samples(started: StartedAtOnce) -> Iterator[Sample]:
 
 
 class _Crew:
-    """Instances that wait for each other: before they start, until all are ready, and until all may stop."""
+    """Instances that wait for each other: until all are prepared, are ready, may stop, and have stopped."""
 
     def __init__(self, runtime: Runtime, count: int, patience: float) -> None:
         self._runtime = runtime
-        self._begin = threading.Barrier(count)
+        self._all_prepared = threading.Barrier(count, timeout=patience)
         self._all_ready = threading.Barrier(count, timeout=patience)
         self._all_read = threading.Barrier(count, timeout=patience)
+        self._all_stopped = threading.Barrier(count, timeout=patience)
         self._lock = threading.Lock()
         self._ended: list[tuple[Instance, float, Mapping[str, str]]] = []
 
     def live(self, spec: InstanceSpec) -> None:
         """One instance from its start to its end."""
-        self._begin.wait()
         try:
-            with self._runtime.start(spec) as instance:
+            with self._runtime.start(replace(spec, prepared=self._wait_for_others)) as instance:
                 self._all_ready.wait()
                 # Figures are read when nobody starts any more, lest that be part of the start.
                 spent, facts = instance.usage().cpu_time, instance.facts
                 self._all_read.wait()
                 instance.stop()
+                # What is cleared up behind the first, such as mounts, is no part of the others' stop.
+                self._all_stopped.wait()
                 with self._lock:
                     self._ended.append((instance, spent, facts))
         except BaseException:
             self.disband()
             raise
 
+    def _wait_for_others(self) -> None:
+        self._all_prepared.wait()
+
     def disband(self) -> None:
         """Have nobody wait any more."""
-        for barrier in (self._begin, self._all_ready, self._all_read):
+        for barrier in (self._all_prepared, self._all_ready, self._all_read, self._all_stopped):
             barrier.abort()
 
     def outcome(self) -> StartedAtOnce:

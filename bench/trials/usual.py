@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,13 +10,17 @@ from typing import TYPE_CHECKING
 from bench import fairness, metrics
 from bench.asked_limits import limit_samples
 from bench.drive import Driven, WorkloadError, drive
+from bench.peak_sampler import PeakSampler
 from runtimes.accounting import host_available
 from runtimes.agent.client import AgentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.trials.attempt import Attempt
+    from results.records import Sample
     from runtimes.agent.client import AgentClient
-    from runtimes.base import Instance, Limits, MemoryReading, Usage
+    from runtimes.base import Instance, Limits, Usage
 
 
 def carry_out(attempt: Attempt) -> None:
@@ -27,18 +32,35 @@ def carry_out(attempt: Attempt) -> None:
         peer = stack.enter_context(attempt.load_generator())
         available = host_available()
         instance = stack.enter_context(opened.runtime.start(attempt.specification(scratch)))
-        idle: MemoryReading = instance.memory()
-        drop = available - host_available()
-        driven = _drive(attempt, instance, peer)
+        memory = _Memory(instance, available)
+        memory.read("idle")
+        with PeakSampler(instance.unreclaimable) as sampler:
+            driven = _drive(attempt, instance, peer, lambda: memory.read("loaded"))
+        measured.window = driven.window
         usage = instance.usage()
-        measured.facts = {**instance.facts, **_clock_facts(instance, driven)}
+        moments = trial.case.workload.memory
+        if moments is not None:
+            time.sleep(moments.settle)
+            memory.read("after")
+        measured.facts = {
+            **instance.facts,
+            **fairness.resources(instance.agent, instance.facts),
+            **_clock_facts(instance, driven),
+            "memory_sampling": sampler.described,
+        }
         if attempt.observe:
-            measured.observed = {**instance.facts, **fairness.observe(instance.agent)}
+            programs = trial.case.workload.program_names()
+            measured.observed = {
+                **instance.facts,
+                **fairness.observe(instance.agent),
+                **fairness.digests(instance.agent, programs),
+            }
         instance.stop()
         measured.samples = [
             *metrics.startup_samples(instance.timeline, driven.first_output_at),
-            *metrics.memory_samples(idle, drop),
+            *memory.samples,
             *metrics.usage_samples(usage),
+            *metrics.peak_samples(sampler.highest),
             *metrics.run_samples(driven.cpus_used),
             *metrics.image_samples(opened.runtime.image_parts(image)),
             *driven.samples,
@@ -48,11 +70,30 @@ def carry_out(attempt: Attempt) -> None:
             measured.samples = [replace(sample, primary=sample.metric in metrics.ALONE) for sample in measured.samples]
 
 
-def _drive(attempt: Attempt, instance: Instance, peer: AgentClient | None) -> Driven:
+class _Memory:
+    """The memory of one instance, read at several moments.
+
+    Attributes:
+        samples: what that came to so far.
+    """
+
+    def __init__(self, instance: Instance, available: int) -> None:
+        """``available`` is the host's MemAvailable before the instance was started, bytes."""
+        self._instance = instance
+        self._available = available
+        self.samples: list[Sample] = []
+
+    def read(self, moment: str) -> None:
+        reading = self._instance.memory()
+        drop = self._available - host_available()
+        self.samples += metrics.memory_samples(reading, drop, moment)
+
+
+def _drive(attempt: Attempt, instance: Instance, peer: AgentClient | None, loaded: Callable[[], None]) -> Driven:
     """Run the workload, and name the limits that the instance had hit if it fails."""
     limits = attempt.trial.arm.limits
     try:
-        return drive(attempt.trial.case, limits, attempt.context.host, instance, peer, attempt.log)
+        return drive(attempt.trial.case, limits, attempt.context.host, instance, peer, attempt.log, loaded)
     except (WorkloadError, AgentError) as failure:
         hit = _limits_hit(instance.usage(), limits)
         if not hit:

@@ -104,3 +104,10 @@ def _scaled(value: float, scale: Sequence[tuple[float, str]], digits: int) -> st
 
 def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits - 1}e}")
+
+
+def percent(share: float | None) -> str:
+    """A share as a whole percentage, with one decimal below ten."""
+    if share is None:
+        return MISSING
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"

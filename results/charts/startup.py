@@ -1,14 +1,17 @@
-"""How long an instance takes from the request to READY: arms side by side, and the phases of each."""
+"""Where the time of a start and of a stop goes: the phases of each arm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from results.charts.cases import arm_medians, part_medians, trial_values
+from matplotlib.patches import Patch
+
+from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import number, quantity
-from results.charts.rows import ROW, Group, lay_out, linear_axis, log_axis, plain_axes
-from results.charts.style import NARROW, PAPER, WIDE, ArmStyle, drawing, new_figure, shown
+from results.charts.rows import ROW, linear_axis, plain_axes
+from results.charts.style import MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, new_figure, shown
+from results.floor import floor_of, times_floor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,40 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def startup_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
-    """Startup time by arm on a logarithmic axis: every trial a faint mark, the median a full one.
+_GUEST_HATCH = "////"
 
-    Args:
-        frame: samples of the trials to show.
-        arms: in the order to show them.
-        width: inches.
 
-    Returns:
-        The figure, or None if no arm has the metric.
-    """
-    values = trial_values(frame, "startup_time")
-    medians = arm_medians(frame, "startup_time")
-    present = [arm for arm in arms if medians.get(arm.name, 0) > 0]
-    if not present:
-        return None
-    with drawing():
-        rows = lay_out([Group("", tuple(arm.label for arm in present))], width)
-        positive = values[(values["value"] > 0) & values["arm"].isin([arm.name for arm in present])]["value"]
-        log_axis(rows.axes, float(positive.min()), float(positive.max()), width, unit="s")
-        for arm, y in zip(present, rows.positions[0], strict=True):
-            of_arm = values[values["arm"] == arm.name]["value"]
-            rows.axes.plot(of_arm, [y] * len(of_arm), arm.marker, ms=4, color=arm.colour, alpha=0.3, mew=0)
-            rows.axes.plot(
-                [medians[arm.name]],
-                [y],
-                arm.marker,
-                ms=7,
-                color=arm.colour,
-                label=f"median of {arm.name}",
-                clip_on=False,
-            )
-            rows.write(y, quantity(medians[arm.name], "s"))
-        return rows.figure
+def _by_guest(phase: str) -> bool:
+    """Whether a phase's end is told by the guest's clock."""
+    return phase.startswith("guest_")
 
 
 def startup_phases(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -65,18 +40,25 @@ def shutdown_phases(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
 def startup_phases_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
     """Startup by phase, one panel an arm on a scale of its own: each phase's median, starting where the last ended.
 
-    Args and returns are those of :func:`startup_chart`.
+    Args and returns are those of :func:`results.charts.starts.startup_chart`.
     """
-    return _phases_chart(startup_phases(frame), arm_medians(frame, "startup_time"), arms, width)
+    wholes = arm_medians(frame, "startup_time")
+    floor = floor_of(frame)
+    titles = {
+        arm: quantity(seconds, "s") + (f", {times_floor(seconds, floor)} the bare exec" if floor else "")
+        for arm, seconds in wholes.items()
+    }
+    return _phases_chart(startup_phases(frame), titles, arms, width)
 
 
 def shutdown_phases_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
     """The same for shutdown."""
-    return _phases_chart(shutdown_phases(frame), arm_medians(frame, "shutdown_time"), arms, width)
+    titles = {arm: quantity(seconds, "s") for arm, seconds in arm_medians(frame, "shutdown_time").items()}
+    return _phases_chart(shutdown_phases(frame), titles, arms, width)
 
 
 def _phases_chart(
-    phases: dict[str, dict[str, float]], wholes: dict[str, float], arms: Sequence[ArmStyle], width: float
+    phases: dict[str, dict[str, float]], titles: dict[str, str], arms: Sequence[ArmStyle], width: float
 ) -> Figure | None:
     present = [arm for arm in arms if sum(phases.get(arm.name, {}).values()) > 0]
     if not present:
@@ -88,16 +70,20 @@ def _phases_chart(
         for axes, arm in zip(panels, present, strict=True):
             plain_axes(axes)
             _draw_phases(axes, arm, phases[arm.name], width)
-            whole = f": {quantity(wholes[arm.name], 's')}" if arm.name in wholes else ""
+            whole = f": {titles[arm.name]}" if arm.name in titles else ""
             axes.set_title(f"{arm.label}{whole}", loc="left", weight="bold")
+        if any(_by_guest(phase) for arm in present for phase in phases[arm.name]):
+            hatched = Patch(fc=MUTED, ec=PAPER, hatch=_GUEST_HATCH, lw=0, label="ends by the guest's clock")
+            figure.legend(handles=[hatched], loc="outside upper left", frameon=False)
         return figure
 
 
 def _draw_phases(axes: Axes, arm: ArmStyle, phases: dict[str, float], width: float) -> None:
     total = sum(phases.values())
     start = 0.0
-    for y, seconds in enumerate(phases.values()):
-        axes.barh(y, seconds, left=start, height=0.68, color=arm.colour, ec=PAPER, lw=0.4)
+    for y, (phase, seconds) in enumerate(phases.items()):
+        hatch = _GUEST_HATCH if _by_guest(phase) else None
+        axes.barh(y, seconds, left=start, height=0.68, color=arm.colour, ec=PAPER, lw=0.4, hatch=hatch)
         start += seconds
         axes.annotate(
             f"{quantity(seconds, 's')} ({number(100 * seconds / total, 2)} %)",

@@ -1,16 +1,19 @@
-"""Whom an idle instance's memory serves: one bar an arm, from the application outwards."""
+"""Whom an instance's memory serves, from the application outwards: one bar an arm, or a moment of each arm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.patches import Patch
 
+from results.charts.cases import case_labels, of_case
 from results.charts.quantities import quantity
 from results.charts.rows import Group, lay_out, linear_axis
 from results.charts.style import GRID, MUTED, NARROW, SERIES, WIDE, ArmStyle, drawing
-from results.waterfall import step_label, steps_of, waterfalls_of
+from results.records import MEMORY_MOMENTS
+from results.waterfall import MOMENT_LABELS, cases_with_moments, step_label, steps_of, waterfalls_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +33,16 @@ _LOOKS: dict[str, dict[str, Any]] = {
 """One colour for what is inside, one for QEMU, one for the host."""
 
 
+@dataclass(frozen=True)
+class _Bars:
+    """Bars under one title, by the label of each: bytes by step."""
+
+    title: str
+    steps: dict[str, dict[str, float]]
+
+
 def waterfall_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
-    """The memory waterfall by arm, medians of its steps.
+    """The waterfall of idle memory by arm, medians of its steps.
 
     Args:
         frame: samples of the trials to show.
@@ -42,21 +53,48 @@ def waterfall_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float 
         The figure, or None if no arm has the steps.
     """
     waterfalls = waterfalls_of(frame)
-    present = [arm for arm in arms if sum(waterfalls.get(arm.name, {}).values()) > 0]
+    return _chart([_Bars("", {arm.label: waterfalls[arm.name] for arm in arms if arm.name in waterfalls})], width)
+
+
+def moments_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
+    """The waterfalls of memory while idle, under load and afterwards, one below the other for each case and arm.
+
+    Args and returns are those of :func:`waterfall_chart`.
+    """
+    found = cases_with_moments(frame)
+    labels = case_labels(found)
+    groups = []
+    for case in found:
+        waterfalls = {moment: waterfalls_of(of_case(frame, case), moment) for moment in MEMORY_MOMENTS}
+        for arm in arms:
+            steps = {MOMENT_LABELS[moment]: of[arm.name] for moment, of in waterfalls.items() if arm.name in of}
+            groups.append(_Bars(f"{labels[case]}: {arm.label}", steps))
+    return _chart(groups, width)
+
+
+def _chart(groups: Sequence[_Bars], width: float) -> Figure | None:
+    present = [
+        _Bars(group.title, shown)
+        for group in groups
+        if (shown := {label: steps for label, steps in group.steps.items() if sum(steps.values()) > 0})
+    ]
     if not present:
         return None
-    names = steps_of({arm.name: waterfalls[arm.name] for arm in present})
+    names = steps_of({f"{group.title}\n{label}": steps for group in present for label, steps in group.steps.items()})
     columns = 2 if width <= NARROW else 4
     with drawing():
         lines = -(-len(names) // columns)
-        rows = lay_out([Group("", tuple(arm.label for arm in present))], width, legend_lines=lines)
-        for arm, y in zip(present, rows.positions[0], strict=True):
-            left = 0.0
-            for step, value in waterfalls[arm.name].items():
-                rows.axes.barh(y, value, left=left, height=0.68, lw=0, label=f"{step} of {arm.name}", **_LOOKS[step])
-                left += value
-            rows.write(y, quantity(left, "bytes"))
-        linear_axis(rows.axes, max(sum(waterfalls[arm.name].values()) for arm in present), "bytes", width)
+        rows = lay_out([Group(group.title, tuple(group.steps)) for group in present], width, legend_lines=lines)
+        for group, positions in zip(present, rows.positions, strict=True):
+            for (label, steps), y in zip(group.steps.items(), positions, strict=True):
+                left = 0.0
+                for step, value in steps.items():
+                    name = f"{step} of {group.title} {label}".replace("of  ", "of ")
+                    rows.axes.barh(y, value, left=left, height=0.68, lw=0, label=name, **_LOOKS[step])
+                    left += value
+                rows.write(y, quantity(left, "bytes"))
+        highest = max(sum(steps.values()) for group in present for steps in group.steps.values())
+        linear_axis(rows.axes, highest, "bytes", width)
         rows.figure.legend(
             [Patch(lw=0, **_LOOKS[step]) for step in names],
             [step_label(step) for step in names],

@@ -13,6 +13,7 @@ from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
+from results.resources import counting_note, resource_warnings
 from results.stats.verdict import LEVEL, MIN_BLOCKS
 
 _EXCERPTS = 20  # logs shown at most
@@ -89,6 +90,7 @@ def host(data: RunData) -> Section:
                 tuple((entry["fact"], *(_shown(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
             )
         )
+    tables += _placement_tables(data)
     if facts:
         tables.append(
             Table(
@@ -100,8 +102,42 @@ def host(data: RunData) -> Section:
     text = () if facts else ("The run has no host facts (host.json is missing or empty).",)
     if facts and not fairness:
         text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
-    warnings = tuple(f"Warning: {warning}" for warning in clock_warnings(data.trials))
-    return Section("host", "Host and fairness", (*warnings, *text), (), (), tuple(tables))
+    counting = counting_note(data.trials)
+    unequal = (text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts)
+    told = (*clock_warnings(data.trials), *unequal, *((counting,) if counting else ()))
+    warnings = tuple(f"Warning: {warning}" for warning in told)
+    return Section("host", "Host and fairness", (*warnings, *_same_bytes(data), *text), (), (), tuple(tables))
+
+
+def _same_bytes(data: RunData) -> tuple[str, ...]:
+    """Whether what the arms ran was the same; those that were not are among what differed."""
+    observed = data.host.get("observed", {}).values()
+    names = {name for facts in observed for name in facts if name.startswith("sha256 ")}
+    same = [name for name in names if len({facts[name] for facts in observed if name in facts}) == 1]
+    if not names:
+        return ()
+    rest = "" if len(same) == len(names) else f" {len(names) - len(same)} are not."
+    return (
+        f"Of the agent, the C library and the programs that workloads name, {len(same)} of {len(names)} files are the "
+        f"same bytes in every arm (SHA-256, read inside of it).{rest}",
+    )
+
+
+def _placement_tables(data: RunData) -> list[Table]:
+    """On which CPUs each arm ran; nothing for a run that did not record it."""
+    placement = data.host.get("placement", {})
+    rows = tuple(
+        (
+            data.labels.get(arm, arm),
+            *(", ".join(map(str, placed[party])) for party in ("instance", "load_generator", "harness")),
+            "; ".join(placed["notes"]) or "nothing is shared",
+        )
+        for arm, placed in placement.items()
+    )
+    columns: dict[str, ColumnKind] = dict.fromkeys(
+        ("Arm", "CPUs of the instance", "of its load generator", "of the harness", "Notes"), "text"
+    )
+    return [Table("Where it ran", columns, rows)] if rows else []
 
 
 def method(data: RunData) -> Section:

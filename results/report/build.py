@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from results.charts import style
 from results.charts.catalogue import CHARTS
 from results.errors import StoreError
-from results.report import background, outcomes, overview, sections
+from results.report import background, experiments, outcomes, overview, sections
 from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
 from results.report.iterations import iterations
 from results.report.markdown import render_markdown
 from results.report.noise import noise
+from results.report.noise_floor import noise_floor
 from results.report.references import references
 
 if TYPE_CHECKING:
@@ -104,15 +105,18 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
         sections=(
             *outcomes.checks(data),
             *outcomes.limits(data, charts),
+            *experiments.density(data, charts),
+            *experiments.interference(data, charts),
             sections.startup(data, charts),
             sections.memory(data, charts),
             sections.throughput(data, charts),
             *references(data, charts),
             sections.cpu_time(data, charts),
             *iterations(data),
-            *noise(data),
+            *noise_floor(data),
             sections.comparisons(data),
             background.failed_trials(data),
+            *noise(data, charts),
             background.host(data),
             background.method(data),
             background.provenance(data),

@@ -13,11 +13,15 @@ from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
-from results.compare import Comparison, compare_run
+from results.compare import Comparison
+from results.density import Density, densities_of
 from results.errors import StoreError
+from results.interference import Slowdown, slowdowns_of
 from results.limits import GivenLimit, limits_of
+from results.noise import BlockNoise, blocks_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
+from results.stored_comparisons import comparisons_of
 from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ class RunData:
         trials: all its trials, failed ones too.
         frame: the samples of those that succeeded.
         comparisons: every arm against the baseline.
+        noise: how quiet the host was in each block; empty for a run that did not look.
         arms: styles in the order of the suite.
         host: content of ``host.json``; empty if there is none.
     """
@@ -46,6 +51,7 @@ class RunData:
     trials: tuple[TrialRecord, ...]
     frame: pd.DataFrame
     comparisons: tuple[Comparison, ...]
+    noise: tuple[BlockNoise, ...]
     arms: tuple[ArmStyle, ...]
     host: Mapping[str, Any]
 
@@ -60,13 +66,15 @@ class RunData:
         trials = tuple(store.trials(run.id))
         frame = store.frame(run.id)
         directory = store.run_directory(run.id)
+        noise = tuple(blocks_of(store.noise(run.id)))
         emulated = {trial.arm for trial in trials if trial.accel == "tcg"}
         return cls(
             run=run,
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=() if frame.empty else tuple(_sorted(compare_run(frame, run))),
+            comparisons=tuple(_sorted(comparisons_of(store, run, frame))),
+            noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),
         )
@@ -113,10 +121,30 @@ class RunData:
         """What others have published of the same as this run's comparisons."""
         return tuple(references_of(self.comparisons, runtimes_of(self.frame)))
 
+    @cached_property
+    def densities(self) -> tuple[Density, ...]:
+        """What each further instance cost."""
+        return tuple(densities_of(self.frame))
+
+    @cached_property
+    def slowdowns(self) -> tuple[Slowdown, ...]:
+        """How much slower workloads are beside neighbours."""
+        return tuple(slowdowns_of(self.frame))
+
     @property
     def charts(self) -> ChartData:
         """What the charts are drawn from."""
-        return ChartData(self.frame, self.reference_frame, self.throughput, self.limits, self.references, self.arms)
+        return ChartData(
+            frame=self.frame,
+            reference=self.reference_frame,
+            throughput=self.throughput,
+            limits=self.limits,
+            references=self.references,
+            densities=self.densities,
+            slowdowns=self.slowdowns,
+            arms=self.arms,
+            noise=self.noise,
+        )
 
     def against_baseline(self, arm: str, metric: str) -> Comparison | None:
         """The comparison of ``metric`` in the reference case, if there is one."""

@@ -1,41 +1,51 @@
-"""The noise floor in a report."""
+"""How quiet the host was, in a report."""
 
 from __future__ import annotations
 
-from results.charts.cases import split_params
-from results.charts.quantities import ratio
-from results.identical_arms import identical_arms
-from results.noise_floor import READING, noise_floors, overhead, summary, width
+from collections.abc import Collection
+
+from results.charts.quantities import MISSING, number, percent
+from results.noise import OUTSIDE_LIMIT, SPEED_LIMIT, STEAL_LIMIT, BlockNoise, sentence
 from results.report.data import RunData
-from results.report.document import ColumnKind, Section, Table
+from results.report.document import ColumnKind, Picture, Section, Table
+
+_READING = (
+    "Before the first block and after each, equal chunks of work are timed on the CPUs that are measured, and the "
+    "kernel's counters are read. Speed is that of the slowest measured CPU, relative to the run's fastest reading; "
+    "stolen is the share of the measured CPUs' time that a hypervisor gave to others; outside load is the share of the "
+    "host's CPU time that other processes used, kernel threads and interrupts aside. Jitter is the 99th percentile of "
+    "a chunk's time divided by the median, and a gap is a chunk that took 50 µs more than the median."
+)
 
 
-def noise(data: RunData) -> tuple[Section, ...]:
-    """A row a metric and pair of identical arms; no section where no two arms are.
-
-    Raises:
-        StoreError: the run's ``suite.yaml`` is unreadable or damaged.
-    """
-    floors = noise_floors(data.frame, identical_arms(data.directory), data.run.threshold)
-    if not floors:
+def noise(data: RunData, charts: Collection[str]) -> tuple[Section, ...]:
+    """The strip of the blocks and its figures; nothing for a run that took no readings."""
+    if not data.noise:
         return ()
-    columns: dict[str, ColumnKind] = {"Workload": "text", "Metric": "text", "Arms": "text"}
-    columns |= dict.fromkeys(("Ratio", "Spread", "Interval", "Advised", "n"), "number")
-    columns["Verdict"] = "verdict"
-    rows = tuple(
-        (
-            " ".join(filter(None, (one.workload, ", ".join(split_params(one.params))))),
-            one.metric,
-            f"{data.labels[one.twin]} / {data.labels[one.arm]}",
-            ratio(one.ratio),
-            width(one.spread),
-            width(one.half_width),
-            width(one.advised),
-            str(one.n),
-            one.verdict,
-        )
-        for one in floors
+    rule = (
+        f"A block is disturbed if speed was below {percent(SPEED_LIMIT)}, if more than {percent(STEAL_LIMIT)} was "
+        f"stolen, or if others used more than {percent(OUTSIDE_LIMIT)}. It is marked, and never left out."
     )
-    table = Table("Identical arms beside each other", columns, rows, grouped=True)
-    paragraphs = tuple(filter(None, (READING, summary(floors), overhead(data.frame, data.trials))))
-    return (Section("noise", "Noise floor", paragraphs, (), (), (table,)),)
+    told = sentence(data.noise)
+    picture = Picture(
+        "noise",
+        "Noise, block by block",
+        f"{told[0].upper()}{told[1:]}.",
+        "Filled and framed cells are beyond their limit.",
+    )
+    columns: dict[str, ColumnKind] = {"Block": "number"}
+    columns |= dict.fromkeys(("Speed", "Stolen", "Outside load", "Jitter", "Gaps"), "number")
+    columns["Disturbed"] = "text"
+    table = Table("Noise by block", columns, tuple(map(_row, data.noise)), folded=True)
+    paragraphs = (f"{told[0].upper()}{told[1:]}. {rule}", _READING)
+    return (Section("noise", "Noise", paragraphs, (), (picture,) if "noise" in charts else (), (table,)),)
+
+
+def _row(block: BlockNoise) -> tuple[str, ...]:
+    return (
+        str(block.block),
+        *(percent(share) for share in (block.speed, block.steal, block.outside)),
+        MISSING if block.jitter is None else number(block.jitter),
+        MISSING if block.gaps is None else str(block.gaps),
+        "; ".join(block.reasons) or "no",
+    )

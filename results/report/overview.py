@@ -15,6 +15,7 @@ from results.clocks import clock_warnings
 from results.compare import Comparison
 from results.report.data import RunData
 from results.report.document import Banner, Card, Finding, Headline
+from results.resources import resource_warnings
 from results.stats.verdict import Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("better", "same", "worse", "inconclusive")
@@ -45,6 +46,15 @@ def banners(data: RunData) -> tuple[Banner, ...]:
                 "Clocks inside instances are in doubt",
                 "Rates and latencies that a tool measured inside an instance, by its clock, may be off: see Host and "
                 "fairness.",
+            )
+        )
+    unequal = [text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts]
+    if unequal:
+        found.append(
+            Banner(
+                "notice",
+                "Not all arms had the same to work with",
+                f"{'; '.join(unequal)}. What is compared of them is that, too.",
             )
         )
     failed = Counter(trial.arm for trial in data.trials if trial.status == "failed")
@@ -118,6 +128,10 @@ def _card(data: RunData, arm: ArmStyle) -> Card:
         _level(data, arm, "Startup", "startup_time", "s"),
         _level(data, arm, "Idle memory", "memory_footprint", "bytes"),
     ]
+    if data.densities:
+        headlines.append(_level(data, arm, "One more instance", "marginal_memory", "bytes"))
+    if data.slowdowns:
+        headlines.append(_worst_neighbour(data, arm))
     if data.checks:
         headlines.append(Headline("Claims", checks.total(data.checks, arm.name), ""))
     if data.limits:
@@ -137,6 +151,14 @@ def _level(data: RunData, arm: ArmStyle, name: str, metric: str, unit: str) -> H
     median = arm_medians(data.reference_frame, metric).get(arm.name)
     comparison = data.against_baseline(arm.name, metric)
     return Headline(name, quantity(median, unit), with_interval(comparison) if comparison else "")
+
+
+def _worst_neighbour(data: RunData, arm: ArmStyle) -> Headline:
+    own = [one for one in data.slowdowns if one.arm == arm.name and one.slowdown is not None]
+    worst = max(own, key=lambda one: one.slowdown or 0.0, default=None)
+    if worst is None:
+        return Headline("Worst neighbour", MISSING, "")
+    return Headline("Worst neighbour", ratio(worst.slowdown), f"{worst.workload} beside {worst.neighbour}")
 
 
 def _finding(data: RunData, arm: ArmStyle) -> Finding | None:

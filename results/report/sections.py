@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from results.charts.cases import arm_medians, part_medians, split_params
+from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import MISSING, effect, number, quantity, ratio
-from results.charts.startup import shutdown_phases, startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
-from results.records import is_part
+from results.records import is_part, split_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
-from results.report.waterfall import waterfall_picture, waterfall_table
+from results.report.starts import other_starts_table, pictures
+from results.report.waterfall import moments_picture, moments_table, waterfall_picture, waterfall_table
 from results.summary import Summary, describe
 from results.trials import natural
 
@@ -21,40 +21,22 @@ Charts = Collection[str]
 """Names of the charts that have something to show."""
 
 _ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
+_PEAKS = {
+    "memory_peak": "The kernel's mark",
+    "memory_peak.unreclaimable": "Not reclaimable, the highest reading",
+}
+"""Peaks of memory, and how a column is called."""
 _USE = ("cpus_used", "cpu.", "pids_peak", "io.", "pressure.")
 """What metrics of an instance's use start with that no other section shows."""
 
 
 def startup(data: RunData, charts: Charts) -> Section:
-    """Startup: arms side by side, phases, quantiles."""
-    medians = arm_medians(data.reference_frame, "startup_time")
-    pictures = (
-        Picture(
-            "startup",
-            "Startup time",
-            f"Startup time by arm, medians: {_spoken(data, medians, 's')}.",
-            "From the request to the agent's first message, on the host's monotonic clock. Logarithmic axis: each "
-            "step to the right multiplies. Faint marks are single trials, full ones medians.",
-        ),
-        Picture(
-            "startup-phases",
-            "Where startup goes",
-            f"Startup phases by arm, medians: {_spoken_phases(data, startup_phases(data.reference_frame))}.",
-            "Median of each phase, named by the event that ends it; each begins where the last ended. Every arm has "
-            "a scale of its own, so compare shares within a panel and never lengths between panels. Phases that begin "
-            "with guest_ end by the guest's clock, counted back from READY; all others are by the host's.",
-        ),
-        Picture(
-            "shutdown-phases",
-            "Where shutdown goes",
-            f"Shutdown phases by arm, medians: {_spoken_phases(data, shutdown_phases(data.reference_frame))}.",
-            "From the request to stop: goodbye, when the agent has ended all that it ran; powered_off, when a guest "
-            "has switched itself off; exited, when the instance's process on the host has ended; stopped, when all "
-            "that was made for it is gone. Every arm has a scale of its own.",
-        ),
+    """Startup: arms side by side and beside the floor, phases, cold starts, several at once, quantiles."""
+    tables = (
+        _levels(data, ("startup_time", "first_output_time", "shutdown_time"), "Startup and shutdown"),
+        other_starts_table(data),
     )
-    tables = (_levels(data, ("startup_time", "first_output_time", "shutdown_time"), "Startup and shutdown"),)
-    return Section("startup", "Startup", (_reference_note(data),), (), _only(pictures, charts), _filled(tables))
+    return Section("startup", "Startup", (_reference_note(data),), (), _only(pictures(data), charts), _filled(tables))
 
 
 def memory(data: RunData, charts: Charts) -> Section:
@@ -71,6 +53,7 @@ def memory(data: RunData, charts: Charts) -> Section:
             "kernel memory. For a virtual machine that is the cgroup of QEMU, the guest's memory in it.",
         ),
         waterfall_picture(data),
+        moments_picture(data),
         Picture(
             "memory-peak",
             "Peak under each workload",
@@ -89,6 +72,8 @@ def memory(data: RunData, charts: Charts) -> Section:
     tables = (
         _levels(data, ("memory_footprint", "memory.pss"), "Idle memory, charged and mapped"),
         waterfall_table(data),
+        moments_table(data),
+        _peaks(data),
         _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
         _parts(data, "image_size", "image_size", "Image by part"),
     )
@@ -253,6 +238,19 @@ def _parts(data: RunData, prefix: str, whole: str, caption: str) -> Table:
     return Table(caption, columns, tuple(rows) if arms else ())
 
 
+def _peaks(data: RunData) -> Table:
+    """The highest memory in each case, by the kernel's own mark and by readings of what it could not take back."""
+    found = {(_case(one), one.arm, one.metric): one for one in describe(data.frame) if one.metric in _PEAKS}
+    rows = {(case, arm.name): arm.label for case, _, _ in found for arm in data.arms}
+    cells = {
+        key: [quantity(one.median, "bytes") if (one := found.get((*key, metric))) else MISSING for metric in _PEAKS]
+        for key in rows
+    }
+    columns: dict[str, ColumnKind] = {"Workload": "text", "Arm": "text", **dict.fromkeys(_PEAKS.values(), "number")}
+    listed = tuple((key[0], label, *cells[key]) for key, label in rows.items() if set(cells[key]) != {MISSING})
+    return Table("Peak memory, medians", columns, listed, folded=True, grouped=True)
+
+
 def _use(data: RunData) -> Table:
     """A column an arm, and a row for each part of what a workload case used of processor, disk and processes."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -282,14 +280,6 @@ def _reference_note(data: RunData) -> str:
 
 def _spoken(data: RunData, medians: dict[str, float], unit: str) -> str:
     return ", ".join(f"{arm.label} {quantity(medians[arm.name], unit)}" for arm in data.arms if arm.name in medians)
-
-
-def _spoken_phases(data: RunData, phases: dict[str, dict[str, float]]) -> str:
-    return "; ".join(
-        f"{arm.label}: " + ", ".join(f"{name} {quantity(value, 's')}" for name, value in phases[arm.name].items())
-        for arm in data.arms
-        if arm.name in phases
-    )
 
 
 def _spans(data: RunData, *, emulated: bool) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import math
 import os
 import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar
 
@@ -72,7 +71,14 @@ class Cgroup(ABC):
     def split(self) -> dict[str, int]:
         """The charge by part, bytes: ``anon``, ``file`` (page cache, tmpfs included), ``shmem`` (tmpfs alone),
         ``file_mapped``, ``kernel``, and where the kernel tells them, which version 1 does not, the parts of ``kernel``
-        (``slab``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the buffers of sockets.
+        (``slab``, of it ``slab_reclaimable``, ``kernel_stack``, ``page_tables``, ``sec_page_tables``) and ``sock``, the
+        buffers of sockets.
+        """
+
+    @abstractmethod
+    def quick_split(self) -> dict[str, int]:
+        """The same as cheaply as can be, to be read often: it lags behind by up to 64 pages a CPU, see
+        :func:`settled_memory_statistics`.
         """
 
     @abstractmethod
@@ -82,6 +88,14 @@ class Cgroup(ABC):
     @abstractmethod
     def oom_kills(self) -> int:
         """How many processes the kernel killed because the cgroup was at its limit."""
+
+    @abstractmethod
+    def memory_limit(self) -> int | None:
+        """Bytes that its processes may have, as the kernel tells it; None for no limit of its own."""
+
+    @abstractmethod
+    def cpu_quota(self) -> float | None:
+        """CPUs whose time its processes may have, as the kernel tells it; None for no limit of its own."""
 
     def pids_peak(self) -> int | None:
         """The most processes and threads there were in it at once; None where the kernel does not tell it.
@@ -132,6 +146,13 @@ class Cgroup(ABC):
     def _signal_all(self) -> None:
         """Send SIGKILL to every process in it, leaving none the time to fork."""
 
+    def entered(self) -> AbstractContextManager[None]:
+        """Have the calling thread where the processes that it makes are in this cgroup, as long as the context is open.
+
+        With version 2 there is no such place for one thread of several: a process is made in ``clone_into``.
+        """
+        return nullcontext()
+
     def pids(self) -> list[int]:
         """The processes in it, and in cgroups below it, now."""
         return pids_below(self._directories[0])
@@ -176,15 +197,17 @@ class RunCgroups(ABC):
     def __init__(self, directories: list[Path]) -> None:
         self.directories = directories
         self._known: set[Limits] = set()
+        self._elsewhere: dict[str, float] = {}
 
     @abstractmethod
-    def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
+    def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         """Make an instance's cgroup.
 
         Args:
             name: unique in the run.
             limits: what its processes may use, but for the network, and for disks, see :meth:`Cgroup.limit_io`; None
                 for no limits.
+            cpus: its CPU set; empty for all that the run may use.
             memory_limit: whether ``limits.memory`` and ``limits.memory_swap`` are set on the cgroup. For a guest it is
                 the size of the guest's memory, and the VMM needs more than that.
 
@@ -211,6 +234,18 @@ class RunCgroups(ABC):
     @abstractmethod
     def _how_to_get(self, controller: str) -> str:
         """How to have a controller that is missing."""
+
+    @abstractmethod
+    def _cpu_seconds(self) -> float:
+        """CPU time of all that is or was in the run's cgroup."""
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all instances of the run so far, seconds."""
+        return self._cpu_seconds() + sum(self._elsewhere.values())
+
+    def note_elsewhere(self, name: str, seconds: float) -> None:
+        """Note the CPU time so far of an instance whose cgroup somebody else made, so not below the run's."""
+        self._elsewhere[name] = seconds
 
     def account_io(self, *paths: Path) -> None:  # noqa: B027 - version 2 accounts for all disks unasked
         """Have the kernel account for I/O to the disks that these files lie on.
@@ -300,10 +335,6 @@ class RunCgroups(ABC):
         Raises:
             FileNotFoundError: it is the root of its hierarchy, or no cgroup.
         """
-
-    def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
-        """The CPU set that an instance gets: as many as it may use, rounded up, the highest of those it may run on."""
-        return (limits.cpuset or self.cpus())[-math.ceil(limits.cpus) :]
 
     def remove(self) -> None:
         """Kill what is left in it and remove it, in every hierarchy.
@@ -409,21 +440,6 @@ def make_directory(directory: Path) -> None:
 def parse_limit(text: str) -> int | None:
     """A limit as the kernel writes it: a number, or ``max`` for none."""
     return None if text.strip() == "max" else int(text)
-
-
-def format_cpus(cpus: tuple[int, ...]) -> str:
-    """A list of CPUs as the kernel reads it."""
-    return ",".join(str(cpu) for cpu in cpus)
-
-
-def parse_cpus(text: str) -> tuple[int, ...]:
-    """A list of CPUs as the kernel writes it, such as ``0-2,5``."""
-    found: list[int] = []
-    for part in text.strip().split(","):
-        first, _, last = part.partition("-")
-        if first:
-            found.extend(range(int(first), int(last or first) + 1))
-    return tuple(found)
 
 
 def settled_memory_statistics(directory: Path) -> dict[str, int]:

@@ -19,9 +19,7 @@ from runtimes.cgroup.base import (
     QUOTA_PERIOD,
     Cgroup,
     RunCgroups,
-    format_cpus,
     make_directory,
-    parse_cpus,
     parse_limit,
     quota,
     remove_directories,
@@ -32,6 +30,7 @@ from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.topology import format_cpus, parse_cpus
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 
@@ -39,6 +38,9 @@ _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 _SHARES_PER_WEIGHT = 1024 / 100
 """``cpu.shares`` for ``cpu.weight`` 1: the defaults, 1024 and 100, mean the same (``sched_weight_from_cgroup`` in
 kernel/sched/sched.h converts so)."""
+
+_NO_LIMIT = 1 << 62
+"""Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
 
 _IO_FILES = {
     "read_bytes": "blkio.throttle.read_bps_device",
@@ -59,6 +61,7 @@ class CgroupV1(Cgroup):
         directories = list(dict.fromkeys(by_controller.values()))
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
         self.thread_files = [file.with_name("tasks") for file in self.procs_files]
+        self._controllers = tuple(by_controller)
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
         self._cpuacct = by_controller["cpuacct"]
@@ -73,7 +76,12 @@ class CgroupV1(Cgroup):
         return int((self._memory / "memory.max_usage_in_bytes").read_text())
 
     def split(self) -> dict[str, int]:
-        figures = settled_memory_statistics(self._memory)
+        return self._parts(settled_memory_statistics(self._memory))
+
+    def quick_split(self) -> dict[str, int]:
+        return self._parts(parse_flat((self._memory / "memory.stat").read_text()))
+
+    def _parts(self, figures: Mapping[str, int]) -> dict[str, int]:
         parts = {
             "anon": figures["total_rss"],
             "file": figures["total_cache"],
@@ -93,6 +101,17 @@ class CgroupV1(Cgroup):
         throttled = parse_flat((self._cpu / "cpu.stat").read_text()).get("throttled_time", 0) / 1e9
         return CpuTime.divided(total, user, system, throttled)
 
+    def memory_limit(self) -> int | None:
+        limit = int((self._memory / "memory.limit_in_bytes").read_text())
+        return None if limit >= _NO_LIMIT else limit
+
+    def cpu_quota(self) -> float | None:
+        quota_file = self._cpu / "cpu.cfs_quota_us"
+        if not quota_file.exists():  # a kernel that has no quotas
+            return None
+        share = int(quota_file.read_text())
+        return None if share < 0 else share / int((self._cpu / "cpu.cfs_period_us").read_text())
+
     def oom_kills(self) -> int:
         return parse_flat((self._memory / "memory.oom_control").read_text()).get("oom_kill", 0)
 
@@ -105,6 +124,22 @@ class CgroupV1(Cgroup):
 
     def pressure(self) -> dict[str, float]:
         return {}
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        found = Hierarchies.of_this_thread().v1
+        # Out of that which counts CPU time first, lest leaving the others be the instance's.
+        before = dict.fromkeys(found[controller] for controller in ("cpuacct", *self._controllers))
+        try:
+            for file in self.thread_files:
+                write(file, "0")
+            # What joining took is not the instance's either.
+            write(self._cpuacct / "cpuacct.usage", "0")
+            yield
+        finally:
+            # Not by the end of the thread: until that is over, a kill of all in the cgroup would be one of ourselves.
+            for directory in before:
+                write(directory / "tasks", "0")
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:
@@ -179,14 +214,17 @@ class RunCgroupsV1(RunCgroups):
     def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._by_controller["cpuset"] / "cpuset.cpus").read_text())
 
-    def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
+    def _cpu_seconds(self) -> float:
+        return int((self._by_controller["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+
+    def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         if limits is not None:
             self.check_limits(limits)
         directories = {controller: parent / name for controller, parent in self._by_controller.items()}
         _make_directories(directories)
         cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
         try:
-            self._limit(directories, limits, memory_limit=memory_limit)
+            self._limit(directories, limits, cpus, memory_limit=memory_limit)
         except HostError:
             cgroup.remove()
             raise
@@ -203,8 +241,10 @@ class RunCgroupsV1(RunCgroups):
         finally:
             remove_directories([directory])
 
-    def _limit(self, directories: Mapping[str, Path], limits: Limits | None, *, memory_limit: bool) -> None:
-        copy_cpuset(directories["cpuset"], self.instance_cpus(limits) if limits else ())
+    def _limit(
+        self, directories: Mapping[str, Path], limits: Limits | None, cpus: tuple[int, ...], *, memory_limit: bool
+    ) -> None:
+        copy_cpuset(directories["cpuset"], cpus)
         if limits is None:
             return
         if quota(limits.cpus) is not None:

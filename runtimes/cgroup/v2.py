@@ -13,7 +13,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,8 @@ from runtimes.cgroup.base import (
     QUOTA_PERIOD,
     Cgroup,
     RunCgroups,
-    format_cpus,
     harness_leaf,
     make_directory,
-    parse_cpus,
     parse_limit,
     pids_below,
     quota,
@@ -41,6 +39,7 @@ from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.topology import format_cpus, parse_cpus
 
 _REQUIRED = REQUIRED_CONTROLLERS[2]
 
@@ -51,6 +50,7 @@ _PARTS = {
     "file_mapped": "file_mapped",
     "kernel": "kernel",  # from Linux 5.18
     "slab": "slab",
+    "slab_reclaimable": "slab_reclaimable",
     "kernel_stack": "kernel_stack",
     "pagetables": "page_tables",
     "sec_pagetables": "sec_page_tables",  # from Linux 6.1: those of KVM
@@ -93,13 +93,26 @@ class CgroupV2(Cgroup):
         # Until Linux 6.15 all figures of a cgroup are added up together, and for those of CPU time always
         # (cgroup_rstat_flush in kernel/cgroup/rstat.c).
         (self._directory / "cpu.stat").read_bytes()
-        figures = settled_memory_statistics(self._directory)
+        return self._parts(settled_memory_statistics(self._directory))
+
+    def quick_split(self) -> dict[str, int]:
+        return self._parts(parse_flat((self._directory / "memory.stat").read_text()))
+
+    @staticmethod
+    def _parts(figures: Mapping[str, int]) -> dict[str, int]:
         return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
 
     def cpu(self) -> CpuTime:
         figures = parse_flat((self._directory / "cpu.stat").read_text())
         names = ("usage_usec", "user_usec", "system_usec", "throttled_usec")
         return CpuTime(*(figures.get(name, 0) / 1e6 for name in names))
+
+    def memory_limit(self) -> int | None:
+        return parse_limit((self._directory / "memory.max").read_text())
+
+    def cpu_quota(self) -> float | None:
+        share, period = (self._directory / "cpu.max").read_text().split()
+        return None if share == "max" else int(share) / int(period)
 
     def oom_kills(self) -> int:
         return parse_flat((self._directory / "memory.events").read_text())["oom_kill"]
@@ -179,7 +192,10 @@ class RunCgroupsV2(RunCgroups):
     def _read_cpus(self) -> tuple[int, ...]:
         return parse_cpus((self._directory / "cpuset.cpus.effective").read_text())
 
-    def new(self, name: str, limits: Limits | None, *, memory_limit: bool = True) -> Cgroup:
+    def _cpu_seconds(self) -> float:
+        return parse_flat((self._directory / "cpu.stat").read_text()).get("usage_usec", 0) / 1e6
+
+    def new(self, name: str, limits: Limits | None, *, cpus: tuple[int, ...] = (), memory_limit: bool = True) -> Cgroup:
         if limits is not None:
             self.check_limits(limits)
         directory = self._directory / name
@@ -187,14 +203,15 @@ class RunCgroupsV2(RunCgroups):
         cgroup = CgroupV2(name, directory, self._controllers)
         try:
             if limits is not None:
-                self._limit(directory, limits, memory_limit=memory_limit)
+                self._limit(directory, limits, cpus, memory_limit=memory_limit)
         except HostError:
             cgroup.remove()
             raise
         return cgroup
 
-    def _limit(self, directory: Path, limits: Limits, *, memory_limit: bool) -> None:
-        write(directory / "cpuset.cpus", format_cpus(self.instance_cpus(limits)))
+    def _limit(self, directory: Path, limits: Limits, cpus: tuple[int, ...], *, memory_limit: bool) -> None:
+        if cpus:
+            write(directory / "cpuset.cpus", format_cpus(cpus))
         if quota(limits.cpus) is not None:
             write(directory / "cpu.max", f"{quota(limits.cpus)} {QUOTA_PERIOD}")
         if limits.cpu_weight is not None:

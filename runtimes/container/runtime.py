@@ -78,6 +78,7 @@ class ContainerRuntime:
         with ExitStack() as stack:
             # The disk is there before the container is, as a guest's file is.
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            spec.prepared()
             timeline.stamp("requested")
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
             if scratch is not None:
@@ -109,8 +110,8 @@ class ContainerRuntime:
         """Where an instance without an interface of its own is reached."""
         return self._facilities.network.gateway if self._options.network == "host" else None
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        return (self._facilities.root,)
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        return {"image": (self._facilities.root,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from runtimes.launcher.executor import Executor
 from runtimes.launcher.limits import set_limits
 from runtimes.launcher.steps import Outcome, Steps, failure
 from runtimes.rootless import is_unprivileged
+from runtimes.syscalls import CLONE_INTO_CGROUP
 
 STREAM, LOG, FURTHER = range(3)
 """Places of the descriptors that go with every request, and of the first that goes with some."""
@@ -33,6 +34,10 @@ _END_TIMEOUT = 30.0
 """Seconds for the launcher to kill what it started; it gives each child's cgroup one second at most."""
 
 _SOURCE_ROOT = Path(__file__).resolve().parents[2]
+
+
+_Answer = tuple[bytes, list[int]]
+"""The text of a reply, and the descriptors that came with it; nothing of either at the end of the channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,70 +79,67 @@ class Launched:
     stamps: Mapping[str, int]
 
 
-class Launcher:
-    """The launcher process of a run; the protocol stands in :mod:`runtimes.launcher.process`.
+class _Process:
+    """One launcher process and our end of its channel, on which it answers requests in the order they came.
 
-    One that has died, or has not answered in time, is replaced at the next request. A late answer can so never be taken
-    for that to another request.
+    Several threads may have requests under way. Whoever wants a reply reads the channel until its own has come, and
+    keeps those that come before for who has asked for them.
+
+    Attributes:
+        pid: of the process.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._library = build_executor()
-        self._executor = Executor(str(self._library))
-        self._process, self._channel = _start_process(self._library)
-
-    def take(self, steps: Steps) -> None:
-        """Take steps in the calling thread.
-
-        Raises:
-            StepError: one failed; those before it have been taken.
-        """
-        outcome = self._executor.take(steps.encode())
-        if outcome.failed is not None:
-            raise failure((steps,), outcome)
+    def __init__(self, library: Path) -> None:
+        self._process, self._channel = _start_process(library)
+        self._sending = threading.Lock()
+        self._receiving = threading.Lock()
+        self._asked = 0
+        self._answered = 0
+        self._kept: dict[int, _Answer] = {}
+        self.pid = self._process.pid
 
     @property
-    def pid(self) -> int:
-        """Of the present process."""
-        return self._process.pid
+    def ended(self) -> bool:
+        """Whether it serves no more."""
+        return self._process.poll() is not None
 
-    @contextmanager
-    def begin(self, request: LaunchRequest, stream: socket.socket, log: int) -> Iterator[PendingLaunch]:
-        """Send a request, and have the reply read later: the program may be up before the reply is.
-
-        Both ``stream`` and ``log`` are duplicated to the program; the caller closes its own. Other threads that want to
-        start something wait until this context is left. To be called in the run's namespaces, as a new process may have
-        to be started.
+    def ask(self, request: bytes, descriptors: Sequence[int]) -> int:
+        """Send a request; returns its number.
 
         Raises:
-            HostError: there was no process any more, and a new one could not be started.
-            InstanceError: the launcher has ended.
+            OSError: the process does not take it, and has been killed.
         """
-        with self._lock, ExitStack() as stack:
-            if self._process.poll() is not None:
-                self._channel.close()
-                self._process, self._channel = _start_process(self._library)
-            fds = [stream.fileno(), log, *request.descriptors]
-            # Beside version 1 hierarchies the unified one has none of our directories, and clone_into is None.
-            if request.cgroup.clone_into is not None:
-                fds.append(os.open(request.cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-                stack.callback(os.close, fds[-1])
+        with self._sending:
             try:
-                socket.send_fds(self._channel, [_encode(request)], fds)
-            except OSError as error:
+                socket.send_fds(self._channel, [request], descriptors)
+            except OSError:
                 self.kill()
-                raise InstanceError(
-                    f"the launcher does not take the request: {error}; the next one gets a new one"
-                ) from error
-            pending = PendingLaunch(self, self._channel, request)
-            try:
-                yield pending
-            finally:
-                pending.discard()
+                raise
+            self._asked += 1
+            return self._asked
+
+    def answer(self, number: int) -> _Answer:
+        """Wait for the reply to a request; to be called once for each.
+
+        Raises:
+            OSError: the process does not answer, and has been killed.
+        """
+        with self._receiving:
+            while self._answered < number:
+                answer: _Answer = (b"", [])
+                try:
+                    text, fds, _, _ = socket.recv_fds(self._channel, _LARGEST_REPLY, 1, socket.MSG_CMSG_CLOEXEC)
+                    answer = text, fds
+                finally:
+                    # Also when interrupted: a reply that is still to come would be taken for the next.
+                    if not answer[0]:
+                        self.kill()
+                self._answered += 1
+                self._kept[self._answered] = answer
+            return self._kept.pop(number)
 
     def kill(self) -> None:
-        """End the process, and with it all that it started; the next request gets a new one."""
+        """End the process, and with it all that it started."""
         self._process.kill()
         self._process.wait()
 
@@ -150,13 +152,115 @@ class Launcher:
             self.kill()
 
 
+class Launcher:
+    """The launcher process of a run; the protocol stands in :mod:`runtimes.launcher.process`.
+
+    One that has died, or has not answered in time, is replaced at the next request. A late answer can so never be taken
+    for that to another request.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._library = build_executor()
+        self._executor = Executor(str(self._library))
+        self._process = _Process(self._library)
+
+    def take(self, steps: Steps) -> None:
+        """Take steps in the calling thread.
+
+        Raises:
+            StepError: one failed; those before it have been taken.
+        """
+        outcome = self._executor.take(steps.encode())
+        if outcome.failed is not None:
+            raise failure((steps,), outcome)
+
+    def execute(self, steps: Sequence[Steps], cgroup: Cgroup, descriptors: Sequence[int]) -> tuple[int, int]:
+        """Take steps in a child of the harness itself, the last of which executes a program; the calling thread waits.
+
+        Args:
+            steps: what the child does.
+            cgroup: with version 2, the one to be made in; with version 1 it is in those of the calling thread.
+            descriptors: what the steps' descriptors stand for.
+
+        Returns:
+            The pid, and a pidfd that is to be reaped and closed by the caller.
+
+        Raises:
+            OSError: there is no process, or a step failed; then nothing is left of it.
+        """
+        with ExitStack() as stack:
+            flags, directory = 0, None
+            if cgroup.clone_into is not None:
+                flags = CLONE_INTO_CGROUP
+                directory = os.open(cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, directory)
+            segments = b"".join(each.encode() for each in steps)
+            pid, pidfd, outcome = self._executor.spawn(flags, directory, segments, descriptors)
+        if outcome.failed is not None:
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+            raise failure(steps, outcome)
+        return pid, pidfd
+
+    @property
+    def pid(self) -> int:
+        """Of the present process."""
+        return self._process.pid
+
+    @contextmanager
+    def begin(self, request: LaunchRequest, stream: socket.socket, log: int) -> Iterator[PendingLaunch]:
+        """Send a request, and have the reply read later: the program may be up before the reply is.
+
+        Both ``stream`` and ``log`` are duplicated to the program; the caller closes its own. To be called in the run's
+        namespaces, as a new process may have to be started.
+
+        Raises:
+            HostError: there was no process any more, and a new one could not be started.
+            InstanceError: the launcher has ended.
+        """
+        with ExitStack() as stack:
+            process = self._living()
+            fds = [stream.fileno(), log, *request.descriptors]
+            # Beside version 1 hierarchies the unified one has none of our directories, and clone_into is None.
+            if request.cgroup.clone_into is not None:
+                fds.append(os.open(request.cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                stack.callback(os.close, fds[-1])
+            try:
+                number = process.ask(_encode(request), fds)
+            except OSError as error:
+                raise InstanceError(
+                    f"the launcher does not take the request: {error}; the next one gets a new one"
+                ) from error
+        pending = PendingLaunch(process, number, request)
+        try:
+            yield pending
+        finally:
+            pending.discard()
+
+    def _living(self) -> _Process:
+        with self._lock:
+            if self._process.ended:
+                self._process.close()
+                self._process = _Process(self._library)
+            return self._process
+
+    def kill(self) -> None:
+        """End the process, and with it all that it started; the next request gets a new one."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Have the process kill what it started and still lives, and end."""
+        self._process.close()
+
+
 class PendingLaunch:
     """A request whose reply has not been read."""
 
-    def __init__(self, launcher: Launcher, channel: socket.socket, request: LaunchRequest) -> None:
-        self._launcher = launcher
+    def __init__(self, process: _Process, number: int, request: LaunchRequest) -> None:
+        self._process = process
+        self._number = number
         self._request = request
-        self._channel = channel
         self._outstanding = True
 
     def finish(self) -> Launched:
@@ -167,15 +271,10 @@ class PendingLaunch:
                 ended or does not answer.
         """
         self._outstanding = False
-        text = b""
         try:
-            text, fds, _, _ = socket.recv_fds(self._channel, _LARGEST_REPLY, 1, socket.MSG_CMSG_CLOEXEC)
+            text, fds = self._process.answer(self._number)
         except OSError as error:
             raise InstanceError(f"no answer from the launcher: {error}; the next request gets a new one") from error
-        finally:
-            # Also when interrupted: a reply that is still to come would be taken for the next.
-            if not text:
-                self._launcher.kill()
         if not text:
             raise InstanceError("no answer from the launcher: it has ended; the next request gets a new one")
         reply = json.loads(text)

@@ -100,7 +100,9 @@ class Executor:
         Raises:
             OSError: there is no process.
         """
-        outcome, pidfd = self._shared, ctypes.c_int32(-1)
+        pidfd = ctypes.c_int32(-1)
+        # Threads may do so at once where memory is shared; only the launcher, which has one, has it copied.
+        outcome = self._shared if copied else _Outcome()
         ctypes.memset(ctypes.byref(outcome), 0, ctypes.sizeof(outcome))
         numbers = (ctypes.c_int32 * len(descriptors))(*descriptors)
         pid = self._spawn(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtimes.accounting import read_memory, read_usage
+from runtimes.accounting import limit_facts, read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -45,14 +45,21 @@ class LaunchedInstance:
         self.agent = agent
         self.timeline = timeline
         self.address = address
-        self.facts = facts
+        self._facts = facts
         self._cgroup = cgroup
         self._pidfd = pidfd
         self._stop_timeout = stop_timeout
         self._release = release
 
+    @property
+    def facts(self) -> Mapping[str, str]:
+        return {**self._facts, **limit_facts(self._cgroup)}
+
     def memory(self) -> MemoryReading:
         return read_memory(self._cgroup, None)
+
+    def unreclaimable(self) -> int:
+        return unreclaimable_part(self._cgroup.quick_split())
 
     def usage(self) -> Usage:
         return read_usage(self._cgroup)
@@ -111,7 +118,7 @@ def launched_agent(
             except (AgentError, OSError) as error:
                 launched = pending.finish()
                 os.close(launched.pidfd)
-                raise InstanceError(f"the agent did not get ready: {error}{_tail(log_path)}") from error
+                raise InstanceError(f"the agent did not get ready: {error}{last_line(log_path)}") from error
             launched = pending.finish()
         try:
             for phase, at in launched.stamps.items():
@@ -119,7 +126,7 @@ def launched_agent(
             timeline.stamp("ready", ready_at)
             yield agent, launched.pidfd
         except AgentGone as error:
-            raise InstanceError(f"the agent has ended: {error}{_tail(log_path)}") from error
+            raise InstanceError(f"the agent has ended: {error}{last_line(log_path)}") from error
         finally:
             os.close(launched.pidfd)
             agent.close()
@@ -154,6 +161,7 @@ def userland_size(image: Image) -> int:
     return image.rootfs.stat().st_size
 
 
-def _tail(log: Path) -> str:
+def last_line(log: Path) -> str:
+    """The last line of a log, to be put behind a message; nothing if it is empty."""
     text = log.read_text(errors="replace").strip()
     return f"; its last words: {text.splitlines()[-1]}" if text else ""

@@ -12,6 +12,10 @@ from runtimes.vm.options import Boot, CacheMode, Devices, Firmware, IoMode, Mach
 QBOOT = Path("/usr/share/qemu/qboot.rom")
 """A firmware that does nothing but enter the kernel; it comes with QEMU."""
 
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+
+_SEABIOS = Path("/usr/share/seabios/bios-256k.bin")
+
 _MIB = 1 << 20
 _PAGE_BYTES = {"2M": 2 << 20, "1G": 1 << 30}
 
@@ -79,7 +83,7 @@ def choose_hardware(options: VmOptions, limits: Limits, at_once: int = 1) -> Har
         cpu=options.cpu,
         vcpus=vcpus,
         topology=options.topology,
-        pinning=options.tuned if options.pinning is None else options.pinning,
+        pinning=options.pins,
         hugepages=_page_size(options, limits, at_once),
         cache=options.cache,
         io=options.io or ("native" if direct_io else "threads"),
@@ -105,6 +109,12 @@ def free_hugepages(page: int) -> int:
         return 0
     free, reserved = (int((directory / name).read_text()) for name in ("free_hugepages", "resv_hugepages"))
     return free - reserved
+
+
+def firmware_files(options: VmOptions) -> tuple[Path, ...]:
+    """What is read of the firmware when such a guest starts, where it lies as Debian has it."""
+    path = {"qboot": QBOOT, "ovmf": OVMF_CODE, "seabios": _SEABIOS}[options.firmware or _default_firmware(options)]
+    return (path,) if path.exists() else ()
 
 
 def _default_firmware(options: VmOptions) -> Firmware:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtimes.accounting import read_memory, read_usage
+from runtimes.accounting import limit_facts, read_memory, read_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
@@ -41,8 +42,11 @@ class VmInstance:
         traces: Traces,
         stop_timeout: float,
         clock: ClockReading | None,
+        note_cpu: Callable[[float], None],
     ) -> None:
-        """``clock`` is the guest's, read just after READY; None if it cannot be read."""
+        """``clock`` is the guest's, read just after READY; None if it cannot be read. ``note_cpu`` is told the guest's
+        CPU time, seconds, whenever its usage is read.
+        """
         self.agent = agent
         self.timeline = timeline
         self.address: str | None = address
@@ -55,6 +59,7 @@ class VmInstance:
         self._traces = traces
         self._stop_timeout = stop_timeout
         self._clock = clock
+        self._note_cpu = note_cpu
 
     @functools.cached_property
     def facts(self) -> Mapping[str, str]:
@@ -73,6 +78,7 @@ class VmInstance:
             **read_facts(self._domain, self._pid, read_guest_memory(self._pid, self._memory), self.agent),
             "qemu": "{major}.{minor}.{micro}".format(**self._domain.monitor("query-version")["qemu"]),
             "libvirt": self._libvirt_version,
+            **limit_facts(self._cgroup),
         }
 
     def _place_guest_phases(self) -> dict[str, str]:
@@ -104,8 +110,16 @@ class VmInstance:
         assert self._process.pid is not None, "it has said READY"
         return self._process.pid
 
+    def unreclaimable(self) -> int:
+        """Huge pages that were set aside are in no cgroup's figure, and nobody's to take back."""
+        status = Path(f"/proc/{self._pid}/status").read_text()
+        huge = next((line.split()[1] for line in status.splitlines() if line.startswith("HugetlbPages:")), "0")
+        return unreclaimable_part(self._cgroup.quick_split()) + int(huge) * 1024
+
     def usage(self) -> Usage:
-        return read_usage(self._cgroup)
+        usage = read_usage(self._cgroup)
+        self._note_cpu(usage.cpu_time)
+        return usage
 
     def stop(self) -> None:
         """Power the guest off. An end that it did not come to by itself is none in order.

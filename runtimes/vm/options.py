@@ -133,6 +133,17 @@ class VmOptions(Options):
     def kernels(self) -> tuple[str, ...]:
         return () if self.guest_kernel == IMAGE_KERNEL else (self.guest_kernel,)
 
+    @property
+    def pins(self) -> bool:
+        """Whether each processor is kept on a CPU of its own."""
+        return self.tuned if self.pinning is None else self.pinning
+
+    @property
+    def monitor_threads(self) -> str:
+        if self.pins:
+            return "each virtual processor keeps to one of the instance's CPUs, QEMU's other threads to any of them"
+        return "QEMU's own threads are on the instance's CPUs, as part of what it costs"
+
     def outside(self) -> AbstractContextManager[None]:
         if self.connect != SESSION:
             return nullcontext()

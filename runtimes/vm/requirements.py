@@ -10,9 +10,9 @@ from runtimes import rootless
 from runtimes.base import HostError, Image, Limits
 from runtimes.network import TAP_DEVICE, check_bandwidth
 from runtimes.user_namespace import NotGrantedError, host_id
-from runtimes.vm.domain.boot import OVMF_CODE, OVMF_VARIABLES
+from runtimes.vm.domain.boot import OVMF_VARIABLES
 from runtimes.vm.emulator import Emulator, find_qemu
-from runtimes.vm.hardware import QBOOT, Hardware, choose_hardware, free_hugepages
+from runtimes.vm.hardware import OVMF_CODE, QBOOT, Hardware, choose_hardware, free_hugepages
 from runtimes.vm.options import EMBED, SESSION, SYSTEM, VmOptions
 from runtimes.vm.placement import VHOST_DEVICE
 from runtimes.vm.probe import Accelerator, answer_file, probe_accelerator, refused_device

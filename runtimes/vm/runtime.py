@@ -12,9 +12,10 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -39,7 +40,7 @@ from runtimes.vm.domain import DOMAIN_TYPES, DomainSpec, GuestNetwork, domain_xm
 from runtimes.vm.emulator import Emulator, build_emulator, find_qemu, spawn_environment
 from runtimes.vm.endings import Traces
 from runtimes.vm.guest_phases import read_clock
-from runtimes.vm.hardware import Hardware, choose_hardware, memory_size
+from runtimes.vm.hardware import Hardware, choose_hardware, firmware_files, memory_size
 from runtimes.vm.instance import VmInstance
 from runtimes.vm.options import EMBED, VmOptions
 from runtimes.vm.placement import HandedTap, cpu_tuning, handed_tap
@@ -140,6 +141,7 @@ class VmRuntime:
         with self._lock:
             self._connection.revive()
         state = self._saved_state(spec) if self._arm.options.start == "restore" else None
+        spec.prepared()
         timeline = Timeline()
         deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
         with ExitStack() as stack:
@@ -168,14 +170,24 @@ class VmRuntime:
                 traces=traces,
                 stop_timeout=spec.stop_timeout,
                 clock=read_clock(agent),
+                note_cpu=self._note_cpu(spec.name, own_cgroup),
             )
 
-    def start_files(self, image: Image) -> Sequence[Path]:
-        root = self._arm.root or image.rootfs
-        if self._arm.options.boot == "disk":
-            return (root,)
-        kernel = _kernel(image, self._arm.options)
-        return (root, kernel.bzimage, kernel.initramfs, *([kernel.elf] if kernel.elf else []))
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        """A kernel on the disk that is booted from is in its layer ``image``. Of QEMU it is the program alone: its
+        libraries are others' too.
+        """
+        options = self._arm.options
+        kernel = _kernel(image, options)
+        booted = (kernel.bzimage, kernel.initramfs, *([kernel.elf] if kernel.elf else []))
+        return {
+            "image": (self._arm.root or image.rootfs,),
+            "kernel": (
+                *(booted if options.boot == "direct" else ()),
+                *firmware_files(options),
+                self._arm.emulator.qemu,
+            ),
+        }
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         kernel = _kernel(image, self._arm.options)
@@ -198,6 +210,12 @@ class VmRuntime:
         outside = dataclasses.replace(spec.limits, io=IoLimits())
         with self._facilities.new_cgroup(spec.name, outside, memory_limit=False) as cgroup:
             yield cgroup
+
+    def _note_cpu(self, name: str, own_cgroup: Cgroup | None) -> Callable[[float], None]:
+        """What an instance's CPU time is told: nobody, where its cgroup is below the run's."""
+        if own_cgroup is not None:
+            return lambda seconds: None
+        return partial(self._facilities.cgroups.note_elsewhere, name)
 
     @contextmanager
     def _prepared(self, spec: InstanceSpec) -> Iterator[tuple[Cgroup | None, Traces]]:

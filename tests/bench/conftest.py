@@ -10,6 +10,9 @@ from types import SimpleNamespace
 import pytest
 from fake_runs import SuiteRun
 
+from runtimes.placement import make_placer
+from runtimes.topology import read_topology
+
 
 @pytest.fixture(scope="session")
 def fake_directory(tmp_path_factory):
@@ -23,10 +26,20 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     monkeypatch.setitem(__import__("runtimes.registry").registry.RUNTIMES, "fake", "fake:FakeRuntime")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     cpus = tuple(os.sched_getaffinity(0))
-    facilities = SimpleNamespace(run="bench-fake", directory=fake_directory, harness_cpus=cpus, image=None)
+    placer = make_placer(read_topology(cpus))
+    facilities = SimpleNamespace(
+        run="bench-fake",
+        directory=fake_directory,
+        harness_cpus=cpus,
+        image=None,
+        placer=placer,
+        cpu_seconds=lambda: 0.0,
+        cpus=cpus,
+        instance_cpus=lambda limits: cpus[-1:],
+    )
 
     @contextmanager
-    def open_fake(run, image):
+    def open_fake(run, image, limits):
         yield facilities
 
     monkeypatch.setattr("runtimes.facilities.open_facilities", open_fake)

@@ -6,10 +6,12 @@ from bench.metrics import (
     accelerator,
     image_samples,
     memory_samples,
+    peak_samples,
     run_samples,
     startup_samples,
     usage_samples,
 )
+from results.records import is_part
 from runtimes.base import IoUsage, MemoryReading, Timeline, Usage
 
 
@@ -57,14 +59,44 @@ def test_memory_is_given_three_ways_and_in_parts():
         "memory.file": 30,
         "memory.kernel": 10,
         "memory.slab": 4,
+        "memory.unreclaimable": 70,
         "memory.pss": 90,
+        "memory.residual_pss": 30,
         "memory.host_available_drop": -7,
+        "memory.residual_available": -77,
         "memory.guest_free": 5,
         "memory_waterfall.application": 60,
         "memory_waterfall.host_kernel": 10,
         "memory_waterfall.host_page_cache": 30,
         "memory_waterfall.residual": 0,
     }
+
+
+@pytest.mark.parametrize("moment", ["loaded", "after"])
+def test_the_other_moments_have_the_same_figures_under_names_of_their_own(moment):
+    reading = MemoryReading(charged=300, parts={"anon": 60, "file": 30, "kernel": 10}, pss=90)
+    idle = by_name(memory_samples(reading, -7))
+    other = by_name(memory_samples(reading, -7, moment))
+    whole = f"memory_{moment}"
+    renamed = {
+        whole if name == "memory_footprint" else name.replace("memory", whole, 1): sample.value
+        for name, sample in idle.items()
+    }
+    assert {name: sample.value for name, sample in other.items()} == renamed
+    assert [name for name in other if not is_part(name)] == [f"memory_{moment}"]
+
+
+def test_what_is_mapped_or_can_be_reclaimed_is_not_left_over():
+    parts = {"anon": 60, "shmem": 5, "file": 30, "file_mapped": 20, "kernel": 10, "slab_reclaimable": 4}
+    values = {name: sample.value for name, sample in by_name(memory_samples(MemoryReading(300, parts, 90), 80)).items()}
+    assert values["memory.unreclaimable"] == 60 + 5 + 10 - 4
+    assert values["memory.residual_pss"] == 90 - 60 - 20
+    assert values["memory.residual_available"] == 80 - 71
+
+
+def test_a_peak_that_nobody_read_is_left_out():
+    assert [(sample.metric, sample.value) for sample in peak_samples(7)] == [("memory_peak.unreclaimable", 7)]
+    assert list(peak_samples(None)) == []
 
 
 def test_what_the_kernel_tells_of_usage_is_sampled():

@@ -390,14 +390,3 @@ def test_a_store_that_cannot_be_written_is_said_before_anything_starts(suite_run
     with pytest.raises(StoreError):
         suite_run.with_observer(observer).execute()
     assert observer.events == []
-
-
-def test_a_cold_start_is_another_metric_and_the_only_one(suite_run, monkeypatch):
-    dropped = []
-    monkeypatch.setattr("bench.trials.cold.drop_from_cache", lambda path: dropped.append(("drop", path)))
-    monkeypatch.setattr("bench.trials.cold.read_into_cache", lambda path: dropped.append(("read", path)))
-    monkeypatch.setattr("fake.FakeRuntime.start_files", lambda self, image: ("image",))
-    suite_run.with_suite(NOTHING.replace("[null]", "[cold-start]")).execute()
-    frame = suite_run.frame()
-    assert set(frame["metric"]) == {"cold_start_time", "cold_start.launch", "cold_start.ready"}
-    assert dropped == [("drop", "image"), ("read", "image")]

@@ -127,6 +127,13 @@ def test_what_the_harness_costs_in_a_sentence(run: RunBuilder) -> None:
     assert "at 1.00 ms of CPU time" in text
 
 
+def test_the_bare_exec_is_told_beside_it(run: RunBuilder) -> None:
+    for number in range(3):
+        run.trial(number, "native", workload="null", runtime="bare", startup_time=0.001)
+    text = overhead(run.frame, run.store.trials(run.record.id))
+    assert text.endswith("Executing the same agent with nothing in between takes 1.00 ms.")
+
+
 def test_without_the_workload_that_does_nothing_nothing_is_said_of_it(run: RunBuilder) -> None:
     run.blocks("native", [1.0] * 6)
     assert overhead(run.frame, run.store.trials(run.record.id)) == ""
@@ -150,7 +157,7 @@ def test_show_and_report_tell_of_it_where_arms_are_identical(run: RunBuilder) ->
     floors = noise_floors(run.frame, PAIR, run.record.threshold)
     assert show_json(run.store, run.record)["noise_floor"] == json.loads(json.dumps(to_json(floors)))
     document = build_document(RunData.load(run.store, run.record), frozenset())
-    (section,) = (section for section in document.sections if section.name == "noise")
+    (section,) = (section for section in document.sections if section.name == "noise-floor")
     assert [row[:3] for row in section.tables[0].rows] == [
         (one.workload, one.metric, "container-again / container") for one in floors
     ]
@@ -162,7 +169,7 @@ def test_nothing_is_told_where_no_arms_are_identical(run: RunBuilder) -> None:
     assert "noise floor" not in told(run)
     assert show_json(run.store, run.record)["noise_floor"] == []
     document = build_document(RunData.load(run.store, run.record), frozenset())
-    assert "noise" not in {section.name for section in document.sections}
+    assert "noise-floor" not in {section.name for section in document.sections}
 
 
 def test_the_verdicts_are_those_of_a_comparison_of_the_two_alone(run: RunBuilder) -> None:

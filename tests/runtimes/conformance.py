@@ -8,11 +8,13 @@ The image needs a POSIX shell and the usual small tools.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import secrets
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from limits_conformance import LimitsConformance
 from traces import host_traces
 
 from bench.trials.parallel import start_at_once
-from runtimes import storage
+from runtimes import page_cache
+from runtimes.accounting import unreclaimable_part
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import AGENT_PATH, InstanceError
 from runtimes.network import inside_network
@@ -95,6 +98,13 @@ class SeamConformance:
             assert sum(phases.values()) == pytest.approx(instance.timeline.seconds("requested", "ready"), abs=1e-6)
             assert all(seconds > 0 for seconds in phases.values())
 
+    def test_it_tells_when_it_is_prepared_just_before_its_clock_starts(self, runtime, new_spec):
+        told = []
+        spec = dataclasses.replace(new_spec(), prepared=lambda: told.append(time.monotonic_ns()))
+        with runtime.start(spec) as instance:
+            (at,) = told
+            assert 0 < instance.timeline.stamps["requested"] - at < 50_000_000
+
     def test_it_says_how_it_is_run(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             assert instance.facts["accel"] in {"none", "kvm", "tcg"}
@@ -152,6 +162,8 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
             output(instance, "dd if=/dev/zero of=/dev/shm/held bs=1M count=32 2>&1")
             after = instance.memory()
             assert after.charged - before.charged > 24 << 20
+            assert unreclaimable_part(after.parts) - unreclaimable_part(before.parts) > 24 << 20
+            assert instance.unreclaimable() == pytest.approx(unreclaimable_part(after.parts), abs=4 << 20)
             assert instance.usage().memory_peak >= after.charged - (1 << 20)
 
     def test_scratch_is_an_empty_disk_every_time(self, runtime, new_spec):
@@ -238,16 +250,17 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
         assert started.stop_requested < started.stopped
         assert started.cpu_time > 0
 
-    def test_what_a_start_reads_is_part_of_the_image(self, runtime, facilities, new_spec):
-        files = runtime.start_files(facilities.image)
-        assert files
+    def test_what_a_start_reads_is_known_by_layer(self, runtime, facilities, new_spec):
+        layers = runtime.start_files(facilities.image)
+        assert set(layers) == ({"image"} if self.shares_kernel else {"image", "kernel"})
+        files = [path for paths in layers.values() for path in paths]
         for path in files:
-            storage.drop_from_cache(path)
+            page_cache.drop_from_cache(path)
         with runtime.start(new_spec()) as instance:
             assert output(instance, "echo alive") == "alive"
         for path in files:
             assert path.exists()
-            storage.read_into_cache(path)
+            page_cache.read_into_cache(path)
 
     def test_ctrl_c_at_the_terminal_does_not_reach_it(self, runtime, facilities, new_spec):
         """It goes to the foreground process group, which is one of the runner's own session."""

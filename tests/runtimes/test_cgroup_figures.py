@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtimes.accounting import unreclaimable_part
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
 from runtimes.cgroup import base, disks
 from runtimes.cgroup.base import settled_memory_statistics
@@ -127,6 +128,22 @@ def test_memory_is_added_up_on_version_2_by_the_file_that_always_does(tmp_path, 
     assert read[-1] == instance / "memory.stat"
 
 
+def test_what_can_be_reclaimed_is_told_without_having_anything_added_up(tmp_path, monkeypatch):
+    stat = "anon 60\nfile 30\nshmem 5\nkernel 10\nslab 7\nslab_reclaimable 4\nslab_unreclaimable 3\n"
+    instance = fill(tmp_path / "cgroup/instance", {"memory.stat": stat})
+    fill(tmp_path / "cgroup", {"memory.stat": STAT})
+    read = read_paths(monkeypatch)
+    assert unreclaimable_part(CgroupV2("instance", instance).quick_split()) == 60 + 5 + 10 - 4
+    assert read == [instance / "memory.stat"]
+
+
+def test_version_1_has_all_kernel_memory_for_what_cannot_be_reclaimed(tmp_path):
+    stat = "cache 1\ntotal_cache 30\ntotal_rss 60\ntotal_shmem 5\ntotal_mapped_file 2\n"
+    directory = fill(tmp_path / "memory/instance", {"memory.stat": stat, "memory.kmem.usage_in_bytes": "10\n"})
+    directories = dict.fromkeys(("memory", "cpu", "cpuacct"), directory)
+    assert unreclaimable_part(CgroupV1("instance", directories).quick_split()) == 60 + 5 + 10
+
+
 V2 = {
     "cpu.stat": "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n"
     "nr_periods 9\nnr_throttled 3\nthrottled_usec 250000\nnr_bursts 0\nburst_usec 0\n",
@@ -234,11 +251,12 @@ def test_version_1_has_every_limit(version_1, monkeypatch):
     monkeypatch.setattr("psutil.swap_memory", lambda: type("Swap", (), {"total": 1 << 30}))
     io = IoLimits(read_bytes=5, write_bytes=6, read_ops=7, write_ops=8)
     cgroups = RunCgroupsV1(dict.fromkeys(V1_CONTROLLERS, version_1))
-    cgroup = cgroups.new("all", Limits(1.5, (), 1 << 20, cpu_weight=300, memory_swap=1 << 19, pids=12, io=io))
+    limits = Limits(1.5, (), 1 << 20, cpu_weight=300, memory_swap=1 << 19, pids=12, io=io)
+    cgroup = cgroups.new("all", limits, cpus=(2, 3))
     monkeypatch.setattr("runtimes.cgroup.base.number_of", lambda device: "7:3")
     cgroup.limit_io(Path("/dev/loop3"), io)
     expected = {
-        "cpuset.cpus": "2,3",
+        "cpuset.cpus": "2-3",
         "cpu.cfs_period_us": "100000",
         "cpu.cfs_quota_us": "150000",
         "cpu.shares": "3072",

@@ -9,9 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conformance import RuntimeConformance, agent_on_host, output, shell
+from conformance import RuntimeConformance, agent_on_host, output, processes_of, shell
 
 from runtimes.agent.client import Command
+from runtimes.bare import BareOptions, BareRuntime
 from runtimes.base import HostError, Limits, NetLimits
 from runtimes.container.options import ContainerOptions
 from runtimes.container.runtime import ContainerRuntime
@@ -35,6 +36,27 @@ class TestNative(RuntimeConformance):
     def test_its_root_is_not_on_the_clock(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             assert [name for name, _ in instance.timeline.phases()] == ["clone", "join", "exec", "ready"]
+
+
+class TestBare(RuntimeConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, facilities):
+        with BareRuntime.open(facilities, BareOptions()) as opened:
+            yield opened
+
+    def test_there_is_nothing_of_ours_in_its_start(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert [name for name, _ in instance.timeline.phases()] == ["ready"]
+
+    def test_who_executed_it_is_not_left_in_its_cgroup(self, runtime, facilities, new_spec):
+        spec = new_spec()
+        with runtime.start(spec):
+            assert os.getpid() not in processes_of(facilities, spec)
+
+    def test_its_cpu_time_is_its_own(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert 0 < instance.usage().cpu_time < 0.05
 
 
 class ContainerConformance(RuntimeConformance):

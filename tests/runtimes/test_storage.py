@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from traces import loop_files
 
-from runtimes import storage
+from runtimes import page_cache, storage
 from runtimes.base import HostError
 from runtimes.facilities import scratch_parent
 from runtimes.storage import attach_loop, loop_devices_in, make_scratch, mounted, read_whole
@@ -163,7 +163,14 @@ def test_files_are_dropped_from_the_page_cache_and_read_into_it(tmp_path):
     (tmp_path / "below/link").symlink_to("/etc/hostname")
     subprocess.run(["sync", file], check=True)
     for path in (tmp_path, file):
-        storage.read_into_cache(path)
+        page_cache.read_into_cache(path)
         assert cached_pages(file) == 256
-        storage.drop_from_cache(path)
+        assert page_cache.resident(path) == 1 << 20
+        page_cache.drop_from_cache(path)
         assert cached_pages(file) == 0
+        assert page_cache.resident(path) == 0
+        with file.open("rb", buffering=0) as opened:
+            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # no reading ahead
+            opened.seek(8192)
+            opened.read(1)
+        assert page_cache.resident(path) == 4096

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from runtimes.vm.domain.elements import Element, element, text
 from runtimes.vm.domain.spec import DomainSpec, GuestNetwork
-from runtimes.vm.hardware import QBOOT, Hardware
+from runtimes.vm.hardware import OVMF_CODE, QBOOT, Hardware
 
-OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARIABLES = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 
 ROOT_PARTITION = 4

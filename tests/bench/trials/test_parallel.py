@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from bench.trials.parallel import parallel_samples, start_at_once
-from runtimes.base import InstanceError, Timeline
+from runtimes.base import Image, InstanceError, InstanceSpec, Limits, Timeline
 from workloads.errors import InvalidInput
 
 SUITE = """
@@ -21,6 +22,9 @@ arms: {one: {runtime: fake}, two: {runtime: fake}}
 workloads: [{workload: parallel-start, params: {instances: [2, 5]}}]
 sampling: {blocks: 1}
 """
+
+
+LIMITS = Limits(cpus=1, cpuset=(), memory=64 << 20)
 
 
 class Slow:
@@ -35,7 +39,8 @@ class Slow:
     @contextmanager
     def start(self, spec):
         timeline = Timeline()
-        time.sleep(self.preparation)
+        time.sleep(self.preparation * float(spec.name))
+        spec.prepared()
         timeline.stamp("requested")
         time.sleep(float(spec.name))
         if spec.name == self.broken:
@@ -61,7 +66,11 @@ class Slow:
 
 
 def specs(*seconds):
-    return [SimpleNamespace(name=str(each), start_timeout=60.0) for each in seconds]
+    return [spec(each) for each in seconds]
+
+
+def spec(seconds, start_timeout=60.0):
+    return InstanceSpec(str(seconds), Image("none", Path()), LIMITS, None, Path(), start_timeout)
 
 
 def test_all_start_at_once_and_the_last_one_counts():
@@ -76,9 +85,11 @@ def test_all_start_at_once_and_the_last_one_counts():
 
 
 def test_what_a_runtime_does_before_its_clock_starts_is_not_on_this_one_either():
-    (whole, *_) = parallel_samples(start_at_once(Slow(preparation=0.5), specs(0.0, 0.05)))
+    runtime = Slow(preparation=5.0)
+    (whole, *_) = parallel_samples(start_at_once(runtime, specs(0.0, 0.05, 0.1)))
     assert whole.metric == "parallel_start_time"
-    assert 0.05 <= whole.value < 0.4
+    # Nobody is asked for before all are prepared, the last of them after half a second.
+    assert 0.1 <= whole.value < 0.4
 
 
 @pytest.mark.parametrize("fault", ["broken", "broken_stop"])
@@ -93,7 +104,7 @@ def test_one_that_fails_sends_all_others_home_and_is_what_is_told(fault):
 
 def test_those_who_wait_for_one_that_takes_too_long_say_so(monkeypatch):
     monkeypatch.setattr("bench.trials.parallel._SPARE", 0.1)
-    instances = [SimpleNamespace(name=str(each), start_timeout=0.1) for each in (0.0, 1.0)]
+    instances = [spec(each, start_timeout=0.1) for each in (0.0, 1.0)]
     with pytest.raises(InstanceError, match="not all instances were ready in time"):
         start_at_once(Slow(), instances)
 
