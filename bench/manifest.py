@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import fairness
-from bench.host import collect_facts, fingerprint
+from bench.host import changing_facts, collect_facts, fingerprint
 
 if TYPE_CHECKING:
     from bench.plan import Trial
     from bench.suite_model import Suite
     from workloads.image import BuiltImage
-
-_CHANGING = ("load", "steal_jiffies")
-"""Facts that are read again at the end: what came of them in between disturbed the run."""
 
 
 class RunManifest:
@@ -52,8 +49,7 @@ class RunManifest:
 
     def close(self) -> None:
         """Write what is known only at the end."""
-        now = collect_facts()
-        self._facts |= {f"{name}_at_end": now[name] for name in _CHANGING}
+        self._facts |= {f"{name}_at_end": value for name, value in changing_facts().items()}
         self._write()
 
     def _write(self) -> None:
