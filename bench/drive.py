@@ -42,10 +42,10 @@ class WorkloadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What a workload gave.
+    """What a workload gave, over all iterations.
 
     Attributes:
-        samples: its declared metrics.
+        samples: its declared metrics, of each iteration.
         cpus_used: host CPU time of the instance while the run command ran, divided by how long that was by the host's
             clock; None where nothing was run.
         first_output_at: host CLOCK_MONOTONIC ns of the first byte from inside the instance; None if there was none.
@@ -152,12 +152,14 @@ def _end_quietly(process: Process) -> None:
         process.kill()
 
 
-def _read_figures(case: Case, completed: Completed, host_cpu: float) -> tuple[Sample, ...]:
+def _read_figures(case: Case, completed: Completed, host_cpu: float, iteration: int) -> tuple[Sample, ...]:
     try:
         parsed = parse(case.workload, completed.stdout.decode(errors="replace"), host_cpu)
     except ParseError as error:
         raise WorkloadError(str(error)) from None
-    return tuple(Sample(item.name, item.value, item.unit, item.better, primary=item.primary) for item in parsed)
+    return tuple(
+        Sample(item.name, item.value, item.unit, item.better, iteration, primary=item.primary) for item in parsed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,15 +236,48 @@ def drive(
         return _measure(case, commands.run, commands.timeout, instance, client, log)
 
 
+@dataclass(frozen=True, slots=True)
+class _Iteration:
+    """One execution of the measured command.
+
+    Attributes:
+        samples: the figures in its output.
+        host_cpu: seconds of host CPU time that the instance cost meanwhile.
+        elapsed: seconds that it took by the host's clock.
+        duration: seconds that it took by the clock where it ran.
+        first_output_at: host CLOCK_MONOTONIC ns of its first byte of output; None if there was none.
+    """
+
+    samples: tuple[Sample, ...]
+    host_cpu: float
+    elapsed: float
+    duration: float
+    first_output_at: int | None
+
+
 def _measure(
     case: Case, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
 ) -> Driven:
-    """Run the measured command, and find its figures."""
-    inside = client.agent is instance.agent
+    """Run the measured command as often as the case says, and find its figures."""
+    done = [_iterate(case, number, argv, timeout, instance, client, log) for number in range(case.iterations)]
+    samples = tuple(sample for one in done for sample in one.samples)
+    elapsed = sum(one.elapsed for one in done)
+    cpus_used = sum(one.host_cpu for one in done) / elapsed
+    if client.agent is not instance.agent:
+        return Driven(samples, cpus_used, None, None)
+    ratio = sum(one.duration for one in done) / elapsed if elapsed > _LEAST_COMPARED else None
+    return Driven(samples, cpus_used, done[0].first_output_at, ratio)
+
+
+def _iterate(
+    case: Case, number: int, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
+) -> _Iteration:
+    if case.iterations > 1:
+        log.note(f"iteration {number + 1} of {case.iterations}")
     spent = instance.usage().cpu_time
     began = time.monotonic()
     process = _spawn(client.agent, argv, timeout)
-    if not inside:
+    if client.agent is not instance.agent:
         # What it talks to is gone, of which no packet may ever tell it.
         instance.agent.when_gone(functools.partial(_end_quietly, process))
     # The agent keeps the time-out; should it hang with the instance, this ends the trial.
@@ -251,8 +286,5 @@ def _measure(
     host_cpu = instance.usage().cpu_time - spent
     log.command(client.name, completed)
     _require_success(completed)
-    figures = _read_figures(case, completed, host_cpu)
-    if not inside:
-        return Driven(figures, host_cpu / elapsed, None, None)
-    ratio = completed.duration / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(figures, host_cpu / elapsed, process.first_output_at, ratio)
+    samples = _read_figures(case, completed, host_cpu, number)
+    return _Iteration(samples, host_cpu, elapsed, completed.duration, process.first_output_at)

@@ -19,6 +19,9 @@ from bench.tune.tuning import tuned_steps
 STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus", "memory", "kernel", "architecture")
 """What a fingerprint is made of: never frequencies or bogomips, which differ from one boot to the next."""
 
+CHANGING_FACTS = ("load", "steal_jiffies", "steal_share")
+"""Facts that a run reads again at its end: what came of them in between disturbed it."""
+
 VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
 
 

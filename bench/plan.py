@@ -31,17 +31,25 @@ class Case:
         params: every parameter, defaults included.
         label: the workload's name and the parameters that the suite gives, for reading.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
+        iterations: how often a trial executes the measured command.
     """
 
     workload: Workload = field(hash=False)
     params: Mapping[str, Scalar] = field(hash=False)
     label: str
     limit: Mapping[str, str] = field(default_factory=dict, hash=False)
+    iterations: int = 1
 
     @property
     def instances(self) -> int | None:
         """How many instances a trial starts at once, or None for the usual one."""
         return self.workload.instances_at_once(self.params)
+
+    @property
+    def measured_seconds(self) -> float | None:
+        """How long a trial measures, where the workload is limited by time; None where its work is given."""
+        seconds = self.workload.measured_seconds(self.params)
+        return None if seconds is None else seconds * self.iterations
 
     @property
     def scratch(self) -> int | None:
@@ -127,7 +135,7 @@ class Plan:
 
     def measured_seconds(self) -> float:
         """Seconds that the workloads limited by time measure in every block: the block takes longer than that."""
-        return sum(case.workload.measured_seconds(case.params) or 0.0 for case in self.cases) * len(self.arms)
+        return sum(case.measured_seconds or 0.0 for case in self.cases) * len(self.arms)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain data, for ``bench run --dry-run``."""
@@ -142,7 +150,9 @@ class Plan:
             "kernels": list(self.kernels()),
             "files": sorted(self.files()),
             "arms": [_arm_data(arm) for arm in self.arms],
-            "cases": [_case_data(case) | {"scratch": case.scratch} for case in self.cases],
+            "cases": [
+                _case_data(case) | {"iterations": case.iterations, "scratch": case.scratch} for case in self.cases
+            ],
             "trials": [
                 {"trial": trial.number, "block": trial.block, "position": trial.position, "arm": trial.arm.name}
                 | _case_data(trial.case)
@@ -171,7 +181,8 @@ def make_plan(suite: Suite) -> Plan:
 
 def _case(use: Use, given: Mapping[str, Scalar]) -> Case:
     label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in given.items())])
-    return Case(use.workload, use.workload.resolve(given), label, use.limit)
+    iterations = use.workload.iterations if use.iterations is None else use.iterations
+    return Case(use.workload, use.workload.resolve(given), label, use.limit, iterations)
 
 
 def _arm_data(arm: Arm) -> dict[str, Any]:

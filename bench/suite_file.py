@@ -23,6 +23,7 @@ from results.stats.verdict import MIN_BLOCKS, THRESHOLD
 from workloads.document import InvalidValue
 from workloads.fields import Duration, Name, Part, Scalar, check_scalar
 from workloads.json_types import BANDWIDTH, SCALAR, SHARE, TEXT, one_of, one_or_more, size
+from workloads.model import Iterations
 from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
 
 MAX_CPUS = 8192
@@ -270,11 +271,13 @@ class UseFile(Part):
         workload: its name in the catalogue, or the path of its file, from the suite's directory.
         params: by parameter, a value or a list of values, which expands to a matrix.
         limit: by the name of a limit, the metric that shows how much of it an instance was given.
+        iterations: how often a trial executes the measured command, in place of what the workload says.
     """
 
     workload: str
     params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
+    iterations: Iterations | None = None
 
 
 class TaggedFile(Part):

@@ -66,12 +66,14 @@ class Use:
         workload: the workload.
         params: the values of each parameter that the suite gives, in the order of the suite.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
+        iterations: how often a trial executes the measured command; None for as often as the workload says.
     """
 
     reference: str
     workload: Workload
     params: Mapping[str, tuple[Scalar, ...]]
     limit: Mapping[str, str] = field(default_factory=dict)
+    iterations: int | None = None
 
     def combinations(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the values that the suite gives, the last parameter varying fastest."""
@@ -122,6 +124,7 @@ class Suite:
                 use.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True),
                 use.workload.resolve(params),
                 *([dict(use.limit)] if use.limit else []),
+                *([{"iterations": use.iterations}] if use.iterations is not None else []),
             ]
             for use in self.uses
             for params in use.combinations()
@@ -192,8 +195,9 @@ def _arm_data(arm: Arm, suite: Suite) -> dict[str, Any]:
 
 
 def _use_data(use: Use) -> str | dict[str, Any]:
-    if not use.params and not use.limit:
+    if not use.params and not use.limit and use.iterations is None:
         return use.reference
     params = {name: values[0] if len(values) == 1 else list(values) for name, values in use.params.items()}
     data: dict[str, Any] = {"workload": use.reference}
-    return data | ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
+    data |= ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
+    return data | ({"iterations": use.iterations} if use.iterations is not None else {})

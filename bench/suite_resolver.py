@@ -183,8 +183,11 @@ class Resolver:
             return None
         for name, values in use.params.items():
             self._check_values(location, workload, name, values)
+        if use.iterations is not None and workload.run is None:
+            message = f"{workload.name} runs no command that could be repeated"
+            self._problem((*location, "iterations"), message, at_key=True)
         reference = self._catalogue.lasting_reference(use.workload, self._directory)
-        return Use(reference, workload, use.params, use.limit)
+        return Use(reference, workload, use.params, use.limit, use.iterations)
 
     def _check_limits(self, placed: Sequence[_PlacedUse], arms: Sequence[Limits]) -> None:
         """What is to be measured of the limits can be."""

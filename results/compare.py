@@ -11,12 +11,15 @@ from results.checks import UNIT as CHECK
 from results.limits import is_limit
 from results.noise import disturbance_warning
 from results.records import INSTANCE_METRICS, is_part
+from results.stats.detectable import detectable_ratio
 from results.stats.paired import PairedRatio, paired_ratio
-from results.stats.verdict import Verdict, judge
+from results.stats.verdict import THRESHOLD, Verdict, judge
 from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.records import RunRecord
 
 Family = Literal["results", "parts", "repeats"]
 """Comparisons among which false discoveries are controlled together, see :func:`compare`."""
@@ -47,6 +50,9 @@ class Comparison:
         primary: whether the workload names this metric as what it measures foremost.
         family: which comparisons of the run its p-value is adjusted with.
         q_value: p_value adjusted for false discovery over its family; None where it took no part in the control.
+        threshold: the practical threshold that the verdict goes by; 0.05 is a ratio between 1/1.05 and 1.05.
+        detectable: the smallest ratio above 1 that would have got a verdict of ``better`` or ``worse`` with 80 % power
+            (:func:`results.stats.detectable.detectable_ratio`); None without interval.
     """
 
     workload: str
@@ -69,9 +75,24 @@ class Comparison:
     primary: bool
     family: Family = "results"
     q_value: float | None = None
+    threshold: float = THRESHOLD
+    detectable: float | None = None
 
 
-def compare(frame: pd.DataFrame, baseline: str, disturbed: Collection[int] = ()) -> list[Comparison]:
+def compare_run(frame: pd.DataFrame, run: RunRecord, disturbed: Collection[int] = ()) -> list[Comparison]:
+    """Compare every arm of a run with its baseline, by the run's own practical threshold; see :func:`compare`.
+
+    Args:
+        frame: the run's, from :meth:`results.store.Store.frame`.
+        run: its record.
+        disturbed: blocks in which the host was not quiet.
+    """
+    return compare(frame, run.baseline, run.threshold, disturbed)
+
+
+def compare(
+    frame: pd.DataFrame, baseline: str, threshold: float = THRESHOLD, disturbed: Collection[int] = ()
+) -> list[Comparison]:
     """Compare every arm with the baseline, in the order of the suite: by workload case, metric, arm.
 
     Each trial counts once, as the median over its iterations, and is paired with the baseline's trial in the same
@@ -99,6 +120,7 @@ def compare(frame: pd.DataFrame, baseline: str, disturbed: Collection[int] = ())
     Args:
         frame: from :meth:`results.store.Store.frame`.
         baseline: name of the arm to divide by.
+        threshold: the practical threshold of the verdicts, 0.05 for 5 %.
         disturbed: blocks in which the host was not quiet (:mod:`results.noise`): comparisons that have some of them
             say so.
     """
@@ -115,7 +137,7 @@ def compare(frame: pd.DataFrame, baseline: str, disturbed: Collection[int] = ())
     families = [_family(case, reference) for case, _, _ in pairs]
     q_values = _q_values(pairs, families)
     return [
-        _comparison(case, arm, baseline, paired, family, q_value, disturbed)
+        _comparison(case, arm, baseline, paired, family, q_value, threshold, disturbed)
         for (case, arm, paired), family, q_value in zip(pairs, families, q_values, strict=True)
     ]
 
@@ -139,6 +161,8 @@ def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, object]]:
             "verdict": one.verdict,
             "q_value": one.q_value,
             "family": one.family,
+            "threshold": one.threshold,
+            "detectable": one.detectable,
             "accel": one.accel,
             "warnings": list(one.warnings),
         }
@@ -191,10 +215,11 @@ def _comparison(
     paired: PairedRatio,
     family: Family,
     q_value: float | None,
+    threshold: float,
     disturbed: Collection[int],
 ) -> Comparison:
     ours, theirs = case.arms[arm], case.arms.get(baseline)
-    verdict, verdict_warnings = judge(paired.interval, case.better, q_value)
+    verdict, verdict_warnings = judge(paired.interval, case.better, q_value, threshold)
     low, high = paired.interval or (None, None)
     noise = disturbance_warning(_shared_blocks(case, arm, baseline), disturbed)
     return Comparison(
@@ -218,6 +243,8 @@ def _comparison(
         primary=case.primary,
         family=family,
         q_value=q_value,
+        threshold=threshold,
+        detectable=detectable_ratio(paired.interval, threshold),
     )
 
 

@@ -7,6 +7,7 @@ Nothing is said by colour alone, so that a pipe, a log and ``NO_COLOR`` lose not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,12 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from results.charts.cases import of_case, reference_case
-from results.charts.quantities import MISSING, interval, is_scaled, quantity, ratio
+from results.charts.quantities import MISSING, effect, interval, is_scaled, quantity, ratio
 from results.checks import UNIT as CHECK
 from results.checks import checks_of
 from results.clocks import clock_warnings
-from results.compare import Comparison, compare
+from results.compare import Comparison, compare_run
 from results.compare import to_json as comparisons_json
+from results.iterations import iterations_of
+from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
 from results.noise import blocks_of, disturbed_blocks
 from results.noise import to_json as noise_json
@@ -32,6 +35,7 @@ from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.terminal_iterations import iterations_table
 from results.terminal_noise import noise_view
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
@@ -56,8 +60,8 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
-    """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, figures
-    by workload case, notes, and trials that failed.
+    """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, what
+    iterations did, figures by workload case, notes, and trials that failed.
 
     Raises:
         StoreError: the store cannot be read.
@@ -71,19 +75,24 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *check_tables(checks_of(frame)),
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
+        *iterations_table(iterations_of(frame)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    and noise (each block).
+    iterations, and noise (each block).
 
     Raises:
         StoreError: the store cannot be read.
     """
-    summary = summary_json(run, store.trials(run.id), describe(store.frame(run.id)))
-    return {**summary, "noise": noise_json(blocks_of(store.noise(run.id)))}
+    frame = store.frame(run.id)
+    return {
+        **summary_json(run, store.trials(run.id), describe(frame)),
+        "iterations": iterations_json(iterations_of(frame)),
+        "noise": noise_json(blocks_of(store.noise(run.id))),
+    }
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
@@ -105,7 +114,7 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    comparisons = compare(frame, run.baseline, disturbed_blocks(store.noise(run.id)))
+    comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
     return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
 
 
@@ -139,7 +148,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    comparisons = compare(frame, run.baseline, disturbed_blocks(store.noise(run.id)))
+    comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)
@@ -149,11 +158,17 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
 
 
 def comparison_view(comparisons: Sequence[Comparison]) -> list[RenderableType]:
-    """Tables of comparisons, primary metrics first, parts of metrics left out; see :func:`compare_renderables`."""
+    """Tables of comparisons, primary metrics first, parts of metrics left out; see :func:`compare_renderables`.
+
+    Where a comparison is inconclusive there is a column that tells what effect it could have seen.
+    """
     if not comparisons:
         return [Text("Nothing to compare: no arm has a successful trial beside the baseline's.")]
     shown = _shown(comparisons)
-    tables = _tables(("median", "ratio", "95 % interval", "verdict", "n"), shown, _comparison_rows)
+    columns = ["median", "ratio", "95 % interval", "verdict", "could see", "n"]
+    if not any(map(_could_see, shown)):
+        columns.remove("could see")
+    tables = _tables(columns, shown, partial(_comparison_rows, "could see" in columns))
     return [*_banner(comparisons), *tables, *_notes(shown), *_left_out(comparisons, shown)]
 
 
@@ -262,24 +277,20 @@ def _metric_of(row: Comparison | Summary) -> str:
     return row.metric
 
 
-def _comparison_rows(rows: list[Comparison]) -> list[Cells]:
+def _comparison_rows(with_effect: bool, rows: list[Comparison]) -> list[Cells]:
     first = rows[0]
+    no_effect: Cells = ("",) if with_effect else ()
     baseline = _figure(first.baseline_median, first.unit)
-    return [
+    cells: list[Cells] = [
         (_metric_title(first),),
-        (f"  {first.baseline}", baseline, "1", "", "baseline", ""),
-        *(
-            (
-                _arm(row.arm, row.accel),
-                _figure(row.median, row.unit),
-                ratio(row.ratio),
-                interval(row.ci_low, row.ci_high) or MISSING,
-                _verdict(row),
-                str(row.n),
-            )
-            for row in rows
-        ),
+        (f"  {first.baseline}", baseline, "1", "", "baseline", *no_effect, ""),
     ]
+    for row in rows:
+        seen: Cells = (_could_see(row),) if with_effect else ()
+        between = interval(row.ci_low, row.ci_high) or MISSING
+        median = _figure(row.median, row.unit)
+        cells.append((_arm(row.arm, row.accel), median, ratio(row.ratio), between, _verdict(row), *seen, str(row.n)))
+    return cells
 
 
 def _summary_rows(rows: list[Summary]) -> list[Cells]:
@@ -302,6 +313,11 @@ def _figure(value: float | None, unit: str) -> str:
 
 def _arm(arm: str, accel: str) -> Text:
     return Text.assemble("  ", arm, (f" {EMULATED}", "bold red") if accel == EMULATED else "")
+
+
+def _could_see(row: Comparison) -> str:
+    """What effect an inconclusive comparison could have seen; nothing of those that have a verdict."""
+    return effect(row.detectable) if row.verdict == "inconclusive" else ""
 
 
 def _verdict(row: Comparison) -> Text:

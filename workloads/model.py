@@ -63,6 +63,12 @@ MAX_INSTANCES = 1024
 """The most instances that one trial starts at once."""
 
 
+MAX_ITERATIONS = 10_000
+
+Iterations = Annotated[int, Strict(), Field(ge=1, le=MAX_ITERATIONS)]
+"""How often a trial executes the measured command."""
+
+
 def _instances(value: object) -> int | str:
     if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
         return value
@@ -199,6 +205,8 @@ class Workload(Part):
             stop is all that is measured then. None for the usual one.
         page_cache: whether the image and the kernel are in the host's page cache when an instance starts; ``cold`` is
             for workloads that run nothing.
+        iterations: how often ``run`` is executed in one instance, one after the other, each with figures of its own; a
+            suite may say otherwise.
         quick: values of parameters with which a trial takes a second or two, for trying the workload out.
     """
 
@@ -222,6 +230,7 @@ class Workload(Part):
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
     page_cache: Literal["warm", "cold"] = "warm"
+    iterations: Iterations = 1
     quick: dict[str, ScalarField] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -317,8 +326,8 @@ class Workload(Part):
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration"):
-                if getattr(self, key):
+            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration", "iterations"):
+                if key in self.model_fields_set and getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
             return
         if self.parser is None or not self.metrics:

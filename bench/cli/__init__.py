@@ -13,6 +13,7 @@ from bench import __version__
 
 _VERBS = {
     "run": ("bench.cli.run", "Run a suite: a shipped one by name, or a file."),
+    "rerun": ("bench.cli.rerun", "Carry out a run again, and tell what is different around it."),
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
     "show": ("bench.cli.results", "Print what a run measured."),
     "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ def run(
         _print_plan(plan, output_format)
         return 0
     check_privileges(loaded, plan, [suite, *(f"--workloads={directory}" for directory in workload_directories)])
-    tell = _tell_run if no_report else partial(_report, output_format=output_format, quiet=quiet)
+    tell = _tell_run if no_report else partial(report_run, output_format=output_format, quiet=quiet)
     progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
     return run_and_tell(loaded, plan, store_directory, progress, tell)
 
@@ -180,17 +180,18 @@ def _tell_run(store: Store, result: RunResult) -> None:
     click.echo(f"run     {result.run}")
 
 
-def _report(store: Store, result: RunResult, output_format: str, *, quiet: bool) -> None:
-    """Print what was found, and where the report lies."""
+def report_run(
+    store: Store, result: RunResult, output_format: str, *, quiet: bool, also: Mapping[str, object] | None = None
+) -> None:
+    """Print what was found, and where the report lies; ``also`` goes into the JSON."""
     from results.report import write_report
     from results.terminal import compare_json, findings_renderables
 
     record = store.resolve(result.run)
     measured = not store.frame(record.id).empty
     if output_format == "json":
-        print_json(
-            {"run": record.id, "failed": result.failed, "comparisons": compare_json(store, record) if measured else []}
-        )
+        comparisons = compare_json(store, record) if measured else []
+        print_json({"run": record.id, "failed": result.failed, "comparisons": comparisons, **(also or {})})
     elif measured and not quiet:
         print_renderable(*findings_renderables(store, record))
     if result.interrupted:

@@ -72,6 +72,13 @@ def ratio(value: float | None) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{number(value)}×"
 
 
+def effect(value: float | None) -> str:
+    """A ratio above 1 as the difference that it is: ``8.2 %``, and from 2 on ``3.40×``; empty where there is none."""
+    if value is None or not math.isfinite(value):
+        return ""
+    return ratio(value) if value >= 2 else f"{number(100 * (value - 1), 2)} %"
+
+
 def percentage(value: float) -> str:
     """A difference in percent with its sign: ``+1.2 %``, ``-0.4 %``, ``+1,240 %``; ``0.0 %`` has none."""
     text = f"{value:+,.1f}" if abs(value) < 99.95 else f"{value:+,.0f}"

@@ -11,7 +11,6 @@ from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, ratio, tick
 from results.charts.rows import Group, Rows, lay_out, log_axis
 from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing
-from results.stats.verdict import THRESHOLD
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +76,7 @@ def throughput_chart(comparisons: Sequence[Comparison], arms: Sequence[ArmStyle]
         for members, positions in zip(grouped.values(), rows.positions, strict=True):
             for member, y in zip(members, positions, strict=True):
                 _draw(rows, y, style[member.arm], member, narrow=width <= NARROW)
-        _scale(rows, [advantage(comparison) for comparison in directed], width)
+        _scale(rows, directed, width)
         return rows.figure
 
 
@@ -100,10 +99,12 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow
         rows.write(y, f"{ratio(turned.ratio)} [{between}]" if between else f"{ratio(turned.ratio)} (no interval)")
 
 
-def _scale(rows: Rows, shown: Sequence[Advantage], width: float) -> None:
+def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float) -> None:
+    shown = [advantage(comparison) for comparison in comparisons]
     ends = [end for turned in shown for end in (turned.ratio, turned.low, turned.high) if end is not None]
     log_axis(rows.axes, min([*ends, 0.8]), max([*ends, 1.25]), width, label=lambda at: f"{tick(at, '')}×")
-    rows.axes.axvspan(1 / (1 + THRESHOLD), 1 + THRESHOLD, color=GRID, alpha=0.45, lw=0, zorder=0)
+    threshold = comparisons[0].threshold
+    rows.axes.axvspan(1 / (1 + threshold), 1 + threshold, color=GRID, alpha=0.45, lw=0, zorder=0)
     rows.axes.axvline(1, color=MUTED, lw=1, zorder=0.5)
     rows.axes.set_xlabel(
         "← worse · better →" if width <= NARROW else "← worse than the baseline · better than the baseline →"

@@ -13,7 +13,7 @@ from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
-from results.stats.verdict import LEVEL, MIN_BLOCKS, THRESHOLD
+from results.stats.verdict import LEVEL, MIN_BLOCKS
 
 _EXCERPTS = 20  # logs shown at most
 _LINES = 40  # lines of each, at most
@@ -124,7 +124,7 @@ def _placement_tables(data: RunData) -> list[Table]:
 
 def method(data: RunData) -> Section:
     """How the figures came about, in a few lines."""
-    percent = number(100 * THRESHOLD, 1)
+    percent = number(100 * data.run.threshold, 2)
     points = (
         "The unit of replication is one trial: one fresh instance that runs one workload. Repetitions inside an "
         "instance are reduced to their median first; n counts blocks, never repetitions.",
@@ -138,6 +138,9 @@ def method(data: RunData) -> Section:
         "time, and startup, idle memory and image of one workload case. Parts (phases, kinds of memory) and the same "
         "startup and memory figures of further cases are controlled apart, so that their many certain differences do "
         "not let the bar down for the rest.",
+        "Could see is the smallest difference that such a comparison calls better or worse in four runs of five, taken "
+        "alone, at the width that its interval has. Where that is larger than what matters, more blocks are needed "
+        "(four times as many for half the width), or a quieter host.",
         "Startup is serial, one instance at a time, and with a warm page cache: the image and the guest's kernel are "
         "read once before the first trial.",
         "Startup and its phases, first output and shutdown are taken on the host's monotonic clock, and the host's "

@@ -17,6 +17,7 @@ from results.report import background, outcomes, overview, sections
 from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
+from results.report.iterations import iterations
 from results.report.markdown import render_markdown
 from results.report.noise import noise
 from results.report.references import references
@@ -108,6 +109,7 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             sections.throughput(data, charts),
             *references(data, charts),
             sections.cpu_time(data, charts),
+            *iterations(data),
             sections.comparisons(data),
             background.failed_trials(data),
             *noise(data, charts),

@@ -13,7 +13,7 @@ from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
-from results.compare import Comparison, compare
+from results.compare import Comparison, compare_run
 from results.errors import StoreError
 from results.limits import GivenLimit, limits_of
 from results.noise import BlockNoise, blocks_of
@@ -71,7 +71,7 @@ class RunData:
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=() if frame.empty else tuple(_sorted(compare(frame, run.baseline, disturbed))),
+            comparisons=() if frame.empty else tuple(_sorted(compare_run(frame, run, disturbed))),
             noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians, split_params
-from results.charts.quantities import MISSING, number, quantity, ratio
+from results.charts.quantities import MISSING, effect, number, quantity, ratio
 from results.charts.startup import shutdown_phases, startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
@@ -14,7 +14,6 @@ from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
 from results.report.waterfall import waterfall_picture, waterfall_table
-from results.stats.verdict import THRESHOLD
 from results.summary import Summary, describe
 from results.trials import natural
 
@@ -117,8 +116,9 @@ def throughput(data: RunData, charts: Charts) -> Section:
         )
     reading = (
         "Further right is better, for every metric: where lower values are better the ratio is turned over. "
-        f"Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is ±{number(100 * THRESHOLD, 1)} %: "
-        "a difference within it makes none in practice. A hollow mark is inconclusive."
+        "Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is "
+        f"±{number(100 * data.run.threshold, 2)} %: a difference within it makes none in practice. "
+        "A hollow mark is inconclusive."
     )
     pictures = (
         Picture(
@@ -178,6 +178,7 @@ def _comparisons(data: RunData, found: Sequence[Comparison], caption: str, *, fo
         f"Median of {data.run.baseline}": "number",
         "Ratio [95 % interval]": "number",
         "n": "number",
+        "Could see": "number",
         "Verdict": "verdict",
         "Warnings": "text",
     }
@@ -190,6 +191,7 @@ def _comparisons(data: RunData, found: Sequence[Comparison], caption: str, *, fo
             quantity(comparison.baseline_median, comparison.unit),
             with_interval(comparison),
             str(comparison.n),
+            effect(comparison.detectable) or MISSING,
             comparison.verdict,
             "; ".join(comparison.warnings),
         )

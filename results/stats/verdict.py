@@ -8,7 +8,7 @@ from typing import Literal
 Verdict = Literal["same", "better", "worse", "inconclusive"]
 
 THRESHOLD = 0.05
-"""The practical threshold: a ratio between 1/1.05 and 1.05 makes no difference that matters."""
+"""The practical threshold where none is asked for: a ratio between 1/1.05 and 1.05 makes no difference that matters."""
 
 LEVEL = 0.05
 """The rate of false discoveries that is accepted."""
@@ -17,7 +17,9 @@ MIN_BLOCKS = 6
 """The least number of blocks for which a 95 % signed-rank interval exists: 2 · 2^-n ≤ 0.05."""
 
 
-def judge(interval: tuple[float, float] | None, better: str, q_value: float | None) -> tuple[Verdict, tuple[str, ...]]:
+def judge(
+    interval: tuple[float, float] | None, better: str, q_value: float | None, threshold: float = THRESHOLD
+) -> tuple[Verdict, tuple[str, ...]]:
     """The verdict on a ratio, by effect size first; with warnings where it needs explaining.
 
     An interval wholly beyond the threshold is ``better`` or ``worse``, as the metric's direction has it, if the
@@ -29,11 +31,12 @@ def judge(interval: tuple[float, float] | None, better: str, q_value: float | No
         interval: of the ratio, positive; None where there is none.
         better: ``lower``, ``higher`` or ``neutral``.
         q_value: adjusted p-value; None where the test took no part in the control.
+        threshold: the practical threshold, 0.05 for 5 %; with 0 every difference that is certain matters.
     """
     if interval is None:
         return "inconclusive", ()
     low, high = (math.log(end) for end in interval)
-    bound = math.log1p(THRESHOLD)
+    bound = math.log1p(threshold)
     if -bound <= low and high <= bound:
         return "same", ()
     if not (low > bound or high < -bound):

@@ -336,6 +336,36 @@ def test_the_cpus_used_are_those_of_the_run_command(suite_run, what, least, most
     assert values["limit.cpus.error"] == pytest.approx((values["cpus_used"] - 1) * 100)
 
 
+COUNTED = """
+name: echo
+description: Counts how often it was run.
+prepare: [{shell: "echo 0 > /tmp/bench-count-$PPID"}]
+run:
+  shell: |
+    read -r count </tmp/bench-count-$PPID
+    count=$((count + 1))
+    echo $count >/tmp/bench-count-$PPID
+    echo score: $count
+    [ $count -lt 3 ] || rm /tmp/bench-count-$PPID
+parser: regex
+metrics: {score: {unit: points, better: higher, primary: true, pattern: 'score: (\\d+)'}}
+"""
+
+
+def test_the_command_is_repeated_in_one_instance_and_each_iteration_has_its_figures(suite_run):
+    repeated = suite_run.suite_text.replace("[./echo.yaml]", "[{workload: ./echo.yaml, iterations: 3}]")
+    suite_run.with_suite(repeated).with_workload(COUNTED)
+    assert suite_run.execute().failed == 0
+    frame = suite_run.frame()
+    scores = frame[(frame.metric == "score") & (frame.trial == 1)]
+    assert list(zip(scores.iteration, scores.value, strict=True)) == [(0, 1.0), (1, 2.0), (2, 3.0)]
+    assert (frame[frame.trial == 1].metric == "startup_time").sum() == 1
+    again = load_suite(str(suite_run.run_directory() / "suite.yaml"))
+    assert (again.uses[0].iterations, again.hash) == (3, suite_run.load().hash)
+    suite_run.with_suite(repeated.replace("iterations: 3", "iterations: 4"))
+    assert suite_run.load().hash != again.hash
+
+
 def test_without_a_run_command_no_cpus_are_used_by_one(suite_run):
     suite_run.with_suite(NOTHING).execute()
     assert "cpus_used" not in set(suite_run.frame().metric)

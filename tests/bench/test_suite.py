@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import ConfigDict
 
+from bench.plan import make_plan
 from bench.sampling import SamplingOverride
 from bench.suite import load_suite, registered_runtimes, shipped_suites
 from bench.suite_model import Suite
@@ -397,3 +398,11 @@ def test_all_guests_can_be_given_another_connection(tmp_path: Path) -> None:
     assert suite.hash != load_suite(path).hash
     with pytest.raises(InvalidInput, match=r"^--connect: 'vbox:///session': expected embed, system, session, or a URI"):
         load_suite(path, connect="vbox:///session")
+
+
+def test_iterations(directory: Path) -> None:
+    suite = load(directory, BASE.replace("  - workload: fio", "  - workload: fio\n    iterations: 5"))
+    assert [use.iterations for use in suite.uses] == [None, 5]
+    assert [case.iterations for case in make_plan(suite).cases] == [1, 5, 5, 5, 5]
+    with pytest.raises(InvalidInput, match="iterations: null runs no command that could be repeated"):
+        load(directory, BASE.replace("  - null", "  - {workload: null, iterations: 2}"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from stored_runs import RunBuilder, run_record
 
-from results.compare import Comparison, compare, to_json
+from results.compare import Comparison, compare, compare_run, to_json
 from results.records import HARNESS_METRICS, INSTANCE_METRICS, Sample
 from results.store import Store
 
@@ -205,6 +206,24 @@ def test_the_families_of_a_run(run: RunBuilder) -> None:
             assert families[workload, metric] == expected, (workload, metric)
 
 
+def test_the_practical_threshold_is_a_matter_of_choice(run: RunBuilder) -> None:
+    run.blocks("native", [*SIX, 1.0, 1.0]).blocks("vm", scaled(1.03, [*SIX, 1.0, 1.0]))
+    verdicts = {threshold: the_only(compare(run.frame, "native", threshold)) for threshold in (0.01, 0.03001, 0.05)}
+    assert [one.verdict for one in verdicts.values()] == ["worse", "same", "same"]
+    assert [one.threshold for one in verdicts.values()] == list(verdicts)
+    assert the_only(compare(run.frame, "native")) == verdicts[0.05]
+
+
+def test_what_a_comparison_could_have_seen(run: RunBuilder) -> None:
+    run.blocks("native", [1.0] * 7).blocks("vm", [1.0, 1.1, 0.9, 1.2, 0.8, 1.0, 1.3])
+    outcome = the_only(compare(run.frame, "native"))
+    assert outcome.verdict == "inconclusive"
+    assert outcome.ci_low is not None
+    assert outcome.ci_high is not None
+    half_width = math.log(outcome.ci_high / outcome.ci_low) / 2
+    assert outcome.detectable == pytest.approx(1.05 * math.exp(2.8016 / 1.96 * half_width), rel=1e-4)
+
+
 def test_an_empty_run_has_no_comparison(run: RunBuilder) -> None:
     assert compare(run.frame, "native") == []
 
@@ -220,7 +239,7 @@ def test_json_has_the_keys_of_the_contract_and_null_for_what_is_not_there(run: R
     (row,) = json.loads(json.dumps(to_json(compare(run.frame, "native")), allow_nan=False))
     contract = ["workload", "params", "metric", "unit", "better", "arm", "baseline"]
     contract += ["n", "ratio", "ci_low", "ci_high", "p_value", "verdict"]
-    assert list(row) == [*contract, "q_value", "family", "accel", "warnings"]
+    assert list(row) == [*contract, "q_value", "family", "threshold", "detectable", "accel", "warnings"]
     assert (row["ratio"], row["ci_low"], row["p_value"], row["n"]) == (None, None, None, 1)
 
 
@@ -252,3 +271,9 @@ def test_comparing_a_run_takes_a_few_seconds_at_the_most() -> None:
     before = time.process_time()
     compare(frame, "native")
     assert time.process_time() - before < 3
+
+
+def test_a_run_is_judged_by_its_own_threshold(store: Store) -> None:
+    run = RunBuilder(store, run_record(threshold=0.01))
+    run.blocks("native", SIX).blocks("vm", scaled(1.03))
+    assert the_only(compare_run(run.frame, run.record)) == the_only(compare(run.frame, "native", 0.01))

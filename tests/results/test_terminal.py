@@ -84,6 +84,16 @@ def test_whom_idle_memory_serves_stands_side_by_side(run: RunBuilder) -> None:
     assert "in all 3.00 MiB 5.00 KiB" in text
 
 
+def test_what_iterations_did_is_counted_by_arm(run: RunBuilder) -> None:
+    steady = [10.0, 10.1, 9.9, 10.0, 10.05] * 3
+    run.trial(0, "native", time=steady).trial(0, "vm", accel="tcg", time=[15.0, *steady])
+    text = words(summary(run))
+    assert (
+        "iterations in trials iterations steady warming steady from work time native 15 1 0 1 vm tcg 16 0 1 2" in text
+    )
+    assert "slowing" not in text
+
+
 def test_a_run_of_parts_alone_has_only_rows_left_out(run: RunBuilder) -> None:
     for arm in ("native", "vm"):
         run.trial(0, arm, **{"startup.exec": 0.5})
@@ -151,6 +161,20 @@ def test_notes_explain_what_needs_a_caveat_once(run: RunBuilder) -> None:
     text = words(comparison(run))
     assert text.count("3 of at least 6 blocks: too few for a 95 % interval: work time (container); work time (vm)") == 1
     assert "2.00× – inconclusive *" in text
+
+
+def test_an_inconclusive_row_says_what_it_could_have_seen(run: RunBuilder) -> None:
+    noisy = [1.0, 1.1, 0.9, 1.2, 0.8, 1.0]
+    run.blocks("native", [1.0] * 6).blocks("container", noisy).blocks("vm", [2.0] * 6)
+    lines = [words(line) for line in comparison(run).splitlines()]
+    assert any("verdict could see n" in line for line in lines)
+    assert any(re.fullmatch(r"container .* inconclusive 40 % 6", line.strip()) for line in lines)
+    assert any(line.strip().endswith("worse 6") for line in lines)
+
+
+def test_nothing_is_said_of_what_could_be_seen_where_all_is_decided(run: RunBuilder) -> None:
+    run.blocks("native", [1.0] * 6).blocks("vm", [2.0] * 6)
+    assert "could see" not in comparison(run)
 
 
 def test_a_note_about_many_comparisons_names_two_of_them(run: RunBuilder) -> None:

@@ -45,6 +45,22 @@ def test_a_difference_without_good_direction_is_pointed_out() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("threshold", "verdict"), [(0.0, "worse"), (0.01, "worse"), (0.05, "inconclusive"), (0.2, "same")]
+)
+def test_the_threshold_is_a_matter_of_choice(threshold: float, verdict: str) -> None:
+    assert judge((1.02, 1.08), "lower", SIGNIFICANT, threshold)[0] == verdict
+
+
+@given(st.floats(0.5, 2), st.floats(1, 2), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_larger_threshold_calls_fewer_different_and_more_the_same(
+    low: float, width: float, threshold: float, more: float
+) -> None:
+    strict, lax = (judge((low, low * width), "lower", SIGNIFICANT, bound)[0] for bound in (threshold, threshold + more))
+    assert lax in {"same", "inconclusive", strict}
+    assert not (strict == "same" and lax != "same")
+
+
 @given(
     st.floats(0.8, 1.25) | st.floats(0.01, 100),
     st.floats(1, 1.2) | st.floats(1, 10),

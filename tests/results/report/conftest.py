@@ -13,6 +13,7 @@ from report_browser import open_browser
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from results.records import RunRecord, Sample, TrialRecord
+from results.report import Report, write_report
 from results.store import Store
 
 MIB = 1024.0 * 1024
@@ -249,6 +250,23 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def make_run(store: Store) -> Callable[..., RunRecord]:
     """Write a run with the given properties into the store; by default a whole one with an emulated guest."""
     return lambda **properties: MadeRun(**{"host": HOST, **properties}).write(store)
+
+
+@pytest.fixture(scope="session")
+def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]:
+    """The report of a run with the given properties, as files: drawing one takes seconds, so each is written once."""
+    reports: dict[str, Report] = {}
+
+    def report(**properties: object) -> Report:
+        key = repr(sorted(properties.items()))
+        if key not in reports:
+            directory = tmp_path_factory.mktemp("report")
+            with Store(directory / "store").open(create=True) as store:
+                run = MadeRun(**{"host": HOST, **properties}).write(store)  # type: ignore[arg-type]
+                reports[key] = write_report(store, run, directory / "report")
+        return reports[key]
+
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,23 @@ import pytest
 from report_browser import VIEWS, open_page, print_pdf
 
 from results.charts.catalogue import CHARTS
-from results.report import write_report
 
 pytestmark = pytest.mark.browser
 
 LONG = "a-workload-with-a-name-that-goes-on-and-on-without-a-single-space-in-it-" * 3
 
 
+def _odd(name):
+    return f"{LONG}{name}" if name == "redis" else name
+
+
 @pytest.fixture
-def page(store, make_run, tmp_path):
+def page(report_of):
     """A report with everything in it: emulation, failures, and names that are hard to set."""
     failures = {3: (f"<img src=x onerror=alert(1)> {LONG}", f"{LONG}\n<script>alert(1)</script>"), 5: ("gone", None)}
-    run = make_run(
-        blocks=6, outcomes=True, status="partial", stop_reason="interrupted", failures=failures,
-        workload=lambda name: f"{LONG}{name}" if name == "redis" else name,
-    )  # fmt: skip
-    return write_report(store, run, tmp_path / "report").html
+    return report_of(
+        blocks=6, outcomes=True, status="partial", stop_reason="interrupted", failures=failures, workload=_odd
+    ).html
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -48,11 +48,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def written(store, make_run, tmp_path):
-    """Write a report of a made-up run and give back the page and the Markdown."""
+def written(report_of):
+    """The page and the Markdown of a made-up run's report."""
 
     def write(**properties):
-        report = write_report(store, make_run(**properties), tmp_path / "report")
+        report = report_of(**properties)
         return report.html.read_text(encoding="utf-8"), report.markdown.read_text(encoding="utf-8")
 
     return write
@@ -68,13 +68,14 @@ class TestContents:
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
 
-    def test_every_chart_is_in_both(self, written, tmp_path):
+    def test_every_chart_is_in_both(self, written, report_of):
         html, markdown = written(blocks=6, outcomes=True)
+        directory = report_of(blocks=6, outcomes=True).html.parent
         for name in CHARTS:
             assert f'<figure id="chart-{name}">' in html
             assert f"](charts/{name}.png)" in markdown
-            assert (tmp_path / "report" / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        left = {path.name for path in (tmp_path / "report").rglob("*") if path.is_file()}
+            assert (directory / "charts" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        left = {path.name for path in directory.rglob("*") if path.is_file()}
         assert left == {"report.html", "report.md"} | {f"{name}.png" for name in CHARTS}
 
     def test_every_comparison_is_in_the_tables(self, store, make_run, tmp_path):

@@ -1,0 +1,98 @@
+"""A run is carried out again, by the command that a user types."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bench.environment import Difference, differences
+
+BENCH = Path(sys.executable).with_name("bench")
+
+SUITE = """
+name: small
+baseline: native
+limits: {cpus: 1, memory: 64M}
+arms:
+  native: {runtime: native}
+  container: {runtime: container, network: none}
+workloads: [null]
+sampling: {blocks: 3}
+"""
+
+
+def bench(*arguments):
+    return subprocess.run([BENCH, *arguments], capture_output=True, text=True, timeout=280, check=False)
+
+
+def test_differences_are_in_the_order_of_the_first_and_name_both():
+    before = {"kernel": "6.1", "governor": "powersave", "turbo": "on"}
+    assert differences(before, {"new": "x", "turbo": "on", "kernel": "6.12"}) == [
+        Difference("kernel", "6.1", "6.12"),
+        Difference("governor", "powersave", None),
+        Difference("new", None, "x"),
+    ]
+    assert differences(before, before) == []
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Where there is a store with one run."""
+    directory = tmp_path_factory.mktemp("rerun")
+    (directory / "small.yaml").write_text(SUITE)
+    finished = bench("run", directory / "small.yaml", "--store", directory, "--no-report", "-q")
+    assert finished.returncode == 0, finished.stderr
+    return directory
+
+
+@pytest.mark.host
+class TestRerun:
+    def test_order_and_image_are_the_same_and_what_has_changed_is_told(self, directory):
+        (host,) = directory.glob("runs/*/host.json")
+        document = json.loads(host.read_text())
+        document["facts"] |= {"kernel": "1.2.3", "load": "99"}
+        host.write_text(json.dumps(document))
+        finished = bench("rerun", "latest", "--store", directory, "--format", "json")
+        assert finished.returncode == 0, finished.stderr
+        told = json.loads(finished.stdout)
+        assert [each["what"] for each in told["environment"]] == ["kernel"]
+        assert told["environment"][0]["before"] == "1.2.3"
+        with closing(sqlite3.connect(directory / "bench.sqlite")) as database:
+            runs = database.execute("SELECT id, seed, image, suite_hash FROM run").fetchall()
+            orders = [
+                database.execute("SELECT trial, block, arm FROM trial WHERE run = ? ORDER BY trial", run[:1]).fetchall()
+                for run in runs
+            ]
+        assert {run[0] for run in runs} == {told["run"], told["rerun_of"]}
+        assert runs[0][1:] == runs[1][1:]
+        assert orders[0] == orders[1]
+        assert len(orders[0]) == 6
+
+    def test_a_dry_run_starts_nothing(self, directory):
+        before = sorted(directory.glob("runs/*"))
+        finished = bench("rerun", before[0].name, "--store", directory, "--dry-run")
+        assert finished.returncode == 0, finished.stderr
+        assert "environment" in finished.stdout or "what has changed since" in finished.stdout
+        assert sorted(directory.glob("runs/*")) == before
+
+    @pytest.mark.parametrize(
+        ("column", "said"), [("suite_hash", "would measure something else"), ("image", "it ran image")]
+    )
+    def test_what_would_not_be_the_same_is_refused(self, directory, column, said):
+        with closing(sqlite3.connect(directory / "bench.sqlite")) as database:
+            run, value = database.execute(f"SELECT id, {column} FROM run").fetchone()
+            change = f"UPDATE run SET {column} = ? WHERE id = ?"
+            database.execute(change, ("0" * 16, run))
+            database.commit()
+            finished = bench("rerun", run, "--store", directory)
+            database.execute(change, (value, run))
+            database.commit()
+        assert finished.returncode == 2
+        assert said in finished.stderr
+        assert "Traceback" not in finished.stderr
