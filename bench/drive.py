@@ -25,6 +25,7 @@ from workloads.parsers import ParseError, parse
 if TYPE_CHECKING:
     from bench.plan import Case
     from runtimes.base import Instance, Limits
+    from workloads.commands import Commands
     from workloads.model import Server, Workload
 
 _STOP_SECONDS = 10.0
@@ -52,12 +53,15 @@ class Driven:
         clock_ratio: how long the command took by the instance's clock, divided by how long it took by the host's; None
             where nothing ran in the instance, or not long enough to tell. Rates that a tool measures are by the
             instance's clock.
+        window: when the run command ran, from and to, seconds on the host's CLOCK_MONOTONIC; None where nothing was
+            run.
     """
 
     samples: tuple[Sample, ...]
     cpus_used: float | None
     first_output_at: int | None
     clock_ratio: float | None
+    window: tuple[float, float] | None
 
 
 class TrialLog:
@@ -106,14 +110,21 @@ def last_words(completed: Completed) -> str:
     return f": {(telling or said)[-1].strip()}" if said else ""
 
 
-def _require_success(completed: Completed) -> None:
+def require_success(completed: Completed) -> None:
+    """Raise WorkloadError if a command failed, with how it ended and its last words."""
     if completed.ok:
         return
     limit = f" after {completed.command.timeout:g} s" if completed.timed_out and completed.command.timeout else ""
     raise WorkloadError(f"{completed.command.argv[0]}: {describe_end(completed)}{limit}{last_words(completed)}")
 
 
-def _spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = None) -> Process:
+def spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = None) -> Process:
+    """Start a command, to be killed after ``timeout`` seconds.
+
+    Raises:
+        WorkloadError: no program can be given this.
+        AgentError: it could not be started.
+    """
     try:
         return agent.spawn(Command(argv, timeout=timeout))
     except ValueError as error:
@@ -121,7 +132,7 @@ def _spawn(agent: AgentClient, argv: tuple[str, ...], timeout: float | None = No
 
 
 def _start_server(server: Server, argv: tuple[str, ...], agent: AgentClient, log: TrialLog) -> Process:
-    process = _spawn(agent, argv)
+    process = spawn(agent, argv)
     try:
         if server.ready.log is not None:
             awaited = f"output matched '{server.ready.log}'"
@@ -152,7 +163,12 @@ def _end_quietly(process: Process) -> None:
         process.kill()
 
 
-def _read_figures(case: Case, completed: Completed, host_cpu: float, iteration: int) -> tuple[Sample, ...]:
+def read_figures(case: Case, completed: Completed, host_cpu: float, iteration: int = 0) -> tuple[Sample, ...]:
+    """The metrics that a workload declares, from what its command said.
+
+    Raises:
+        WorkloadError: they are not there.
+    """
     try:
         parsed = parse(case.workload, completed.stdout.decode(errors="replace"), host_cpu)
     except ParseError as error:
@@ -162,20 +178,12 @@ def _read_figures(case: Case, completed: Completed, host_cpu: float, iteration: 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the client of a workload is: its name in the log, and the agent there."""
-
-    name: str
-    agent: AgentClient
-
-
 def _run_all(commands: Sequence[tuple[str, ...]], what: str, agent: AgentClient, timeout: float, log: TrialLog) -> None:
     """Run commands that are not measured, one after the other."""
     for argv in commands:
-        completed = _spawn(agent, argv, timeout).wait(timeout + EXIT_GRACE)
+        completed = spawn(agent, argv, timeout).wait(timeout + EXIT_GRACE)
         log.command(what, completed)
-        _require_success(completed)
+        require_success(completed)
 
 
 @contextmanager
@@ -202,6 +210,53 @@ def _require_alive(server: Process) -> None:
         raise WorkloadError(f"the server did not last: {error}") from None
 
 
+def _commands(case: Case, limits: Limits, host: Mapping[str, str], instance: Instance) -> Commands:
+    try:
+        return case.workload.commands(
+            case.params, server_address=instance.address, cpus=limits.cpus, memory=limits.memory, host=host
+        )
+    except ValueError as error:
+        raise WorkloadError(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class WarmWorkload:
+    """A workload about to be measured.
+
+    Attributes:
+        argv: what is to be measured; None where there is nothing.
+        timeout: seconds that it may take.
+        client: the agent where it runs.
+        place: what that is called in the log.
+    """
+
+    argv: tuple[str, ...] | None
+    timeout: float
+    client: AgentClient
+    place: str
+
+
+@contextmanager
+def warmed_up(
+    case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
+) -> Iterator[WarmWorkload]:
+    """A workload with all done that comes before its measured command, and with its server as long as this lasts.
+
+    Arguments as of :func:`drive`.
+
+    Raises:
+        WorkloadError: a command failed, or the server did not get ready or did not last.
+        AgentError: the instance went away.
+    """
+    commands = _commands(case, limits, host, instance)
+    place, client = ("instance", instance.agent) if peer is None else ("peer", peer)
+    _run_all(commands.prepare, "prepare", instance.agent, commands.timeout, log)
+    with _served(case.workload, commands.server, instance.agent, log):
+        _run_all(commands.load, f"load, {place}", client, commands.timeout, log)
+        _run_all(commands.warmup, f"warmup, {place}", client, commands.timeout, log)
+        yield WarmWorkload(commands.run, commands.timeout, client, place)
+
+
 def drive(
     case: Case, limits: Limits, host: Mapping[str, str], instance: Instance, peer: AgentClient | None, log: TrialLog
 ) -> Driven:
@@ -219,21 +274,10 @@ def drive(
         WorkloadError: a command failed, or there were no figures in its output.
         AgentError: the instance went away.
     """
-    workload = case.workload
-    try:
-        commands = workload.commands(
-            case.params, server_address=instance.address, cpus=limits.cpus, memory=limits.memory, host=host
-        )
-    except ValueError as error:
-        raise WorkloadError(str(error)) from None
-    client = _Place("instance", instance.agent) if peer is None else _Place("peer", peer)
-    _run_all(commands.prepare, "prepare", instance.agent, commands.timeout, log)
-    with _served(workload, commands.server, instance.agent, log):
-        _run_all(commands.load, f"load, {client.name}", client.agent, commands.timeout, log)
-        _run_all(commands.warmup, f"warmup, {client.name}", client.agent, commands.timeout, log)
-        if commands.run is None:
-            return Driven((), None, None, None)
-        return _measure(case, commands.run, commands.timeout, instance, client, log)
+    with warmed_up(case, limits, host, instance, peer, log) as warm:
+        if warm.argv is None:
+            return Driven((), None, None, None, None)
+        return _measure(case, warm.argv, warm, instance, log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,48 +287,49 @@ class _Iteration:
     Attributes:
         samples: the figures in its output.
         host_cpu: seconds of host CPU time that the instance cost meanwhile.
-        elapsed: seconds that it took by the host's clock.
+        began: when, seconds of the host's CLOCK_MONOTONIC.
+        ended: likewise.
         duration: seconds that it took by the clock where it ran.
         first_output_at: host CLOCK_MONOTONIC ns of its first byte of output; None if there was none.
     """
 
     samples: tuple[Sample, ...]
     host_cpu: float
-    elapsed: float
+    began: float
+    ended: float
     duration: float
     first_output_at: int | None
 
 
-def _measure(
-    case: Case, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
-) -> Driven:
+def _measure(case: Case, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog) -> Driven:
     """Run the measured command as often as the case says, and find its figures."""
-    done = [_iterate(case, number, argv, timeout, instance, client, log) for number in range(case.iterations)]
+    done = [_iterate(case, number, argv, warm, instance, log) for number in range(case.iterations)]
     samples = tuple(sample for one in done for sample in one.samples)
-    elapsed = sum(one.elapsed for one in done)
+    elapsed = sum(one.ended - one.began for one in done)
     cpus_used = sum(one.host_cpu for one in done) / elapsed
-    if client.agent is not instance.agent:
-        return Driven(samples, cpus_used, None, None)
+    span = (done[0].began, done[-1].ended)
+    if warm.client is not instance.agent:
+        return Driven(samples, cpus_used, None, None, span)
     ratio = sum(one.duration for one in done) / elapsed if elapsed > _LEAST_COMPARED else None
-    return Driven(samples, cpus_used, done[0].first_output_at, ratio)
+    return Driven(samples, cpus_used, done[0].first_output_at, ratio, span)
 
 
 def _iterate(
-    case: Case, number: int, argv: tuple[str, ...], timeout: float, instance: Instance, client: _Place, log: TrialLog
+    case: Case, number: int, argv: tuple[str, ...], warm: WarmWorkload, instance: Instance, log: TrialLog
 ) -> _Iteration:
     if case.iterations > 1:
         log.note(f"iteration {number + 1} of {case.iterations}")
     spent = instance.usage().cpu_time
     began = time.monotonic()
-    process = _spawn(client.agent, argv, timeout)
-    if client.agent is not instance.agent:
+    process = spawn(warm.client, argv, warm.timeout)
+    if warm.client is not instance.agent:
         # What it talks to is gone, of which no packet may ever tell it.
         instance.agent.when_gone(functools.partial(_end_quietly, process))
     # The agent keeps the time-out; should it hang with the instance, this ends the trial.
-    completed = process.wait(timeout + EXIT_GRACE)
-    elapsed = time.monotonic() - began
+    completed = process.wait(warm.timeout + EXIT_GRACE)
+    ended = time.monotonic()
     host_cpu = instance.usage().cpu_time - spent
-    log.command(client.name, completed)
-    _require_success(completed)
-    samples = _read_figures(case, completed, host_cpu, number)
-    return _Iteration(samples, host_cpu, elapsed, completed.duration, process.first_output_at)
+    log.command(warm.place, completed)
+    require_success(completed)
+    samples = read_figures(case, completed, host_cpu, number)
+    return _Iteration(samples, host_cpu, began, ended, completed.duration, process.first_output_at)

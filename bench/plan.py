@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
+from bench.neighbours import Neighbour
 from bench.sampling import Sampling
 from bench.suite_model import Arm, Suite, Use
+from results.records import BESIDE
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
-from workloads.model import Workload
+from workloads.model import Crowd, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Case:
         label: the workload's name and the parameters that the suite gives, for reading.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
         iterations: how often a trial executes the measured command.
+        beside: what another instance runs meanwhile, or None where it is alone.
     """
 
     workload: Workload = field(hash=False)
@@ -39,11 +42,35 @@ class Case:
     label: str
     limit: Mapping[str, str] = field(default_factory=dict, hash=False)
     iterations: int = 1
+    beside: Neighbour | None = None
+
+    @property
+    def shown_params(self) -> dict[str, Scalar]:
+        """The parameters, and who is beside: what sets the case apart from others of its workload."""
+        return {**self.params, **({} if self.beside is None else {BESIDE: self.beside.identity})}
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """All that is run in a trial."""
+        return (self.workload,) if self.beside is None else (self.workload, self.beside.workload)
+
+    @property
+    def neighbour(self) -> Case | None:
+        """What the neighbour runs, as a case of its own."""
+        if self.beside is None:
+            return None
+        workload = self.beside.workload
+        return Case(workload, workload.resolve(self.beside.params), self.beside.identity)
 
     @property
     def instances(self) -> int | None:
         """How many instances a trial starts at once, or None for the usual one."""
         return self.workload.instances_at_once(self.params)
+
+    @property
+    def crowd(self) -> Crowd | None:
+        """The instances that a trial starts one after the other, or None for the usual one."""
+        return self.workload.crowd(self.params)
 
     @property
     def measured_seconds(self) -> float | None:
@@ -55,6 +82,12 @@ class Case:
     def scratch(self) -> int | None:
         """Bytes of the scratch disk that a trial needs, or None if it needs none."""
         return self.workload.scratch_bytes(self.params)
+
+    @property
+    def scratch_in_all(self) -> int | None:
+        """The same with that of the neighbour."""
+        sizes = [case.scratch for case in (self, self.neighbour) if case is not None and case.scratch is not None]
+        return sum(sizes) if sizes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +155,7 @@ class Plan:
 
     def packages(self) -> tuple[str, ...]:
         """The Debian packages that the image needs for all cases and arms, each once, in alphabetical order."""
-        wanted = {package for case in self.cases for package in case.workload.packages}
+        wanted = {package for case in self.cases for workload in case.workloads for package in workload.packages}
         return tuple(sorted(wanted.union(*(arm.options.packages for arm in self.arms))))
 
     def kernels(self) -> tuple[str, ...]:
@@ -131,7 +164,8 @@ class Plan:
 
     def files(self) -> dict[str, CarriedFile]:
         """The files that the image carries for all cases, by ``WORKLOAD/NAME``."""
-        return {f"{case.workload.name}/{file.name}": file for case in self.cases for file in case.workload.files}
+        workloads = [workload for case in self.cases for workload in case.workloads]
+        return {f"{workload.name}/{file.name}": file for workload in workloads for file in workload.files}
 
     def measured_seconds(self) -> float:
         """Seconds that the workloads limited by time measure in every block: the block takes longer than that."""
@@ -151,7 +185,8 @@ class Plan:
             "files": sorted(self.files()),
             "arms": [_arm_data(arm) for arm in self.arms],
             "cases": [
-                _case_data(case) | {"iterations": case.iterations, "scratch": case.scratch} for case in self.cases
+                _case_data(case) | {"iterations": case.iterations, "scratch": case.scratch_in_all}
+                for case in self.cases
             ],
             "trials": [
                 {"trial": trial.number, "block": trial.block, "position": trial.position, "arm": trial.arm.name}
@@ -167,7 +202,7 @@ def make_plan(suite: Suite) -> Plan:
     The same cases, arms and seed give the same plan.
     """
     seed = secrets.randbelow(2**31) if suite.sampling.seed is None else suite.sampling.seed
-    cases = tuple(_case(use, given) for use in suite.uses for given in use.combinations())
+    cases = tuple(_case(use, given, beside) for use in suite.uses for given, beside in use.cases())
     return Plan(
         suite=suite.name,
         suite_hash=suite.hash,
@@ -179,10 +214,11 @@ def make_plan(suite: Suite) -> Plan:
     )
 
 
-def _case(use: Use, given: Mapping[str, Scalar]) -> Case:
-    label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in given.items())])
+def _case(use: Use, given: Mapping[str, Scalar], beside: Neighbour | None) -> Case:
+    shown = {**given, **({} if beside is None else {BESIDE: beside.identity})}
+    label = " ".join([use.workload.name, *(f"{name}={value}" for name, value in shown.items())])
     iterations = use.workload.iterations if use.iterations is None else use.iterations
-    return Case(use.workload, use.workload.resolve(given), label, use.limit, iterations)
+    return Case(use.workload, use.workload.resolve(given), label, use.limit, iterations, beside)
 
 
 def _arm_data(arm: Arm) -> dict[str, Any]:
@@ -195,4 +231,4 @@ def _arm_data(arm: Arm) -> dict[str, Any]:
 
 
 def _case_data(case: Case) -> dict[str, Any]:
-    return {"workload": case.workload.name, "params": dict(case.params)}
+    return {"workload": case.workload.name, "params": case.shown_params}

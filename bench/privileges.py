@@ -51,7 +51,7 @@ def _arms_for_root(suite: Suite) -> list[tuple[str, str, str]]:
 
 
 def _workloads_for_root(plan: Plan) -> list[tuple[str, str, str]]:
-    names = dict.fromkeys(case.workload.name for case in plan.cases if case.scratch is not None)
+    names = dict.fromkeys(case.workload.name for case in plan.cases if case.scratch_in_all is not None)
     why = "its scratch disk is a loop device with a file system of its own, which only root can attach and mount"
     return [("workload", name, why) for name in names]
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from bench import __version__
 from bench.errors import RunError
-from bench.host import host_values, namespaces
+from bench.host import host_cpus, host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
+from bench.neighbours import check_placements
 from bench.noise.probe import NoiseProbe, open_probe
 from bench.placing import measured_cpus, placement_data
 from bench.stopping import after_block, looks
@@ -96,6 +97,7 @@ def check_arms(suite: Suite) -> None:
             load_runtime(arm.runtime).check(arm.options, arm.limits)
         except HostError as error:
             raise HostError(f"arm {arm.name}: {error}") from error
+    check_placements(suite, host_cpus())
 
 
 def check_scratch_space(plan: Plan) -> None:
@@ -106,14 +108,14 @@ def check_scratch_space(plan: Plan) -> None:
     """
     from runtimes.facilities import scratch_parent
 
-    largest = max(plan.cases, key=lambda case: case.scratch or 0)
-    parent = scratch_parent()
-    if largest.scratch is None or not parent.is_dir():
+    largest = max(plan.cases, key=lambda case: case.scratch_in_all or 0)
+    needed, parent = largest.scratch_in_all, scratch_parent()
+    if needed is None or not parent.is_dir():
         return
     free = shutil.disk_usage(parent).free
-    if largest.scratch > free:
+    if needed > free:
         raise HostError(
-            f"{largest.label}: its scratch disk takes {largest.scratch >> 20} MiB, and {parent} has {free >> 20} free; "
+            f"{largest.label}: its scratch disk takes {needed >> 20} MiB, and {parent} has {free >> 20} free; "
             "make room, or set BENCH_SCRATCH to a directory on another disk"
         )
 
@@ -148,7 +150,7 @@ def execute(
             began = True
             directory = store.run_directory(result.run)
             host = host_values(outside, namespaces())
-            context = TrialContext(result.run, directory, facilities, facilities.image, host)
+            context = TrialContext(result.run, directory, facilities, facilities.image, host, arms)
             with _ended(store, result):
                 manifest.open(directory, suite, image, placement_data(facilities.placer, suite.arms))
                 observer.planned(result.run, plan)

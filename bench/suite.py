@@ -8,14 +8,14 @@ What the host cannot give is not looked at here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from bench.sampling import SamplingOverride
-from bench.suite_model import Arm, Suite
+from bench.suite_model import Arm, Suite, Use
 from bench.suite_resolver import Resolver
 from runtimes.base import Options
 from workloads.document import read_document
@@ -63,7 +63,8 @@ def load_suite(
     Args:
         reference: name of a shipped suite, or a path: with a ``/`` in it, or ending in ``.yaml``.
         sampling: instead of the suite's own; None for nothing.
-        arms: names of the only arms to keep; the baseline is always kept. Empty for all.
+        arms: names of the only arms to keep; the baseline is always kept. Neighbours in others are left out. Empty for
+            all.
         workloads: names of the only workloads to keep. Empty for all, or for those with ``tags``.
         tags: of the only workloads to keep, beside ``workloads``. Empty likewise.
         connect: instead of what arms whose runtime has the option ``connect`` say.
@@ -103,12 +104,22 @@ def _override(
         for name in asked:
             if name not in known:
                 raise InvalidInput(f"unknown {what} '{name}' in suite {suite.name}; {expected(name, known)}")
+    kept = tuple(arm for arm in suite.arms if not arms or arm.name in (*arms, suite.baseline))
     return replace(
         suite,
-        arms=tuple(arm for arm in suite.arms if not arms or arm.name in (*arms, suite.baseline)),
-        uses=tuple(use for use in suite.uses if not (workloads or tags) or _is_kept(use.workload, workloads, tags)),
+        arms=kept,
+        uses=tuple(
+            _among(use, {arm.name for arm in kept})
+            for use in suite.uses
+            if not (workloads or tags) or _is_kept(use.workload, workloads, tags)
+        ),
         sampling=sampling.applied_to(suite.sampling),
     )
+
+
+def _among(use: Use, arms: Collection[str]) -> Use:
+    """The use without neighbours in arms that are left out."""
+    return replace(use, beside=tuple(each for each in use.beside if each.arm is None or each.arm in arms))
 
 
 def _is_kept(workload: Workload, names: Sequence[str], tags: Sequence[str]) -> bool:

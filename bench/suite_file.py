@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -21,7 +21,7 @@ from pydantic import (
 from bench.host import host_cpus, host_memory
 from results.stats.verdict import MIN_BLOCKS, THRESHOLD
 from workloads.document import InvalidValue
-from workloads.fields import Duration, Name, Part, Scalar, check_scalar
+from workloads.fields import Duration, Name, Part, Scalar, ScalarField, check_scalar
 from workloads.json_types import BANDWIDTH, SCALAR, SHARE, TEXT, one_of, one_or_more, size
 from workloads.model import Iterations
 from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
@@ -264,6 +264,27 @@ class ArmFile(Part):
     timeouts: TimeoutsFile = TimeoutsFile()
 
 
+class BesideFile(Part):
+    """A neighbour: another instance that runs a workload over and over while the workload of the use is measured.
+
+    Attributes:
+        workload: its name in the catalogue, or the path of its file, from the suite's directory.
+        params: by parameter, a value.
+        arm: what its instance is: ``same`` for the arm that is measured, or the name of another.
+        cpus: ``shared`` for the CPUs of the measured instance, ``apart`` for others.
+    """
+
+    workload: str
+    params: dict[str, ScalarField] = Field(default_factory=dict)
+    arm: str = "same"
+    cpus: Literal["shared", "apart"] = "shared"
+
+
+Neighbours = Annotated[
+    tuple[Annotated[BesideFile, BeforeValidator(_use, json_schema_input_type=BesideFile)], ...], Field(max_length=100)
+]
+
+
 class UseFile(Part):
     """One workload, the values of its parameters, and which of its metrics show how much of a limit was given.
 
@@ -272,12 +293,14 @@ class UseFile(Part):
         params: by parameter, a value or a list of values, which expands to a matrix.
         limit: by the name of a limit, the metric that shows how much of it an instance was given.
         iterations: how often a trial executes the measured command, in place of what the workload says.
+        beside: neighbours: with each of them in turn everything is measured once more, besides alone.
     """
 
     workload: str
     params: dict[str, Values] = Field(default_factory=dict)
     limit: dict[str, str] = Field(default_factory=dict)
     iterations: Iterations | None = None
+    beside: Neighbours = ()
 
 
 class TaggedFile(Part):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.neighbours import Neighbour
 from bench.sampling import Sampling
 from bench.suite_file import TimeoutsFile
 from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, Limits, Options
@@ -67,6 +68,7 @@ class Use:
         params: the values of each parameter that the suite gives, in the order of the suite.
         limit: names of limits, and for each the metric that shows how much of it an instance was given.
         iterations: how often a trial executes the measured command; None for as often as the workload says.
+        beside: neighbours, with each of which every combination is a case of its own, besides the one alone.
     """
 
     reference: str
@@ -74,11 +76,18 @@ class Use:
     params: Mapping[str, tuple[Scalar, ...]]
     limit: Mapping[str, str] = field(default_factory=dict)
     iterations: int | None = None
+    beside: tuple[Neighbour, ...] = ()
 
     def combinations(self) -> Iterator[dict[str, Scalar]]:
         """Every combination of the values that the suite gives, the last parameter varying fastest."""
         for values in itertools.product(*self.params.values()):
             yield dict(zip(self.params, values, strict=True))
+
+    def cases(self) -> Iterator[tuple[dict[str, Scalar], Neighbour | None]]:
+        """Every combination, alone and then with each of the neighbours."""
+        for given in self.combinations():
+            for neighbour in (None, *self.beside):
+                yield given, neighbour
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +134,10 @@ class Suite:
                 use.workload.resolve(params),
                 *([dict(use.limit)] if use.limit else []),
                 *([{"iterations": use.iterations}] if use.iterations is not None else []),
+                *([_neighbour_content(neighbour, reading)] if neighbour is not None else []),
             ]
             for use in self.uses
-            for params in use.combinations()
+            for params, neighbour in use.cases()
         ]
         arms = {arm.name: [arm.runtime, asdict(arm.limits), arm.options.model_dump(mode="json")] for arm in self.arms}
         content = [self.baseline, arms, sorted(json.dumps(case, sort_keys=True) for case in cases)]
@@ -159,6 +169,15 @@ class Suite:
     def as_yaml(self) -> str:
         """The suite as the text of a file that :func:`load_suite` reads back as the same suite."""
         return dump_document(self.as_data())
+
+
+def _neighbour_content(neighbour: Neighbour, reading: set[str]) -> dict[str, Any]:
+    return {
+        "workload": neighbour.workload.model_dump(mode="json", exclude=reading, exclude_defaults=True),
+        "params": neighbour.workload.resolve(neighbour.params),
+        "arm": neighbour.arm,
+        "cpus": neighbour.cpus,
+    }
 
 
 def limits_data(limits: Limits) -> dict[str, Any]:
@@ -195,9 +214,10 @@ def _arm_data(arm: Arm, suite: Suite) -> dict[str, Any]:
 
 
 def _use_data(use: Use) -> str | dict[str, Any]:
-    if not use.params and not use.limit and use.iterations is None:
+    if not use.params and not use.limit and not use.beside and use.iterations is None:
         return use.reference
     params = {name: values[0] if len(values) == 1 else list(values) for name, values in use.params.items()}
     data: dict[str, Any] = {"workload": use.reference}
     data |= ({"params": params} if params else {}) | ({"limit": dict(use.limit)} if use.limit else {})
-    return data | ({"iterations": use.iterations} if use.iterations is not None else {})
+    data |= {"iterations": use.iterations} if use.iterations is not None else {}
+    return data | ({"beside": [each.as_data() for each in use.beside]} if use.beside else {})

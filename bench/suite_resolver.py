@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.asked_limits import check_limit
+from bench.neighbours import SAME_ARM, Neighbour
 from bench.sampling import Sampling
-from bench.suite_file import ArmFile, LimitsFile, LimitsOverride, SuiteFile, TaggedFile, UseFile
+from bench.suite_file import (
+    ArmFile,
+    BesideFile,
+    LimitsFile,
+    LimitsOverride,
+    SuiteFile,
+    TaggedFile,
+    UseFile,
+)
 from bench.suite_model import Arm, Suite, Timeouts, Use
+from results.records import BESIDE
 from runtimes.base import IoLimits, Limits, NetLimits, Options
 from workloads.document import Document, InvalidValue, Location, Problem, check, invalid
 from workloads.errors import InvalidInput, expected
@@ -56,7 +66,7 @@ class Resolver:
             self._problem(("baseline",), f"no arm '{file.baseline}'; {expected(file.baseline, file.arms)}")
         limits = self._limits(file.limits, LimitsOverride(), ("limits",))
         arms = [self._arm(name, arm, file) for name, arm in file.arms.items()]
-        placed = self._uses(file.workloads)
+        placed = self._uses(file.workloads, file.arms)
         uses = [use for _, use in placed]
         for arm in arms:
             self._check_network(arm, uses)
@@ -112,17 +122,19 @@ class Resolver:
         """An arm without a network has no workload whose client stands outside it."""
         if arm is None or getattr(arm.options, "network", None) != "none":
             return
-        outside = dict.fromkeys(use.workload.name for use in uses if use.workload.client == "peer")
+        beside = [each.workload for use in uses for each in use.beside if each.arm in (None, arm.name)]
+        run = [*(use.workload for use in uses), *beside]
+        outside = dict.fromkeys(workload.name for workload in run if workload.client == "peer")
         if outside:
             message = f"'none': {', '.join(outside)}: the client is outside the instance; expected a network"
             self._problem(("arms", arm.name, "network"), message)
 
-    def _uses(self, entries: Sequence[UseFile | TaggedFile]) -> list[_PlacedUse]:
+    def _uses(self, entries: Sequence[UseFile | TaggedFile], arms: Collection[str]) -> list[_PlacedUse]:
         """What the entries stand for, in their order: a tag brings what no name and no earlier tag has brought."""
         placed: dict[int, list[Use]] = {}
         for index, entry in enumerate(entries):
             if isinstance(entry, UseFile):
-                use = self._use(index, entry)
+                use = self._use(index, entry, arms)
                 placed[index] = [] if use is None else [use]
         taken = {use.workload.name for uses in placed.values() for use in uses}
         for index, entry in enumerate(entries):
@@ -172,14 +184,20 @@ class Resolver:
                 inside = (position,) if isinstance(self._document.at((*location, "params", name)), list) else ()
                 self._problem((*location, "params", name, *inside), f"{whose}{error}", at_key=error.at_key)
 
-    def _use(self, index: int, use: UseFile) -> Use | None:
-        location: Location = ("workloads", index)
+    def _load(self, reference: str, location: Location) -> Workload | None:
+        """The workload that stands at ``location``, or as ``workload`` in the mapping there."""
         named: Location = (*location, "workload") if isinstance(self._document.at(location), dict) else location
         try:
-            workload = self._catalogue.load(use.workload, self._directory)
+            return self._catalogue.load(reference, self._directory)
         except InvalidInput as error:
             for line in str(error).splitlines():
                 self._problem(named, line)
+            return None
+
+    def _use(self, index: int, use: UseFile, arms: Collection[str]) -> Use | None:
+        location: Location = ("workloads", index)
+        workload = self._load(use.workload, location)
+        if workload is None:
             return None
         for name, values in use.params.items():
             self._check_values(location, workload, name, values)
@@ -187,7 +205,46 @@ class Resolver:
             message = f"{workload.name} runs no command that could be repeated"
             self._problem((*location, "iterations"), message, at_key=True)
         reference = self._catalogue.lasting_reference(use.workload, self._directory)
-        return Use(reference, workload, use.params, use.limit, use.iterations)
+        beside = self._neighbours(location, workload, use.beside, arms)
+        return Use(reference, workload, use.params, use.limit, use.iterations, beside)
+
+    def _neighbours(
+        self, location: Location, victim: Workload, entries: Sequence[BesideFile], arms: Collection[str]
+    ) -> tuple[Neighbour, ...]:
+        """Who runs beside ``victim``."""
+        place: Location = (*location, BESIDE)
+        if entries and victim.run is None:
+            self._problem(place, f"{victim.name} runs nothing, so there is nothing to disturb", at_key=True)
+        if entries and BESIDE in victim.parameters:
+            self._problem(place, f"{victim.name} has a parameter of this name already", at_key=True)
+        found: dict[str, Neighbour] = {}
+        for index, entry in enumerate(entries):
+            neighbour = self._neighbour((*place, index), entry, arms)
+            if neighbour is None:
+                continue
+            if neighbour.identity in found:
+                self._problem((*place, index), f"the neighbour {neighbour.identity} stands in the list already")
+            found[neighbour.identity] = neighbour
+        return tuple(found.values())
+
+    def _neighbour(self, location: Location, entry: BesideFile, arms: Collection[str]) -> Neighbour | None:
+        workload = self._load(entry.workload, location)
+        if workload is None:
+            return None
+        if workload.run is None:
+            self._problem(location, f"{workload.name} runs nothing, so it disturbs nobody")
+        for name, value in entry.params.items():
+            self._check_values(location, workload, name, (value,))
+        if entry.arm != SAME_ARM and entry.arm not in arms:
+            known = [SAME_ARM, *arms]
+            self._problem((*location, "arm"), f"no arm '{entry.arm}'; {expected(entry.arm, known)}")
+        return Neighbour(
+            reference=self._catalogue.lasting_reference(entry.workload, self._directory),
+            workload=workload,
+            params=entry.params,
+            arm=None if entry.arm == SAME_ARM else entry.arm,
+            cpus=entry.cpus,
+        )
 
     def _check_limits(self, placed: Sequence[_PlacedUse], arms: Sequence[Limits]) -> None:
         """What is to be measured of the limits can be."""
@@ -200,7 +257,9 @@ class Resolver:
 
     def _check_cases(self, placed: Sequence[_PlacedUse]) -> None:
         """Every case stands in the suite once, and one name means one workload."""
-        number = sum(math.prod(len(values) for values in use.params.values()) for _, use in placed)
+        number = sum(
+            math.prod(len(values) for values in use.params.values()) * (1 + len(use.beside)) for _, use in placed
+        )
         if number > MAX_CASES:
             self._problem(("workloads",), f"the parameters expand to {number} cases; at most {MAX_CASES} are possible")
             return
@@ -208,8 +267,11 @@ class Resolver:
         references: dict[str, str] = {}
         for entry, use in placed:
             name = use.workload.name
-            if references.setdefault(name, use.reference) != use.reference:
-                self._problem(("workloads", entry), f"another workload of the suite is named '{name}' too")
+            run = [(use.workload, use.reference), *((each.workload, each.reference) for each in use.beside)]
+            for workload, reference in run:
+                if references.setdefault(workload.name, reference) != reference:
+                    message = f"another workload of the suite is named '{workload.name}' too"
+                    self._problem(("workloads", entry), message)
             for params in use.combinations():
                 case = json.dumps([name, use.workload.resolve(params)], sort_keys=True)
                 if case in seen:

@@ -64,6 +64,12 @@ def _add_workloads(definitions: dict[str, JsonSchema], workloads: dict[str, Work
     # What editors offer to fill in.
     use["title"], tagged["title"] = "one workload", "all workloads with a tag"
     use["properties"]["workload"] = {"$ref": "#/$defs/WorkloadName"}
+    beside = definitions["BesideFile"]
+    beside["title"] = "a neighbour"
+    beside["properties"]["workload"] = {"$ref": "#/$defs/WorkloadName"}
+    beside["allOf"] = []
+    # A bare name stands for a mapping that has nothing else.
+    use["properties"]["beside"]["items"] = one_of({"$ref": "#/$defs/WorkloadName"}, {"$ref": "#/$defs/BesideFile"})
     use["properties"]["limit"]["propertyNames"] = {"enum": list(MEASURABLE)}
     use["allOf"] = []
     for each in workloads.values():
@@ -71,6 +77,8 @@ def _add_workloads(definitions: dict[str, JsonSchema], workloads: dict[str, Work
         definitions[params] = _params_schema(each)
         then = {"properties": {"params": {"$ref": f"#/$defs/{params}"}}}
         use["allOf"].append(_if_is("workload", one_name_of(each.name), then))
+        # That a neighbour has one value each, its own schema says.
+        beside["allOf"].append(_if_is("workload", one_name_of(each.name), then))
     tags = sorted({tag for each in workloads.values() for tag in each.tags})
     tagged["properties"]["tag"]["enum"] = tags
     tagged["properties"]["except"]["items"] = one_name_of(*workloads)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import metrics
 from bench.drive import TrialLog, WorkloadError
-from bench.trials import cold, parallel, usual
+from bench.trials import beside, cold, density, parallel, usual
 from bench.trials.attempt import Attempt, OpenArm, TrialContext, trial_directory
 from results.records import Sample, TrialRecord
 from runtimes.agent.client import AgentError
@@ -33,8 +33,12 @@ def _kind(case: Case) -> Callable[[Attempt], None]:
     """How trials of a case are carried out."""
     if case.instances is not None:
         return parallel.carry_out
+    if case.crowd is not None:
+        return density.carry_out
     if case.workload.page_cache == "cold":
         return cold.carry_out
+    if case.beside is not None:
+        return beside.carry_out
     return usual.carry_out
 
 
@@ -71,7 +75,7 @@ def carry_out(trial: Trial, opened: OpenArm, context: TrialContext, *, observe: 
         block=trial.block,
         position=trial.position,
         workload=trial.case.workload.name,
-        params=trial.case.params,
+        params=trial.case.shown_params,
         arm=trial.arm.name,
         runtime=trial.arm.runtime,
         accel=metrics.accelerator(measured.facts),

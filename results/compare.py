@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from results.checks import UNIT as CHECK
 from results.limits import is_limit
 from results.noise import disturbance_warning
-from results.records import INSTANCE_METRICS, is_part
+from results.records import INSTANCE_METRICS, is_part, is_step
 from results.stats.detectable import detectable_ratio
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
@@ -85,7 +85,7 @@ def compare_run(frame: pd.DataFrame, run: RunRecord, disturbed: Collection[int] 
     Args:
         frame: the run's, from :meth:`results.store.Store.frame`.
         run: its record.
-        disturbed: blocks in which the host was not quiet.
+        disturbed: blocks in which the host was not quiet (:func:`results.noise.disturbed_blocks`).
     """
     return compare(frame, run.baseline, run.threshold, disturbed)
 
@@ -99,7 +99,7 @@ def compare(
     block; trials without partner are left out and counted in a warning. A metric that the baseline does not have (a
     phase of start-up that it does not go through) is no comparison; a workload case in which the baseline has no trial
     at all is, with n = 0 and a warning. Checks (:mod:`results.checks`) and limits (:mod:`results.limits`) are no
-    comparisons: a claim holds or does not, whatever it does in another arm.
+    comparisons: a claim holds or does not, whatever it does in another arm. Nor are the steps of a density.
 
     A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05 (Benjamini & Hochberg, J. R. Statist. Soc. B
     57 (1995) 289–300). It is adjusted over the comparison's family, of which there are three in a run:
@@ -129,7 +129,7 @@ def compare(
     pairs = [
         (case, arm, _paired(case, arm, baseline))
         for case in cases
-        if case.unit != CHECK and not is_limit(case.metric)
+        if case.unit != CHECK and not is_limit(case.metric) and not is_step(case.metric)
         if baseline in case.arms or baseline not in case.workload_arms
         for arm in case.arms
         if arm != baseline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,25 @@ INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memor
 OTHER_STARTS = ("cold_start_time", "parallel_start_time", "parallel_stop_time")
 """What takes the place of these where a trial's start is another one: from a cold page cache, or several at once."""
 
-HARNESS_METRICS = (*INSTANCE_METRICS, *OTHER_STARTS, "memory_peak", "cpu_time", "cpus_used", "pids_peak")
+DENSITY_METRICS = (
+    "marginal_memory",
+    "start_time_growth",
+    "instances_reached",
+    "memory_knee",
+    "start_time_knee",
+    "unsettled_steps",
+)
+"""What comes of a trial that adds instance to instance."""
+
+HARNESS_METRICS = (
+    *INSTANCE_METRICS,
+    *OTHER_STARTS,
+    *DENSITY_METRICS,
+    "memory_peak",
+    "cpu_time",
+    "cpus_used",
+    "pids_peak",
+)
 """What the harness takes of every trial, whatever the workload."""
 
 FOOTPRINT_PARTS = ("anon", "file", "kernel")
@@ -60,6 +79,9 @@ _PART_PREFIXES = (
     "io.",
     "pressure.",
     "limit.",
+    "marginal_memory.",
+    "density.",
+    "beside.",
 )
 
 
@@ -67,9 +89,15 @@ def is_part(metric: str) -> bool:
     """Whether ``metric`` is a detail beside the whole figures.
 
     That is a phase of startup or shutdown, a part of the memory, of the image or of the CPU time, what went to the
-    disks, how long was waited for a resource, or what a limit gave.
+    disks, how long was waited for a resource, what a limit gave, how a density was found, or how
+    busy a neighbour was.
     """
     return metric.startswith(_PART_PREFIXES)
+
+
+def is_step(metric: str) -> bool:
+    """Whether ``metric`` has a value for each step of a trial, in ``iteration``, and none for the whole trial."""
+    return metric.startswith("density.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +219,33 @@ def format_params(params: Mapping[str, ParamValue]) -> str:
     as in JSON, so that where one parameter ends and the next begins is never in doubt.
     """
     return ",".join(f"{key}={_format_param(params[key])}" for key in sorted(params))
+
+
+# One `key=value` of `format_params`: the value is bare, or quoted as in JSON.
+_PARAM = re.compile(r'[^,=]+=(?:"(?:[^"\\]|\\.)*"|[^,"]*)(?:,|$)')
+
+
+def split_params(params: str) -> list[str]:
+    """The ``k=v`` parts of a string of parameters; the whole as one part where it is not of that form."""
+    parts = [match.group() for match in _PARAM.finditer(params)]
+    if "".join(parts) != params:
+        return [params]
+    return [part.rstrip(",") for part in parts]
+
+
+BESIDE = "beside"
+"""The parameter of a case that has a neighbour: another instance that ran something meanwhile."""
+
+
+def neighbour_of(params: str) -> tuple[str, str | None]:
+    """The parameters without the neighbour, and the neighbour; None for a case that was alone."""
+    parts = split_params(params)
+    beside = next((part for part in parts if part.startswith(f"{BESIDE}=")), None)
+    if beside is None:
+        return params, None
+    value = beside.removeprefix(f"{BESIDE}=")
+    alone = ",".join(part for part in parts if part is not beside)
+    return alone, str(json.loads(value)) if value.startswith('"') else value
 
 
 def _format_param(value: ParamValue) -> str:

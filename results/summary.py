@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from results.clocks import clock_warnings
+from results.records import is_step
 from results.trials import ArmTrials, Case, cases_of
 
 if TYPE_CHECKING:
@@ -56,12 +57,17 @@ class Summary:
 
 
 def describe(frame: pd.DataFrame) -> list[Summary]:
-    """Summarise a run, by workload case, metric and arm, in the order of the suite.
+    """Summarise a run, by workload case, metric and arm, in the order of the suite; steps of a trial are left out.
 
     Args:
         frame: from :meth:`results.store.Store.frame`.
     """
-    return [_summary(case, arm, trials) for case in cases_of(frame) for arm, trials in case.arms.items()]
+    return [
+        _summary(case, arm, trials)
+        for case in cases_of(frame)
+        if not is_step(case.metric)
+        for arm, trials in case.arms.items()
+    ]
 
 
 def to_json(run: RunRecord, trials: Sequence[TrialRecord], summaries: Sequence[Summary]) -> dict[str, object]:

@@ -25,6 +25,10 @@ from results.checks import checks_of
 from results.clocks import clock_warnings
 from results.compare import Comparison, compare_run
 from results.compare import to_json as comparisons_json
+from results.density import densities_of
+from results.density import to_json as densities_json
+from results.interference import slowdowns_of
+from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
@@ -35,6 +39,7 @@ from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
+from results.terminal_experiments import density_tables, slowdown_tables
 from results.terminal_iterations import iterations_table
 from results.terminal_noise import noise_view
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
@@ -76,13 +81,15 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
         *iterations_table(iterations_of(frame)),
+        *density_tables(densities_of(frame)),
+        *slowdown_tables(slowdowns_of(frame)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations, and noise (each block).
+    iterations, noise (each block), densities, slowdowns.
 
     Raises:
         StoreError: the store cannot be read.
@@ -92,11 +99,13 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
         "noise": noise_json(blocks_of(store.noise(run.id))),
+        "densities": densities_json(densities_of(frame)),
+        "slowdowns": slowdowns_json(slowdowns_of(frame)),
     }
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
-    """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat.
+    """What ``bench compare`` prints: a table a workload case, then notes on what needs a caveat, then slowdowns.
 
     Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
     says so, and lists the trials that failed.
@@ -115,7 +124,8 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
     comparisons = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
-    return [*comparison_view(comparisons), *notes, *_published(frame, comparisons, reference)]
+    slowdowns = slowdown_tables(slowdowns_of(frame))
+    return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
 
 def _published(frame: pd.DataFrame, comparisons: Sequence[Comparison], reference: str | None) -> list[RenderableType]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from results.records import neighbour_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -25,14 +27,18 @@ def natural(case: WorkloadCase) -> tuple[list[str | int], ...]:
 def choose_reference(arms: Mapping[WorkloadCase, int]) -> WorkloadCase | None:
     """The case whose trials stand for what instances have before any workload has touched them.
 
-    It is the one that most arms completed; among those ``null``, which is made for it, else the first by
-    :func:`natural` order.
+    It is the one that most arms completed; among those one without a neighbour; among those ``null``, which is made
+    for it, else the first by :func:`natural` order.
 
     Args:
         arms: how many arms completed each case.
     """
     order = sorted(arms, key=natural)
-    return max(order, key=lambda case: (arms[case], case[0] == "null", -order.index(case)), default=None)
+
+    def fitness(case: WorkloadCase) -> tuple[int, bool, bool, int]:
+        return arms[case], neighbour_of(case[1])[1] is None, case[0] == "null", -order.index(case)
+
+    return max(order, key=fitness, default=None)
 
 
 @dataclass(frozen=True, slots=True)

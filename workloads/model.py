@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, Strict, StrictBool, WithJsonSchema, model_validator
@@ -49,6 +50,12 @@ HARNESS_METRICS = frozenset(
         "pids_peak",
         "cpus_used",
         "image_size",
+        "marginal_memory",
+        "start_time_growth",
+        "instances_reached",
+        "memory_knee",
+        "start_time_knee",
+        "unsettled_steps",
     }
 )
 """Metrics that every trial has, so that no workload can have one of these names."""
@@ -77,14 +84,25 @@ def _instances(value: object) -> int | str:
     return value
 
 
-def _scratch(value: object) -> int | str:
+def _size(value: object) -> int | str:
     if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
         return value
     return parse_size(value)
 
 
+def _count(value: int | str, params: Mapping[str, Scalar]) -> int:
+    """A number of instances as a workload has it, with the values of parameters."""
+    if isinstance(value, int):
+        return value
+    name = value[1:-1]
+    try:
+        return int(_instances(params[name]))
+    except ValueError as error:
+        raise InvalidValue(str(error), name) from None
+
+
 _PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
-_SCRATCH_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
+_SIZE_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
 _INSTANCES_SCHEMA = one_of({"type": "integer", "minimum": 2, "maximum": MAX_INSTANCES}, _PLACEHOLDER_SCHEMA)
 
 
@@ -177,6 +195,31 @@ class Server(Part):
     timeout: Timeout = 60.0
 
 
+class Density(Part):
+    """How many instances are started one after the other, all of which stay.
+
+    Attributes:
+        instances: the most, or a parameter in braces that says so.
+        reserve: bytes of the host's available memory that are left to others, or a parameter in braces that says so.
+    """
+
+    instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)]
+    reserve: Annotated[int | str, PlainValidator(_size), WithJsonSchema(_SIZE_SCHEMA)]
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What a :class:`Density` comes to with the values of parameters.
+
+    Attributes:
+        most: instances at the most.
+        reserve: bytes of the host's available memory that are left to others.
+    """
+
+    most: int
+    reserve: int
+
+
 class Workload(Part):
     """One workload.
 
@@ -203,6 +246,8 @@ class Workload(Part):
         metrics: the figures, by name.
         instances: how many instances a trial starts at once, or a parameter in braces that says so; their start and
             stop is all that is measured then. None for the usual one.
+        density: instances that are started one after the other and all stay, each with the server if there is one; what
+            each of them adds is all that is measured then. None for the usual one.
         page_cache: whether the image and the kernel are in the host's page cache when an instance starts; ``cold`` is
             for workloads that run nothing.
         iterations: how often ``run`` is executed in one instance, one after the other, each with figures of its own; a
@@ -217,7 +262,7 @@ class Workload(Part):
     packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
     files: Annotated[tuple[CarriedFileField, ...], Field(max_length=MAX_FILES)] = ()
     parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
-    scratch: Annotated[int | str, PlainValidator(_scratch), WithJsonSchema(_SCRATCH_SCHEMA)] | None = None
+    scratch: Annotated[int | str, PlainValidator(_size), WithJsonSchema(_SIZE_SCHEMA)] | None = None
     server: Server | None = None
     client: Literal["instance", "peer"] = "instance"
     prepare: tuple[Command, ...] = ()
@@ -229,6 +274,7 @@ class Workload(Part):
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
     instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
+    density: Density | None = None
     page_cache: Literal["warm", "cold"] = "warm"
     iterations: Iterations = 1
     quick: dict[str, ScalarField] = Field(default_factory=dict)
@@ -269,25 +315,41 @@ class Workload(Part):
                 self._check_duration(parameter.default)
             except ValueError as error:
                 raise InvalidValue(str(error), "parameters", self.duration, "default") from None
-        if isinstance(self.scratch, str):
-            name = self.scratch[1:-1]
+        self._check_size(self.scratch, "scratch")
+
+    def _check_size(self, value: int | str | None, *place: str) -> None:
+        """A size that is a parameter is one of those that are sizes."""
+        if isinstance(value, str):
+            name = value[1:-1]
             sizes = [each for each, parameter in self.parameters.items() if parameter.type == "size"]
             if name not in sizes:
-                raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", "scratch")
+                raise InvalidValue(f"'{name}': {expected(name, sizes)} (parameters with 'type: size')", *place)
 
-    def _check_instances(self) -> None:
-        if self.page_cache == "cold" and (self.run is not None or self.instances is not None):
-            raise InvalidValue("a cold start runs nothing, and is one instance's", "page_cache")
-        if self.instances is None:
-            return
-        if self.run is not None or self.scratch is not None:
-            key = "run" if self.run is not None else "scratch"
-            raise InvalidValue("instances that are started at once run nothing", key, at_key=True)
-        if isinstance(self.instances, str):
-            name = self.instances[1:-1]
+    def _check_count(self, value: int | str | None, *place: str) -> None:
+        """A number of instances that is a parameter is one of those that are whole numbers."""
+        if isinstance(value, str):
+            name = value[1:-1]
             counts = [each for each, parameter in self.parameters.items() if type(parameter.default) is int]
             if name not in counts:
-                raise InvalidValue(f"'{name}': {expected(name, counts)} (whole-number parameters)", "instances")
+                raise InvalidValue(f"'{name}': {expected(name, counts)} (whole-number parameters)", *place)
+
+    def _check_instances(self) -> None:
+        several = self.instances is not None or self.density is not None
+        if self.page_cache == "cold" and (self.run is not None or several):
+            raise InvalidValue("a cold start runs nothing, and is one instance's", "page_cache")
+        if not several:
+            return
+        if self.instances is not None and self.density is not None:
+            raise InvalidValue("instances are started at once, or one after the other", "density", at_key=True)
+        if self.run is not None or self.scratch is not None:
+            key = "run" if self.run is not None else "scratch"
+            raise InvalidValue("where several instances are started, they run nothing", key, at_key=True)
+        self._check_count(self.instances, "instances")
+        if self.density is not None:
+            self._check_count(self.density.instances, "density", "instances")
+            self._check_size(self.density.reserve, "density", "reserve")
+            if self.client == "peer":
+                raise InvalidValue("nobody asks anything of the servers of a density", "client", at_key=True)
 
     @staticmethod
     def _check_duration(seconds: Scalar) -> None:
@@ -318,15 +380,16 @@ class Workload(Part):
                 raise InvalidValue(f"up to {most} bytes with all values; at most {MAX_BYTES} are possible", *place)
         if any(command.shell is not None for _, command in self._command_lines()):
             return  # a shell gets them as variables, and may use them in ways that nobody can see from here
-        if isinstance(self.instances, str):
-            used.add(self.instances[1:-1])
+        sized = () if self.density is None else (self.density.instances, self.density.reserve)
+        used |= {value[1:-1] for value in (self.instances, *sized) if isinstance(value, str)}
         for name in self.parameters:
             if name not in used:
                 raise InvalidValue(f"no command has {{{name}}} in it", "parameters", name, at_key=True)
 
     def _check_metrics(self) -> None:
         if self.run is None:
-            for key in ("metrics", "parser", "server", "prepare", "load", "warmup", "duration", "iterations"):
+            needing = {"metrics", "parser", "server", "prepare", "load", "warmup", "duration", "iterations"}
+            for key in sorted(needing - ({"server"} if self.density is not None else set())):
                 if key in self.model_fields_set and getattr(self, key):
                     raise InvalidValue("this key needs a command to 'run'", key, at_key=True)
             return
@@ -369,6 +432,7 @@ class Workload(Part):
             except ValueError as error:
                 raise InvalidValue(str(error), name) from None
         self.instances_at_once(resolved)
+        self.crowd(resolved)
         return resolved
 
     def commands(
@@ -426,13 +490,21 @@ class Workload(Part):
         Raises:
             InvalidValue: the parameter's value cannot be that; located by its name.
         """
-        if not isinstance(self.instances, str):
-            return self.instances
-        name = self.instances[1:-1]
-        try:
-            return int(_instances(params[name]))
-        except ValueError as error:
-            raise InvalidValue(str(error), name) from None
+        return None if self.instances is None else _count(self.instances, params)
+
+    def crowd(self, params: Mapping[str, Scalar]) -> Crowd | None:
+        """The instances that a trial with ``params`` (resolved) starts one after the other, or None for the usual one.
+
+        Raises:
+            InvalidValue: a parameter's value cannot be that; located by its name.
+        """
+        if self.density is None:
+            return None
+        reserve = self.density.reserve
+        return Crowd(
+            most=_count(self.density.instances, params),
+            reserve=parse_size(params[reserve[1:-1]]) if isinstance(reserve, str) else reserve,
+        )
 
     def measured_seconds(self, params: Mapping[str, Scalar]) -> float | None:
         """How long ``run`` measures with ``params`` (resolved), or None where its work, not its time, is given."""

@@ -67,6 +67,9 @@ def _facts(workload: Workload) -> Iterator[str]:
     if workload.instances is not None:
         count = workload.instances
         yield f"instances at once: {f'as `{count[1:-1]}` says' if isinstance(count, str) else count}"
+    if workload.density is not None:
+        most = workload.density.instances
+        yield f"instances one after the other: {f'as `{most[1:-1]}` says' if isinstance(most, str) else most}"
     if workload.page_cache == "cold":
         yield "image and kernel are not in the host's page cache"
     if workload.duration is not None:

@@ -111,6 +111,7 @@ def _facts(workload: Workload, params: Mapping[str, Scalar], path: Path) -> Rend
         "files": ", ".join(file.name for file in workload.files),
         "scratch disk": "" if scratch is None else format_size(scratch),
         "at once": "" if (count := workload.instances_at_once(params)) is None else f"{count} instances",
+        "one by one": "" if (crowd := workload.crowd(params)) is None else f"up to {crowd.most} instances",
         "page cache": workload.page_cache if workload.page_cache == "cold" else "",
         "client": where[workload.client] if workload.server is not None else "",
         "time limit": limit if workload.run is not None else "",

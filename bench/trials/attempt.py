@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,10 @@ from runtimes.storage import make_scratch
 
 if TYPE_CHECKING:
     from bench.drive import TrialLog
-    from bench.plan import Trial
+    from bench.plan import Case, Trial
     from bench.suite_model import Arm
     from runtimes.agent.client import AgentClient
-    from runtimes.base import Image, Runtime
+    from runtimes.base import Image, Limits, Runtime
     from runtimes.facilities import Facilities
 
 
@@ -39,6 +39,7 @@ class TrialContext:
         facilities: what the run holds of the host.
         image: what every arm runs.
         host: what workloads may be told of the host (:func:`bench.host.host_values`).
+        arms: all arms of the run by name.
     """
 
     run: str
@@ -46,6 +47,7 @@ class TrialContext:
     facilities: Facilities
     image: Image
     host: Mapping[str, str]
+    arms: Mapping[str, OpenArm] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -56,11 +58,13 @@ class Measured:
         samples: the figures.
         facts: what the instance told of itself.
         observed: what a program in the instance saw of its world, if that was asked for.
+        window: when the measured command ran, from and to, seconds on the host's CLOCK_MONOTONIC; None if none did.
     """
 
     samples: list[Sample] = field(default_factory=list)
     facts: Mapping[str, str] = field(default_factory=dict)
     observed: dict[str, str] | None = None
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +104,59 @@ class Attempt:
             stop_timeout=self.trial.arm.timeouts.stop,
         )
 
-    @contextmanager
-    def scratch_disk(self) -> Iterator[Path | None]:
+    def numbered_specification(self, number: int, at_once: int = 1) -> InstanceSpec:
+        """One of the trial's instances, where it has several alike: each keeps its files in a directory of its own.
+
+        Args:
+            number: from 1.
+            at_once: how many are started at the same time.
+        """
+        alike = self.specification()
+        directory = alike.directory / f"instance-{number}"
+        directory.mkdir()
+        return replace(alike, name=f"{alike.name}-{number}", directory=directory, at_once=at_once)
+
+    def scratch_disk(self) -> AbstractContextManager[Path | None]:
         """A new scratch disk for the trial, if its workload wants one, gone afterwards."""
-        size = self.trial.case.scratch
-        if size is None:
-            yield None
-            return
-        path = self.context.facilities.scratch_directory / f"{self.trial.number}.ext4"
-        make_scratch(path, size)
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
+        return scratch_disk(self.trial.case, self.context, str(self.trial.number))
 
-    @contextmanager
-    def load_generator(self) -> Iterator[AgentClient | None]:
+    def load_generator(self) -> AbstractContextManager[AgentClient | None]:
         """An agent in the peer namespace, if the workload's client stands there."""
-        if self.trial.case.workload.client != "peer":
-            yield None
-            return
-        from runtimes.peer import open_peer
+        return load_generator(self.trial.case, self.context, "peer", self.trial.arm.limits)
 
-        facilities = self.context.facilities
-        with open_peer(facilities, f"{facilities.run}-peer", self.trial.arm.limits) as peer:
-            yield peer
+
+@contextmanager
+def scratch_disk(case: Case, context: TrialContext, name: str) -> Iterator[Path | None]:
+    """A new scratch disk, if a case wants one, gone afterwards; ``name`` is unique at any time in the run."""
+    size = case.scratch
+    if size is None:
+        yield None
+        return
+    path = context.facilities.scratch_directory / f"{name}.ext4"
+    make_scratch(path, size)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def load_generator(case: Case, context: TrialContext, name: str, limits: Limits) -> Iterator[AgentClient | None]:
+    """An agent in a peer namespace, if a case's client stands there; ``name`` is unique at any time in the run.
+
+    Args:
+        case: what is run.
+        context: of the run.
+        name: of the peer.
+        limits: of the instance that it asks something of.
+    """
+    if case.workload.client != "peer":
+        yield None
+        return
+    from runtimes.peer import open_peer
+
+    with open_peer(context.facilities, f"{context.facilities.run}-{name}", limits) as peer:
+        yield peer
 
 
 def trial_directory(trial: Trial, context: TrialContext) -> Path:

@@ -6,7 +6,7 @@ import statistics
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.records import Sample
@@ -45,15 +45,10 @@ class StartedAtOnce:
 
 
 def carry_out(attempt: Attempt) -> None:
-    """Start several instances at once, and stop them; each keeps its files in a directory of its own."""
+    """Start several instances at once, and stop them."""
     count = attempt.trial.case.instances
     assert count is not None
-    alike = attempt.specification()
-    specs = []
-    for number in range(1, count + 1):
-        directory = alike.directory / f"instance-{number}"
-        directory.mkdir()
-        specs.append(replace(alike, name=f"{alike.name}-{number}", directory=directory, at_once=count))
+    specs = [attempt.numbered_specification(number, count) for number in range(1, count + 1)]
     started = start_at_once(attempt.opened.runtime, specs)
     waits = sorted((at - started.requested) / 1e9 for at in started.ready)
     attempt.log.note(f"{count} instances, ready after " + ", ".join(f"{wait:.6f}" for wait in waits) + " s")

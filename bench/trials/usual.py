@@ -30,6 +30,7 @@ def carry_out(attempt: Attempt) -> None:
         idle: MemoryReading = instance.memory()
         drop = available - host_available()
         driven = _drive(attempt, instance, peer)
+        measured.window = driven.window
         usage = instance.usage()
         measured.facts = {**instance.facts, **_clock_facts(instance, driven)}
         if attempt.observe:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from results.records import split_params
 from results.trials import WorkloadCase, choose_reference, natural
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# One `key=value` of results.records.format_params: the value is bare, or quoted as in JSON.
-_PARAM = re.compile(r'[^,=]+=(?:"(?:[^"\\]|\\.)*"|[^,"]*)(?:,|$)')
 
 
 def trial_values(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -79,11 +76,3 @@ def case_labels(found: Iterable[WorkloadCase]) -> dict[WorkloadCase, str]:
         for case, params in split.items():
             labels[case] = " · ".join([workload, *(param for param in params if param not in common)])
     return labels
-
-
-def split_params(params: str) -> list[str]:
-    """The ``k=v`` parts of a string of parameters; the whole as one part where it is not of that form."""
-    parts = [match.group() for match in _PARAM.finditer(params)]
-    if "".join(parts) != params:
-        return [params]
-    return [part.rstrip(",") for part in parts]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from results.charts.density import density_chart
+from results.charts.interference import interference_chart
 from results.charts.levels import cpu_time_chart, memory_peak_chart
 from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from results.charts.style import ArmStyle
     from results.compare import Comparison
+    from results.density import Density
+    from results.interference import Slowdown
     from results.limits import GivenLimit
     from results.noise import BlockNoise
     from results.references import Reference
@@ -37,6 +41,8 @@ class ChartData:
         throughput: the comparisons of what the workloads measure foremost.
         limits: those that the run measured.
         references: what others have published of the same.
+        densities: what each further instance cost.
+        slowdowns: of workloads beside neighbours.
         arms: styles of the arms in the order of the suite.
         noise: how quiet the host was in each block.
     """
@@ -46,6 +52,8 @@ class ChartData:
     throughput: tuple[Comparison, ...]
     limits: tuple[GivenLimit, ...]
     references: tuple[Reference, ...]
+    densities: tuple[Density, ...]
+    slowdowns: tuple[Slowdown, ...]
     arms: tuple[ArmStyle, ...]
     noise: tuple[BlockNoise, ...]
 
@@ -69,6 +77,8 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "references": lambda data, width: references_chart(
         [each for each in data.references if each.comparison.accel != "tcg"], data.arms, width
     ),
+    "density": lambda data, width: density_chart(data.densities, data.arms, width),
+    "interference": lambda data, width: interference_chart(data.slowdowns, data.arms, width),
     "noise": lambda data, width: noise_chart(data.noise, width),
     "limits": lambda data, width: limits_chart(data.limits, data.arms, width),
 }

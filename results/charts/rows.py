@@ -125,7 +125,7 @@ def log_axis(
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     axes.xaxis.set_minor_locator(NullLocator())
-    _set_ticks(axes, _log_ticks(low, high, _most(width), binary=is_bytes(unit)), unit, label)
+    _set_ticks(axes, log_ticks(low, high, _most(width), binary=is_bytes(unit)), unit, label)
 
 
 def percent_axis(axes: Axes, low: float, high: float, width: float) -> None:
@@ -146,7 +146,7 @@ def _most(width: float) -> int:
     return 4 if width <= NARROW else 7
 
 
-def _log_ticks(low: float, high: float, most: int, *, binary: bool) -> list[float]:
+def log_ticks(low: float, high: float, most: int, *, binary: bool) -> list[float]:
     """At most ``most`` round values between ``low`` and ``high``."""
     if not binary and high / low < 4:
         return [at for at in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= at <= high]

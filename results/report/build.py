@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from results.charts import style
 from results.charts.catalogue import CHARTS
 from results.errors import StoreError
-from results.report import background, outcomes, overview, sections
+from results.report import background, experiments, outcomes, overview, sections
 from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
@@ -104,6 +104,8 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
         sections=(
             *outcomes.checks(data),
             *outcomes.limits(data, charts),
+            *experiments.density(data, charts),
+            *experiments.interference(data, charts),
             sections.startup(data, charts),
             sections.memory(data, charts),
             sections.throughput(data, charts),

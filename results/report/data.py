@@ -14,7 +14,9 @@ from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
 from results.compare import Comparison, compare_run
+from results.density import Density, densities_of
 from results.errors import StoreError
+from results.interference import Slowdown, slowdowns_of
 from results.limits import GivenLimit, limits_of
 from results.noise import BlockNoise, blocks_of
 from results.records import HARNESS_METRICS, is_part
@@ -119,6 +121,16 @@ class RunData:
         """What others have published of the same as this run's comparisons."""
         return tuple(references_of(self.comparisons, runtimes_of(self.frame)))
 
+    @cached_property
+    def densities(self) -> tuple[Density, ...]:
+        """What each further instance cost."""
+        return tuple(densities_of(self.frame))
+
+    @cached_property
+    def slowdowns(self) -> tuple[Slowdown, ...]:
+        """How much slower workloads are beside neighbours."""
+        return tuple(slowdowns_of(self.frame))
+
     @property
     def charts(self) -> ChartData:
         """What the charts are drawn from."""
@@ -128,6 +140,8 @@ class RunData:
             throughput=self.throughput,
             limits=self.limits,
             references=self.references,
+            densities=self.densities,
+            slowdowns=self.slowdowns,
             arms=self.arms,
             noise=self.noise,
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from results.charts.cases import split_params
 from results.charts.quantities import MISSING, tick
 from results.iterations import LABELS, READING, Iterations, iterations_of
+from results.records import split_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Section, Table
 

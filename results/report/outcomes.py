@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from results.charts.cases import split_params
 from results.charts.quantities import MISSING, percentage, quantity, tick
 from results.checks import Checks, claim
 from results.limits import GivenLimit, tolerance
+from results.records import split_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 

@@ -118,6 +118,10 @@ def _card(data: RunData, arm: ArmStyle) -> Card:
         _level(data, arm, "Startup", "startup_time", "s"),
         _level(data, arm, "Idle memory", "memory_footprint", "bytes"),
     ]
+    if data.densities:
+        headlines.append(_level(data, arm, "One more instance", "marginal_memory", "bytes"))
+    if data.slowdowns:
+        headlines.append(_worst_neighbour(data, arm))
     if data.checks:
         headlines.append(Headline("Claims", checks.total(data.checks, arm.name), ""))
     if data.limits:
@@ -137,6 +141,14 @@ def _level(data: RunData, arm: ArmStyle, name: str, metric: str, unit: str) -> H
     median = arm_medians(data.reference_frame, metric).get(arm.name)
     comparison = data.against_baseline(arm.name, metric)
     return Headline(name, quantity(median, unit), with_interval(comparison) if comparison else "")
+
+
+def _worst_neighbour(data: RunData, arm: ArmStyle) -> Headline:
+    own = [one for one in data.slowdowns if one.arm == arm.name and one.slowdown is not None]
+    worst = max(own, key=lambda one: one.slowdown or 0.0, default=None)
+    if worst is None:
+        return Headline("Worst neighbour", MISSING, "")
+    return Headline("Worst neighbour", ratio(worst.slowdown), f"{worst.workload} beside {worst.neighbour}")
 
 
 def _finding(data: RunData, arm: ArmStyle) -> Finding | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from results.charts.cases import arm_medians, part_medians, split_params
+from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import MISSING, effect, number, quantity, ratio
 from results.charts.startup import shutdown_phases, startup_phases
 from results.charts.throughput import advantage
 from results.compare import Comparison
-from results.records import is_part
+from results.records import is_part, split_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval

@@ -34,6 +34,8 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
         image=None,
         placer=placer,
         cpu_seconds=lambda: 0.0,
+        cpus=cpus,
+        instance_cpus=lambda limits: cpus[-1:],
     )
 
     @contextmanager

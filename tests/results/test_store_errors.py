@@ -74,7 +74,10 @@ def test_an_empty_file_is_filled_by_a_run_and_refused_by_a_reader(tmp_path: Path
 def test_a_newer_schema(tmp_path: Path, create: bool) -> None:
     with sqlite3.connect(a_store(tmp_path)) as newer:
         newer.execute(f"PRAGMA user_version = {database.SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match="schema version 3, this program knows 2: update it"):
+    with pytest.raises(
+        StoreError,
+        match=f"schema version {database.SCHEMA_VERSION + 1}, this program knows {database.SCHEMA_VERSION}: update it",
+    ):
         open_and_read(tmp_path, create)
 
 

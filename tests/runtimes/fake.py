@@ -25,6 +25,7 @@ class FakeOptions(Options):
         accel: what it pretends to be run by.
         oom_kills: how many processes it pretends the kernel killed for want of memory.
         pids_limit_hits: how often it pretends that a process was refused.
+        room: how many instances it pretends there is memory for.
     """
 
     fail_start: bool = False
@@ -33,6 +34,7 @@ class FakeOptions(Options):
     accel: str = "none"
     oom_kills: int = 0
     pids_limit_hits: int = 0
+    room: int = 1000
 
 
 class FakeInstance:
@@ -86,6 +88,7 @@ class FakeRuntime:
     def __init__(self, agent, options):
         self._agent = agent
         self._options = options
+        self._alive = 0
 
     @classmethod
     def check(cls, options, limits):
@@ -103,6 +106,9 @@ class FakeRuntime:
         timeline.stamp("requested")
         if self._options.fail_start:
             raise InstanceError("the fake was told not to start")
+        if self._alive >= self._options.room:
+            raise InstanceError("the fake did not start", details="mmap: Cannot allocate memory")
+        self._alive += 1
         ours, theirs = socket.socketpair()
         with theirs:
             program = ["sleep", "1000"] if self._options.mute else [self._agent, "--fd", str(theirs.fileno())]
@@ -116,6 +122,7 @@ class FakeRuntime:
                 raise InstanceError(f"the fake did not get ready: {error}") from error
             yield FakeInstance(process, client, timeline, self._options)
         finally:
+            self._alive -= 1
             client.close()
             process.kill()
             process.wait()
