@@ -27,6 +27,7 @@ from results.compare import Comparison
 from results.compare import to_json as comparisons_json
 from results.density import densities_of
 from results.density import to_json as densities_json
+from results.identical_arms import identical_arms
 from results.interference import slowdowns_of
 from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
@@ -34,6 +35,8 @@ from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
 from results.noise import blocks_of
 from results.noise import to_json as noise_json
+from results.noise_floor import NoiseFloor, noise_floors, overhead
+from results.noise_floor import to_json as noise_floors_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
@@ -44,6 +47,7 @@ from results.summary import to_json as summary_json
 from results.terminal_experiments import density_tables, slowdown_tables
 from results.terminal_iterations import iterations_table
 from results.terminal_noise import noise_view
+from results.terminal_noise_floor import noise_floor_table
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -68,10 +72,10 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, what
-    iterations did, figures by workload case, notes, and trials that failed.
+    iterations did, the noise floor, figures by workload case, notes, and trials that failed.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
     """
     frame = store.frame(run.id)
     trials = store.trials(run.id)
@@ -83,6 +87,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
         *iterations_table(iterations_of(frame)),
+        *noise_floor_table(_noise_floors(store, run, frame), overhead(frame, trials)),
         *density_tables(densities_of(frame)),
         *slowdown_tables(slowdowns_of(frame, run.threshold)),
     ]
@@ -91,19 +96,24 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations, noise (each block), densities, slowdowns.
+    iterations, noise (each block), noise_floor, densities, slowdowns.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
     """
     frame = store.frame(run.id)
     return {
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
         "noise": noise_json(blocks_of(store.noise(run.id))),
+        "noise_floor": noise_floors_json(_noise_floors(store, run, frame)),
         "densities": densities_json(densities_of(frame)),
         "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold)),
     }
+
+
+def _noise_floors(store: Store, run: RunRecord, frame: pd.DataFrame) -> list[NoiseFloor]:
+    return noise_floors(frame, identical_arms(store.run_directory(run.id)), run.threshold)
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
