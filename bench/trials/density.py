@@ -27,7 +27,7 @@ from workloads.units import format_size
 if TYPE_CHECKING:
     from bench.trials.attempt import Attempt
     from runtimes.base import Instance, MemoryReading
-    from workloads.model import Crowd
+    from workloads.several import Crowd
 
 _EVERY_ONE = 8
 """Instances up to which there is a step after each."""
