@@ -89,7 +89,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *iterations_table(iterations_of(frame)),
         *noise_floor_table(_noise_floors(store, run, frame), overhead(frame, trials)),
         *density_tables(densities_of(frame)),
-        *slowdown_tables(slowdowns_of(frame)),
+        *slowdown_tables(slowdowns_of(frame, run.threshold)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
@@ -108,7 +108,7 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
         "noise": noise_json(blocks_of(store.noise(run.id))),
         "noise_floor": noise_floors_json(_noise_floors(store, run, frame)),
         "densities": densities_json(densities_of(frame)),
-        "slowdowns": slowdowns_json(slowdowns_of(frame)),
+        "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold)),
     }
 
 
@@ -139,7 +139,7 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
     counting = counting_note(store.trials(run.id))
     if counting is not None:
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
-    slowdowns = slowdown_tables(slowdowns_of(frame))
+    slowdowns = slowdown_tables(slowdowns_of(frame, run.threshold))
     return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
 

@@ -368,7 +368,7 @@ class Workload(Part):
     def _check_instances(self) -> None:
         several = self.instances is not None or self.density is not None
         if self.cold is not None:
-            self._check_cold(self.cold)
+            self._check_cold(self.cold, several=several)
         if not several:
             return
         if self.instances is not None and self.density is not None:
@@ -383,8 +383,8 @@ class Workload(Part):
             if self.client == "peer":
                 raise InvalidValue("nobody asks anything of the servers of a density", "client", at_key=True)
 
-    def _check_cold(self, cold: str) -> None:
-        if self.run is not None or self.instances is not None or self.density is not None:
+    def _check_cold(self, cold: str, *, several: bool) -> None:
+        if self.run is not None or several:
             raise InvalidValue("a cold start runs nothing, and is one instance's", "cold")
         if cold in COLD_LAYERS:
             return

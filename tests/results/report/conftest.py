@@ -12,6 +12,7 @@ import pytest
 from report_browser import open_browser
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from results.noise import CpuSpin, NoiseReading
 from results.records import RunRecord, Sample, TrialRecord
 from results.report import Report, write_report
 from results.store import Store
@@ -74,6 +75,15 @@ WORKLOADS: list[tuple[str, dict[str, str | int | float | bool], str, float, str,
     ("redis", {"clients": 50}, "requests_per_second", 148000, "1/s", "higher"),
     ("redis", {"clients": 50}, "latency_p99", 0.41e-3, "s", "lower"),
 ]
+EXPERIMENTS: list[tuple[str, tuple[tuple[str, str | int | float | bool], ...]]] = [
+    ("cold-start", (("layer", "image"),)),
+    ("cold-start", (("layer", "kernel"),)),
+    ("parallel-start", (("instances", 8),)),
+    ("memory-hold", (("size", "128M"),)),
+]
+FLOOR = 90e-6
+"""Seconds that the arm `bare` takes to start."""
+
 CLAIMS: dict[str, dict[str, float]] = {
     "has_its_own_mount_table": {},
     "cannot_see_host_processes": {},
@@ -111,7 +121,8 @@ class MadeRun:
     failures: dict[int, tuple[str, str | None]] = field(default_factory=dict)  # by trial: error, text of the log
     host: dict[str, object] | None = None
     facts: dict[int, dict[str, str]] = field(default_factory=dict)  # by trial
-    outcomes: bool = False  # whether there are workloads that check claims and measure limits
+    outcomes: bool = False  # whether there are workloads that check claims and measure limits, and readings of noise
+    experiments: bool = False  # whether there are starts of every kind, and memory at three moments
 
     def write(self, store: Store) -> RunRecord:
         rng = random.Random(7)
@@ -127,6 +138,8 @@ class MadeRun:
         cases = list(dict.fromkeys((name, tuple(params.items())) for name, params, *_ in WORKLOADS))
         if self.outcomes:
             cases += [("isolation", ()), ("limits", ())]
+        if self.experiments:
+            cases += EXPERIMENTS
         number = 0
         for block in range(self.blocks):
             drift = rng.lognormvariate(0, 0.02)
@@ -136,7 +149,7 @@ class MadeRun:
                 number += 1
                 trial = TrialRecord(
                     run=run.id, trial=number, block=block, position=position, workload=self.workload(name),
-                    params=dict(params), arm=arm, runtime=_kind(arm),
+                    params=dict(params), arm=arm, runtime="bare" if arm.startswith("bare") else _kind(arm),
                     accel=self.vm_accel if _kind(arm) == "vm" else "none",
                     status="ok", error=None, started="2026-11-24T11:46:00Z", log=None,
                     facts=self.facts.get(number, {}),
@@ -151,15 +164,56 @@ class MadeRun:
                     store.add_trial(replace(trial, status="failed", error=error), [])
                     continue
                 samples = [
-                    sample for sample in _samples(rng, arm, name, dict(params), drift) if sample.metric not in self.omit
+                    sample
+                    for sample in _samples_of_trial(rng, arm, name, dict(params), drift)
+                    if sample.metric not in self.omit
                 ]
                 store.add_trial(trial, samples)
+        if self.outcomes:
+            for reading in _readings(self.blocks):
+                store.add_noise(run.id, reading)
         store.finish_run(run.id, self.status, "2026-11-24T11:58:40Z", self.stop_reason)
         return store.resolve(run.id)
 
 
+def _readings(blocks: int) -> Iterator[NoiseReading]:
+    """One before the first block and one after each; the second block is disturbed by others."""
+    for block in range(blocks + 1):
+        spin = CpuSpin(cpu=1, chunks=2000, median=1e-4, p99=1.4e-4, longest=5e-3, gaps=3, lost=0.02)
+        yield NoiseReading(
+            block=block, taken="2026-11-24T11:46:00Z", seconds=9.5 if block else None, cost=0.2, spins=(spin,),
+            steal=0.001 if block else None, own=1.0 if block else None,
+            outside=None if not block else 0.9 if block == 2 else 0.02, cpus=2, interrupts=300.0 if block else None,
+        )  # fmt: skip
+
+
 def _kind(arm: str) -> str:
+    """Whose figures the arm has; a floor under the starts has the bare host's, but for its start."""
+    if arm.startswith("bare"):
+        return "native"
     return next((kind for kind in ("native", "container", "vm") if arm.startswith(kind)), "container")
+
+
+def _samples_of_trial(
+    rng: random.Random, arm: str, name: str, params: dict[str, object], drift: float
+) -> Iterator[Sample]:
+    kind = _kind(arm)
+    start = sum(PHASES[kind].values()) * rng.lognormvariate(0, 0.015) * drift
+    if name == "cold-start":
+        has_layer = params["layer"] == "image" or kind == "vm"
+        yield Sample("cold_start_time", 1.5 * start, "s", "lower", primary=True)
+        for moment, share in (("before", 1.0), ("left", 0.0), ("read", 0.25)):
+            yield Sample(f"page_cache.{moment}", share * has_layer * 64 * MIB, "bytes", "neutral")
+    elif name == "parallel-start":
+        yield Sample("parallel_start_time", 4 * start, "s", "lower", primary=True)
+        yield Sample("parallel_stop_time", start, "s", "lower", primary=True)
+    elif arm.startswith("bare"):
+        yield Sample("startup_time", FLOOR * drift, "s", "lower", primary=name == "null")
+        yield Sample("startup.ready", FLOOR * drift, "s", "lower")
+    else:
+        yield from _samples(rng, arm, name, params, drift)
+        if name == "memory-hold":
+            yield from _moments(kind)
 
 
 def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object], drift: float) -> Iterator[Sample]:
@@ -205,6 +259,17 @@ def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object],
                 yield Sample(claim, float(holds), "check", "higher")
     if name == "limits":
         yield from _limits(rng, kind)
+
+
+def _moments(kind: str) -> Iterator[Sample]:
+    """An application that fills memory, which stays in the guest when it has ended."""
+    held = {"loaded": "application", "after": "guest_free" if kind == "vm" else ""}
+    for moment, step in held.items():
+        steps = {name: value + (128 * MIB if name == step else 0.0) for name, value in WATERFALL[kind].items()}
+        yield Sample(f"memory_{moment}", sum(steps.values()), "bytes", "lower")
+        yield Sample(f"memory_{moment}.pss", sum(steps.values()) - MIB, "bytes", "lower")
+        for name, value in steps.items():
+            yield Sample(f"memory_{moment}_waterfall.{name}", value, "bytes", "lower")
 
 
 def _limits(rng: random.Random, kind: str) -> Iterator[Sample]:

@@ -21,8 +21,9 @@ def page(report_of):
     """A report with everything in it: emulation, failures, and names that are hard to set."""
     failures = {3: (f"<img src=x onerror=alert(1)> {LONG}", f"{LONG}\n<script>alert(1)</script>"), 5: ("gone", None)}
     return report_of(
-        blocks=6, outcomes=True, status="partial", stop_reason="interrupted", failures=failures, workload=_odd
-    ).html
+        arms=("native", "bare", "container", "vm"), blocks=6, outcomes=True, experiments=True, status="partial",
+        stop_reason="interrupted", failures=failures, workload=_odd,
+    ).html  # fmt: skip
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -87,6 +87,11 @@ class TestStartup:
             "goodbye", "powered_off", "exited", "stopped",
         ]  # fmt: skip
 
+    def test_without_a_bare_exec_there_is_no_floor(self, data):
+        figure = startup_chart(data.reference_frame, data.arms)
+        assert not figure.legends
+        assert not [text for text in texts(figure) if "×" in text]
+
     def test_a_missing_metric_gives_no_chart(self, store, make_run):
         data = RunData.load(store, make_run(omit=("startup_time",), blocks=1))
         assert startup_chart(data.reference_frame, data.arms) is None
@@ -119,7 +124,7 @@ class TestMemory:
         steps = waterfalls_of(data.reference_frame)["vm"]
         end = 0.0
         for step in steps:
-            (bar,) = bars[f"{step} of vm"].patches
+            (bar,) = bars[f"{step} of vm (emulated)"].patches
             assert bar.get_x() == pytest.approx(end)
             end += bar.get_width()
         assert end == pytest.approx(sum(steps.values()))
@@ -193,7 +198,7 @@ OF_SEVERAL_INSTANCES = {"density", "interference"}
 class TestDegenerate:
     @pytest.mark.parametrize("width", [WIDE, NARROW])
     def test_one_arm_and_one_block(self, store, make_run, width):
-        charts = RunData.load(store, make_run(arms=("native",), blocks=1, outcomes=True)).charts
+        charts = RunData.load(store, make_run(arms=("native",), blocks=1, outcomes=True, experiments=True)).charts
         drawn = {name: draw(charts, width) for name, draw in CHARTS.items()}
         assert {name for name, figure in drawn.items() if figure is None} == AGAINST_THE_BASELINE | OF_SEVERAL_INSTANCES
         for figure in drawn.values():

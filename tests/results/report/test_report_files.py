@@ -63,14 +63,15 @@ class TestContents:
         html, markdown = written(blocks=1, outcomes=True)
         order = [
             "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "As published", "CPU time",
-            "All comparisons", "Failed trials", "Host and fairness", "How to read this", "Provenance",
+            "Iterations", "All comparisons", "Failed trials", "Noise", "Host and fairness", "How to read this",
+            "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
 
     def test_every_chart_is_in_both(self, written, report_of):
-        html, markdown = written(blocks=6, outcomes=True)
-        directory = report_of(blocks=6, outcomes=True).html.parent
+        html, markdown = written(blocks=6, outcomes=True, experiments=True)
+        directory = report_of(blocks=6, outcomes=True, experiments=True).html.parent
         for name in CHARTS:
             assert f'<figure id="chart-{name}">' in html
             assert f"](charts/{name}.png)" in markdown
