@@ -24,15 +24,14 @@ def iterations_table(found: Sequence[Iterations]) -> list[RenderableType]:
     labels = [label for label in LABELS if any(one.counts[label] for one in found)]
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
     table.add_column(Text("iterations in trials", "bold underline"), ratio=1, overflow="fold")
-    table.add_column("iterations", justify="right", no_wrap=True)
-    for label in labels:
-        table.add_column(label, justify="right", overflow="fold")
-    table.add_column("steady from", justify="right", overflow="fold")
-    for (workload, params, metric), of_metric in groupby(found, key=lambda one: (one.workload, one.params, one.metric)):
-        table.add_row(Text.assemble(f"{workload} {metric}", ("  " + params.replace(",", " ") if params else "", "dim")))
-        for one in of_metric:
+    for name in ("iterations", *labels, "steady from"):
+        # Long titles are folded between words: a terminal has 80 columns.
+        table.add_column(name, justify="right", width=max(9, *map(len, name.split())) if len(name) > 11 else None)
+    for (workload, params), of_case in groupby(found, key=lambda one: (one.workload, one.params)):
+        table.add_row(Text.assemble(workload, ("  " + params.replace(",", " ") if params else "", "dim")))
+        for one in of_case:
             table.add_row(
-                Text.assemble("  ", one.arm, (" tcg", "bold red") if one.emulated else ""),
+                Text.assemble(f"  {one.metric}", (f"  {one.arm}", "dim"), (" tcg", "bold red") if one.emulated else ""),
                 str(one.iterations),
                 *(_count(one.counts[label]) for label in labels),
                 MISSING if one.begins is None else tick(one.begins + 1, ""),
