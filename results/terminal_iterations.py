@@ -13,6 +13,9 @@ from rich.text import Text
 from results.charts.quantities import MISSING, tick
 from results.iterations import LABELS, Iterations
 
+_FOLDED = {"no steady state": 9, "too few iterations": 10, "steady from": 6}
+"""Widths of columns whose titles are folded between words: a terminal has 80 columns."""
+
 
 def iterations_table(found: Sequence[Iterations]) -> list[RenderableType]:
     """How many trials have each label, by metric and arm; empty where no trial has more than one iteration.
@@ -23,10 +26,9 @@ def iterations_table(found: Sequence[Iterations]) -> list[RenderableType]:
         return []
     labels = [label for label in LABELS if any(one.counts[label] for one in found)]
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column(Text("iterations in trials", "bold underline"), ratio=1, overflow="fold")
-    for name in ("iterations", *labels, "steady from"):
-        # Long titles are folded between words: a terminal has 80 columns.
-        table.add_column(name, justify="right", width=max(9, *map(len, name.split())) if len(name) > 11 else None)
+    table.add_column(Text("iterations", "bold underline"), ratio=1, overflow="fold")
+    for name in ("each", *labels, "steady from"):
+        table.add_column(name, justify="right", width=_FOLDED.get(name))
     for (workload, params), of_case in groupby(found, key=lambda one: (one.workload, one.params)):
         table.add_row(Text.assemble(workload, ("  " + params.replace(",", " ") if params else "", "dim")))
         for one in of_case:
