@@ -298,7 +298,7 @@ def test_time_budget_stops_after_the_block_that_used_it_up(suite_run):
 
 
 KNOWN = "{min_blocks: 6, max_blocks: 8, ci_width: 5%}"
-VARYING = ECHO.replace("echo score: 42", "echo score: $(($(date +%N) % 1000 + 1))")
+VARYING = ECHO.replace("echo score: 42", "echo score: $((1$(date +%N) % 1000 + 1))")
 
 
 def test_blocks_end_as_soon_as_ratios_are_known(suite_run):
