@@ -5,32 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from bench.host import collect_facts, read_text
+from bench.doctor_noise import check_noise
+from bench.finding import Check, Status
+from bench.host import distribution, libvirt_version, read_text
 from runtimes.base import HostError
-
-Status = Literal["ok", "warning", "missing"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: what was looked at.
-        status: ``ok``; ``warning``: works, but figures suffer or a part is left out; ``missing``: a runtime fails.
-        detail: what was found.
-        fix: how to mend it; empty where there is nothing to mend.
-    """
-
-    name: str
-    status: Status
-    detail: str
-    fix: str = ""
-
 
 _PROGRAMS = {
     "gcc": ("gcc", "to compile the agent"),
@@ -60,7 +41,6 @@ _OPTIONS = {
 _EMBEDDED_DRIVER = "libvirt/connection-driver/libvirt_driver_qemu.so"
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 _LEAST_DISK = 4 << 30
-_NOISY_LOAD = 0.5
 
 
 def _find_program(name: str) -> str | None:
@@ -177,7 +157,7 @@ def check_programs() -> Iterator[Check]:
 
 
 def check_distribution() -> Check:
-    release = collect_facts()["distribution"]
+    release = distribution()
     if _find_program("apt-get") and _find_program("dpkg-deb"):
         return Check("distribution", "ok", release)
     fix = "run it on Debian 12 or later; elsewhere plans, results and reports work"
@@ -185,16 +165,10 @@ def check_distribution() -> Check:
 
 
 def check_libvirt() -> Check:
-    import runtimes.vm  # noqa: F401 has libvirt, once it is imported, write its log nowhere
-
-    try:
-        import libvirt
-    except ImportError:
-        return Check(
-            "libvirt", "missing", "libvirt-python is not installed", "apt-get install libvirt-dev, then make setup"
-        )
-    number = libvirt.getVersion()
-    version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+    version = libvirt_version()
+    if version == "not installed":
+        fix = "apt-get install libvirt-dev, then make setup"
+        return Check("libvirt", "missing", "libvirt-python is not installed", fix)
     if not any(path.exists() for path in Path("/usr/lib").glob(f"*/{_EMBEDDED_DRIVER}")):
         fix = "apt-get install libvirt-daemon-driver-qemu"
         return Check("libvirt", "missing", f"{version}, without the QEMU driver for qemu:///embed", fix)
@@ -277,27 +251,6 @@ def check_disk() -> Check:
         return Check("disk", "ok", f"{free >> 30} GiB free for images at {place}")
     fix = "free some space, or set BENCH_CACHE to a directory on another disk; 'bench image prune' removes old images"
     return Check("disk", "warning", f"{free >> 20} MiB free for images at {place}", fix)
-
-
-def check_noise() -> Iterator[Check]:
-    """What makes figures waver, from the facts that every run records."""
-    facts = collect_facts()
-    load = float(facts["load"].split()[0]) if facts["load"] != "unknown" else 0.0
-    busy = load > _NOISY_LOAD * (os.cpu_count() or 1)
-    yield Check(
-        "load", "warning" if busy else "ok", f"{load} in the last minute", "stop what else runs" if busy else ""
-    )
-    governor = facts["governor"]
-    slow = governor not in ("performance", "unknown")
-    fix = "cpupower frequency-set --governor performance" if slow else ""
-    yield Check("frequency governor", "warning" if slow else "ok", governor, fix)
-    merging = facts["ksm"] == "1"
-    fix = "echo 0 > /sys/kernel/mm/ksm/run" if merging else ""
-    yield Check("page merging (KSM)", "warning" if merging else "ok", "on: it hides memory" if merging else "off", fix)
-    swapping = not facts["swap"].startswith("0")
-    yield Check(
-        "swap", "warning" if swapping else "ok", facts["swap"], "swapoff -a while measuring" if swapping else ""
-    )
 
 
 def check_kvm() -> Check:

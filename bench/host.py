@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -11,10 +12,14 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bench.tune.journal import state_directory
+from bench.tune.step import Host
+from bench.tune.tuning import tuned_steps
+
 STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus", "memory", "kernel", "architecture")
 """What a fingerprint is made of: never frequencies or bogomips, which differ from one boot to the next."""
 
-CHANGING_FACTS = ("load", "steal_jiffies")
+CHANGING_FACTS = ("load", "steal_jiffies", "steal_share")
 """Facts that a run reads again at its end: what came of them in between disturbed it."""
 
 VULNERABILITIES = Path("/sys/devices/system/cpu/vulnerabilities")
@@ -72,10 +77,44 @@ def _turbo() -> str:
     return {"1": "on", "0": "off"}.get(read_text("/sys/devices/system/cpu/cpufreq/boost"), "unknown")
 
 
-def _total_steal() -> str:
-    """Jiffies stolen by a hypervisor since boot, all CPUs (proc_stat(5), eighth figure)."""
-    first = read_text("/proc/stat", "").partition("\n")[0].split()
-    return first[8] if len(first) > 8 else "unknown"
+def _of_every_cpu(name: str) -> str:
+    """What CPUs have in a file of their frequency driver: one word where it is the same for all."""
+    found = {read_text(path) for path in Path("/sys/devices/system/cpu").glob(f"cpu[0-9]*/cpufreq/{name}")}
+    return ", ".join(sorted(found)) or "unknown"
+
+
+def _steal() -> dict[str, str]:
+    """Jiffies stolen by a hypervisor since boot, all CPUs, and the share that they are of all time (proc_stat(5))."""
+    figures = read_text("/proc/stat", "").partition("\n")[0].split()[1:9]
+    if len(figures) < 8:
+        return {"steal_jiffies": "unknown", "steal_share": "unknown"}
+    return {"steal_jiffies": figures[7], "steal_share": f"{int(figures[7]) / sum(map(int, figures)):.4f}"}
+
+
+def _idle_states() -> dict[str, str]:
+    """The idle states of the first CPU, and how long waking up from the deepest takes, microseconds."""
+    states = sorted(Path("/sys/devices/system/cpu/cpu0/cpuidle").glob("state[0-9]*"))
+    used = [state for state in states if read_text(state / "disable") != "1"]
+    latencies = [int(read_text(state / "latency", "0")) for state in used]
+    return {
+        "idle_driver": read_text("/sys/devices/system/cpu/cpuidle/current_driver"),
+        "idle_states": ", ".join(read_text(state / "name") for state in used) or "unknown",
+        "idle_latency_us": str(max(latencies)) if latencies else "unknown",
+    }
+
+
+def is_running(program: str) -> bool:
+    """Whether a process of this name is."""
+    return any(read_text(path, "") == program for path in Path("/proc").glob("[0-9]*/comm"))
+
+
+@functools.cache
+def _hypervisor() -> str:
+    """Whose guest this host is itself, by its processor (CPUID) and its firmware; ``none`` where it is no guest."""
+    listed = _output(["lscpu"]).splitlines()
+    vendor = next((line.partition(":")[2].strip() for line in listed if line.startswith("Hypervisor vendor")), "none")
+    product = read_text("/sys/class/dmi/id/product_name", "")
+    return f"{vendor} ({product})" if product and vendor != "none" else vendor
 
 
 def _cgroup_mounts() -> str:
@@ -83,30 +122,81 @@ def _cgroup_mounts() -> str:
     return "; ".join(f"{fields[1]} {fields[2]} {fields[3]}" for fields in mounts if fields[2] in ("cgroup", "cgroup2"))
 
 
-def _first_line(argv: list[str]) -> str:
+def _output(argv: list[str]) -> str:
     program = shutil.which(argv[0])
     if program is None:
         return "not installed"
     finished = subprocess.run([program, *argv[1:]], capture_output=True, text=True, timeout=20, check=False)
-    return (finished.stdout or finished.stderr).partition("\n")[0].strip()
+    return (finished.stdout or finished.stderr).strip()
 
 
+def libvirt_version() -> str:
+    """The version of libvirt's library; ``not installed`` where Python cannot load it."""
+    import runtimes.vm  # noqa: F401 has libvirt, once it is imported, write its log nowhere
+
+    try:
+        import libvirt
+    except ImportError:
+        return "not installed"
+    number = libvirt.getVersion()
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+@functools.cache
 def _package_versions() -> dict[str, str]:
-    """Versions of the host's programs that take part in a measurement."""
+    """Versions of the host's programs that take part in a measurement; they are asked once a process."""
     programs = {
         "qemu_version": ["qemu-system-x86_64", "--version"],
         "mmdebstrap_version": ["mmdebstrap", "--version"],
         "gcc_version": ["gcc", "--version"],
     }
-    return {name: _first_line(argv) for name, argv in programs.items()}
+    versions = {name: _output(argv).partition("\n")[0] for name, argv in programs.items()}
+    return versions | {"libvirt_version": libvirt_version(), "python_version": platform.python_version()}
+
+
+def distribution() -> str:
+    """The host's distribution, as it calls itself."""
+    release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
+    return release.get("PRETTY_NAME", "unknown")
+
+
+def changing_facts() -> dict[str, str]:
+    """The facts that are other ones at the end of a run: what came of them in between disturbed it."""
+    return {"load": read_text("/proc/loadavg"), **_steal()}
+
+
+def _noise_facts() -> dict[str, str]:
+    """What makes figures waver and can be set, by :mod:`bench.tune` for the most part."""
+    return {
+        "governor": _of_every_cpu("scaling_governor"),
+        "frequency_driver": _of_every_cpu("scaling_driver"),
+        "turbo": _turbo(),
+        "smt": read_text("/sys/devices/system/cpu/smt/control"),
+        "isolated_cpus": read_text("/sys/devices/system/cpu/isolated") or "none",
+        "transparent_hugepages": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
+        "transparent_hugepages_defrag": _chosen("/sys/kernel/mm/transparent_hugepage/defrag"),
+        "ksm": read_text("/sys/kernel/mm/ksm/run"),
+        "swap": str(max(0, len(read_text("/proc/swaps", "").splitlines()) - 1)) + " devices",
+        "numa_nodes": str(len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or 1),
+        "numa_balancing": read_text("/proc/sys/kernel/numa_balancing"),
+        "nmi_watchdog": read_text("/proc/sys/kernel/nmi_watchdog"),
+        "aslr": read_text("/proc/sys/kernel/randomize_va_space"),
+        "irq_balance": "running" if is_running("irqbalance") else "not running",
+        **_idle_states(),
+        "clocksource": read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "tuned": ", ".join(tuned_steps(Host(), state_directory())) or "no",
+    }
 
 
 def collect_facts() -> dict[str, str]:
-    """Every recorded fact of this host, name → text. Facts that the kernel does not show are ``unknown``."""
+    """Every recorded fact of this host, name → text. Facts that the kernel does not show are ``unknown``.
+
+    Raises:
+        HostError: the journal of what is tuned cannot be read.
+    """
     from runtimes.cgroup import describe_version
 
     cpu = _cpuinfo()
-    release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     return {
         "cpu_model": cpu.get("model name", "unknown"),
         "microcode": cpu.get("microcode", "unknown"),
@@ -115,22 +205,15 @@ def collect_facts() -> dict[str, str]:
         "memory": str(host_memory()),
         "kernel": platform.release(),
         "architecture": platform.machine(),
-        "distribution": release.get("PRETTY_NAME", "unknown"),
+        "distribution": distribution(),
         "virtualised": str("hypervisor" in cpu.get("flags", "").split()).lower(),
+        "hypervisor": _hypervisor(),
         "kernel_command_line": read_text("/proc/cmdline"),
         "mitigations": json.dumps(mitigations(), sort_keys=True),
-        "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "turbo": _turbo(),
-        "smt": read_text("/sys/devices/system/cpu/smt/control"),
-        "transparent_hugepages": _chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
-        "ksm": read_text("/sys/kernel/mm/ksm/run"),
-        "swap": str(max(0, len(read_text("/proc/swaps", "").splitlines()) - 1)) + " devices",
-        "clocksource": read_text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        "steal_jiffies": _total_steal(),
-        "load": read_text("/proc/loadavg"),
+        **_noise_facts(),
+        **changing_facts(),
         "cgroup_version": describe_version(),
         "cgroup_mounts": _cgroup_mounts(),
-        "python_version": platform.python_version(),
         **_package_versions(),
     }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import fairness
-from bench.host import CHANGING_FACTS, collect_facts, fingerprint
+from bench.host import changing_facts, collect_facts, fingerprint
 
 if TYPE_CHECKING:
     from bench.plan import Trial
@@ -55,8 +55,7 @@ class RunManifest:
 
     def close(self) -> None:
         """Write what is known only at the end."""
-        now = collect_facts()
-        self._facts |= {f"{name}_at_end": now[name] for name in CHANGING_FACTS}
+        self._facts |= {f"{name}_at_end": value for name, value in changing_facts().items()}
         self._write()
 
     def _write(self) -> None:

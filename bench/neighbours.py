@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from runtimes.base import HostError, Limits
+from runtimes.placement import describe_cpus
 from workloads.fields import Scalar, format_scalar
 from workloads.model import Workload
 
 if TYPE_CHECKING:
-    from bench.suite_model import Arm, Suite
+    from bench.suite_model import Suite
+    from runtimes.placement import Placer
 
 Placement = Literal["shared", "apart"]
 """Whether a neighbour has the CPUs of the measured instance, or others."""
@@ -61,59 +64,50 @@ class Neighbour:
         return data | ({"cpus": self.cpus} if self.cpus != "shared" else {})
 
 
-def neighbour_limits(
-    placement: Placement, own: Limits, taken: Sequence[int], all_cpus: Sequence[int], harness: Sequence[int]
-) -> Limits:
-    """The limits of a neighbour, those of its arm on the CPUs that it is to have.
+def neighbour_limits(placement: Placement, own: Limits, measured: Limits, placer: Placer) -> Limits:
+    """The limits of a neighbour: those of its arm, on the CPUs that it is to have.
 
     Args:
-        placement: ``shared`` gives it the CPUs of the measured instance, and more of the highest others where it may
-            use more; ``apart`` gives it the highest of those that neither that instance nor the harness has.
+        placement: ``shared`` gives it the CPUs of the measured instance, and the highest others where it may use more;
+            ``apart`` cores on which neither that instance nor the harness is.
         own: of its arm.
-        taken: CPUs of the measured instance.
-        all_cpus: that instances may have at all.
-        harness: CPUs of the harness.
+        measured: of the measured instance.
+        placer: of the run.
 
     Raises:
-        HostError: there are not enough CPUs for ``apart``.
+        HostError: there are not enough cores for ``apart``.
     """
-    wanted = math.ceil(own.cpus)
+    taken, wanted = placer.place(measured).instance, math.ceil(own.cpus)
     if placement == "shared":
-        others = [cpu for cpu in reversed(all_cpus) if cpu not in taken]
-        return replace(own, cpuset=tuple(sorted([*reversed(taken), *others][:wanted])))
-    free = [cpu for cpu in all_cpus if cpu not in taken and cpu not in harness]
+        others = [cpu for cpu in reversed(placer.topology.numbers) if cpu not in taken]
+        return replace(own, cpuset=tuple(sorted([*reversed(taken), *others][: max(wanted, len(taken))])))
+    used = {sibling for cpu in (*taken, *placer.harness) for sibling in placer.topology.threads(cpu)}
+    free = tuple(cpu for cpu in placer.topology.numbers if cpu not in used)
     if len(free) < wanted:
-        raise HostError(too_few_cpus(wanted, len(taken), len(all_cpus)))
-    return replace(own, cpuset=tuple(free[-wanted:]))
+        raise HostError(
+            f"'cpus: apart' wants {wanted} for the neighbour on cores of its own, beside {describe_cpus(taken)} of the "
+            f"measured instance and {describe_cpus(placer.harness)} of the harness, and of {len(placer.topology.cpus)} "
+            f"CPUs {len(free)} are left; say 'cpus: shared', or use a larger host"
+        )
+    return replace(own, cpuset=free)
 
 
-def too_few_cpus(wanted: int, taken: int, there: int) -> str:
-    """That a neighbour cannot be apart, in words."""
-    return (
-        f"a neighbour with 'cpus: apart' needs {wanted + taken + 1} CPUs ({taken} of the measured instance, {wanted} "
-        f"of its own, and one for the harness), and this host has {there}; say 'cpus: shared', or use a larger host"
-    )
-
-
-def check_placements(suite: Suite, host_cpus: int) -> None:
-    """Find out, before an image is built, whether every neighbour that is to be apart can be.
+def check_placements(suite: Suite, placer: Placer) -> None:
+    """Find out, before an image is built, whether every neighbour can be where it is to be.
 
     Args:
         suite: what is to be run.
-        host_cpus: how many CPUs this host has for us.
+        placer: that the run is going to have.
 
     Raises:
-        HostError: one cannot; the message names the use.
+        HostError: one cannot; the message names whom it is beside.
     """
     arms = {arm.name: arm for arm in suite.arms}
     for use in suite.uses:
-        for neighbour in use.beside:
-            if neighbour.cpus == "apart":
-                for arm in suite.arms:
-                    _check_apart(arm, arms[neighbour.arm or arm.name], host_cpus, use.workload.name, neighbour)
-
-
-def _check_apart(arm: Arm, other: Arm, host_cpus: int, victim: str, neighbour: Neighbour) -> None:
-    taken, wanted = math.ceil(arm.limits.cpus), math.ceil(other.limits.cpus)
-    if taken + wanted + 1 > host_cpus:
-        raise HostError(f"{victim} beside {neighbour.identity}: {too_few_cpus(wanted, taken, host_cpus)}")
+        for neighbour, arm in itertools.product(use.beside, suite.arms):
+            own = arms[neighbour.arm or arm.name]
+            try:
+                neighbour_limits(neighbour.cpus, own.limits, arm.limits, placer)
+            except HostError as error:
+                message = f"{use.workload.name} beside {neighbour.identity} in {arm.name}: {error}"
+                raise HostError(message) from error

@@ -68,14 +68,14 @@ class Case:
         return self.workload.instances_at_once(self.params)
 
     @property
-    def cold(self) -> ColdLayer | None:
-        """What is not in the page cache when a trial's instance starts, or None for the usual start."""
-        return self.workload.cold_layer(self.params)
-
-    @property
     def crowd(self) -> Crowd | None:
         """The instances that a trial starts one after the other, or None for the usual one."""
         return self.workload.crowd(self.params)
+
+    @property
+    def cold(self) -> ColdLayer | None:
+        """What is not in the page cache when a trial's instance starts, or None for the usual start."""
+        return self.workload.cold_layer(self.params)
 
     @property
     def measured_seconds(self) -> float | None:

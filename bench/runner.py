@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from bench import __version__
 from bench.errors import RunError
-from bench.host import host_cpus, host_values, namespaces
+from bench.host import host_values, namespaces
 from bench.images import as_runtime_image
 from bench.manifest import RunManifest
 from bench.neighbours import check_placements
 from bench.noise.probe import NoiseProbe, open_probe
-from bench.placing import measured_cpus, placement_data
+from bench.placing import expected_placer, measured_cpus, placement_data
 from bench.stopping import after_block, looks
 from bench.trial import carry_out
 from bench.trials.attempt import OpenArm, TrialContext
@@ -97,7 +97,7 @@ def check_arms(suite: Suite) -> None:
             load_runtime(arm.runtime).check(arm.options, arm.limits)
         except HostError as error:
             raise HostError(f"arm {arm.name}: {error}") from error
-    check_placements(suite, host_cpus())
+    check_placements(suite, expected_placer(suite.arms))
 
 
 def check_scratch_space(plan: Plan) -> None:

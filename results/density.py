@@ -28,8 +28,8 @@ READING = (
 
 WAYS: Mapping[str, str] = {
     "marginal_memory": "footprint",
-    "marginal_memory.pss": "set size",
-    "marginal_memory.host_available": "available memory",
+    "marginal_memory.pss": "proportional set size",
+    "marginal_memory.host_available": "available memory of the host",
 }
 """The metrics of what one more instance adds, and by what they were read."""
 

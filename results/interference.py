@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from results.records import neighbour_of
 from results.stats.paired import PairedRatio, paired_ratio
-from results.stats.verdict import Verdict, judge
+from results.stats.verdict import THRESHOLD, Verdict, judge
 from results.trials import ArmTrials, Case, cases_of, natural
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class _Pair:
     paired: PairedRatio
 
 
-def slowdowns_of(frame: pd.DataFrame) -> list[Slowdown]:
+def slowdowns_of(frame: pd.DataFrame, threshold: float = THRESHOLD) -> list[Slowdown]:
     """The slowdowns of a run, by workload case, metric, neighbour and arm; empty where nothing ran beside anything.
 
     False discoveries are controlled over all of them (Benjamini & Hochberg), and verdicts go by effect size, as in
@@ -88,6 +88,7 @@ def slowdowns_of(frame: pd.DataFrame) -> list[Slowdown]:
 
     Args:
         frame: from :meth:`results.store.Store.frame`.
+        threshold: the practical threshold of the verdicts, 0.05 for 5 %.
     """
     pairs = _pairs(cases_of(frame))
     tested = {
@@ -100,7 +101,7 @@ def slowdowns_of(frame: pd.DataFrame) -> list[Slowdown]:
         from scipy.stats import false_discovery_control
 
         q_values = dict(zip(tested, false_discovery_control(list(tested.values())).tolist(), strict=True))
-    return [_slowdown(pair, q_values.get(index)) for index, pair in enumerate(pairs)]
+    return [_slowdown(pair, q_values.get(index), threshold) for index, pair in enumerate(pairs)]
 
 
 def to_json(slowdowns: Sequence[Slowdown]) -> list[dict[str, object]]:
@@ -131,10 +132,10 @@ def _paired(ours: ArmTrials, alone: ArmTrials, better: str) -> PairedRatio:
     return paired_ratio(below, above) if better == "higher" else paired_ratio(above, below)
 
 
-def _slowdown(pair: _Pair, q_value: float | None) -> Slowdown:
+def _slowdown(pair: _Pair, q_value: float | None, threshold: float) -> Slowdown:
     paired = pair.paired
     # Turned as it is, less is better whatever the metric.
-    verdict, warnings = judge(paired.interval, "lower", q_value)
+    verdict, warnings = judge(paired.interval, "lower", q_value, threshold)
     low, high = paired.interval or (None, None)
     return Slowdown(
         workload=pair.case.workload,

@@ -30,10 +30,6 @@ INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memor
 OTHER_STARTS = ("cold_start_time", "parallel_start_time", "parallel_stop_time")
 """What takes the place of these where a trial's start is another one: from a cold page cache, or several at once."""
 
-MEMORY_MOMENTS = {"idle": "memory", "loaded": "memory_loaded", "after": "memory_after"}
-"""When an instance's memory is read: just after READY, under load, and some time after the load has ended; and what its
-metrics begin with. The whole is ``memory_footprint``, ``memory_loaded`` and ``memory_after``."""
-
 DENSITY_METRICS = (
     "marginal_memory",
     "start_time_growth",
@@ -44,12 +40,16 @@ DENSITY_METRICS = (
 )
 """What comes of a trial that adds instance to instance."""
 
+MEMORY_MOMENTS = {"idle": "memory", "loaded": "memory_loaded", "after": "memory_after"}
+"""When an instance's memory is read: just after READY, under load, and some time after the load has ended; and what its
+metrics begin with. The whole is ``memory_footprint``, ``memory_loaded`` and ``memory_after``."""
+
 HARNESS_METRICS = (
     *INSTANCE_METRICS,
     *OTHER_STARTS,
+    *DENSITY_METRICS,
     "memory_loaded",
     "memory_after",
-    *DENSITY_METRICS,
     "memory_peak",
     "cpu_time",
     "cpus_used",

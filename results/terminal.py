@@ -23,26 +23,31 @@ from results.charts.quantities import MISSING, effect, interval, is_scaled, quan
 from results.checks import UNIT as CHECK
 from results.checks import checks_of
 from results.clocks import clock_warnings
-from results.compare import Comparison, compare_run
+from results.compare import Comparison
 from results.compare import to_json as comparisons_json
 from results.density import densities_of
 from results.density import to_json as densities_json
+from results.identical_arms import identical_arms
 from results.interference import slowdowns_of
 from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
-from results.noise import blocks_of, disturbed_blocks
+from results.noise import blocks_of
 from results.noise import to_json as noise_json
+from results.noise_floor import NoiseFloor, noise_floors, overhead
+from results.noise_floor import to_json as noise_floors_json
 from results.records import INSTANCE_METRICS, RunRecord, TrialRecord, is_part
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
-from results.resources import counting_note, marked
+from results.resources import counting_note
+from results.stored_comparisons import comparisons_of
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal_experiments import density_tables, slowdown_tables
 from results.terminal_iterations import iterations_table
 from results.terminal_noise import noise_view
+from results.terminal_noise_floor import noise_floor_table
 from results.terminal_outcomes import check_tables, limit_table, outcome_notes
 from results.terminal_references import no_reference, reference_tables
 from results.terminal_waterfall import waterfall_table
@@ -67,10 +72,10 @@ _DETAILS = ("cpus_used", "pids_peak")
 
 def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     """What ``bench show`` prints: the run, blocks that were disturbed, checks, limits, whom idle memory serves, what
-    iterations did, figures by workload case, notes, and trials that failed.
+    iterations did, the noise floor, figures by workload case, notes, and trials that failed.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
     """
     frame = store.frame(run.id)
     trials = store.trials(run.id)
@@ -82,27 +87,33 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *limit_table(limits_of(frame)),
         *waterfall_table(waterfalls, run.arms, emulated),
         *iterations_table(iterations_of(frame)),
+        *noise_floor_table(_noise_floors(store, run, frame), overhead(frame, trials)),
         *density_tables(densities_of(frame)),
-        *slowdown_tables(slowdowns_of(frame)),
+        *slowdown_tables(slowdowns_of(frame, run.threshold)),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
 
 def show_json(store: Store, run: RunRecord) -> dict[str, object]:
     """The same as plain data, parts of metrics included: run, trials (how many), failed (each), warnings, summaries,
-    iterations, noise (each block), densities, slowdowns.
+    iterations, noise (each block), noise_floor, densities, slowdowns.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or the run's ``suite.yaml`` is unreadable or damaged.
     """
     frame = store.frame(run.id)
     return {
         **summary_json(run, store.trials(run.id), describe(frame)),
         "iterations": iterations_json(iterations_of(frame)),
         "noise": noise_json(blocks_of(store.noise(run.id))),
+        "noise_floor": noise_floors_json(_noise_floors(store, run, frame)),
         "densities": densities_json(densities_of(frame)),
-        "slowdowns": slowdowns_json(slowdowns_of(frame)),
+        "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold)),
     }
+
+
+def _noise_floors(store: Store, run: RunRecord, frame: pd.DataFrame) -> list[NoiseFloor]:
+    return noise_floors(frame, identical_arms(store.run_directory(run.id)), run.threshold)
 
 
 def compare_renderables(store: Store, run: RunRecord, reference: str | None = None) -> list[RenderableType]:
@@ -124,12 +135,11 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
         trials = store.trials(run.id)
         return [_nothing(trials), *_failed_trials(trials)]
     notes = outcome_notes(run.arms, checks_of(frame), limits_of(frame))
-    trials = store.trials(run.id)
-    comparisons = marked(compare_run(frame, run, disturbed_blocks(store.noise(run.id))), trials, run.baseline)
-    counting = counting_note(trials)
+    comparisons = comparisons_of(store, run, frame)
+    counting = counting_note(store.trials(run.id))
     if counting is not None:
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
-    slowdowns = slowdown_tables(slowdowns_of(frame))
+    slowdowns = slowdown_tables(slowdowns_of(frame, run.threshold))
     return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
 
@@ -163,8 +173,7 @@ def compare_json(store: Store, run: RunRecord, reference: str | None = None) -> 
         StoreError: the store cannot be read.
     """
     frame = store.frame(run.id)
-    compared = compare_run(frame, run, disturbed_blocks(store.noise(run.id)))
-    comparisons = marked(compared, store.trials(run.id), run.baseline)
+    comparisons = comparisons_of(store, run, frame)
     rows = comparisons_json(comparisons)
     if reference is not None:
         runtimes = runtimes_of(frame)

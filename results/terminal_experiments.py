@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +14,6 @@ from results.charts.quantities import MISSING, interval, number, quantity, ratio
 from results.density import Density, Estimate, Knee
 from results.interference import Slowdown
 
-_WAYS = {
-    "marginal_memory": "footprint",
-    "marginal_memory.pss": "PSS",
-    "marginal_memory.host_available": "MemAvailable",
-}
 _EMULATED = (" tcg", "bold red")
 _STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": ""}
 
@@ -41,36 +36,37 @@ def slowdown_tables(slowdowns: Sequence[Slowdown]) -> list[RenderableType]:
 
 
 def _density_table(case: tuple[str, str], members: Sequence[Density]) -> RenderableType:
-    table = _table(case[0], f"one more instance  {case[1].replace(',', ' ')}")
-    for name in (*_WAYS.values(), "start growth", "reached", "knee"):
+    table = _table("one more instance")
+    for name in ("footprint", "95 % interval", "MemAvailable", "start", "reached", "knee"):
         table.add_column(name, justify="right", overflow="fold")
     for one in members:
-        knees = [f"{what} {number(knee.at, 2)}" for what, knee in _knees(one) if 2 * knee.found > knee.trials]
+        knees = [f"{what} {knee.at:g}" for what, knee in _knees(one) if 2 * knee.found > knee.trials]
         unsettled = f", {one.unsettled} unsettled" if one.unsettled else ""
         table.add_row(
             Text.assemble("  ", one.arm, _EMULATED if one.emulated else ""),
-            *(_estimate(one.marginal[way]) for way in _WAYS),
-            ratio(one.growth),
+            quantity(one.marginal["marginal_memory"].value, "bytes"),
+            _interval(one.marginal["marginal_memory"]),
+            quantity(one.marginal["marginal_memory.host_available"].value, "bytes"),
+            f"×{number(one.growth)}",
             f"{'–'.join(dict.fromkeys(map(str, one.reached)))}{unsettled}",
             ", ".join(knees) or MISSING,
         )
-    return Padding(table, (0, 0, 1, 0))
+    return _titled(case[0], case[1], table)
 
 
 def _knees(one: Density) -> tuple[tuple[str, Knee], ...]:
     return ("memory", one.memory_knee), ("start", one.start_time_knee)
 
 
-def _estimate(figure: Estimate) -> str:
-    value = quantity(figure.value, "bytes")
+def _interval(figure: Estimate) -> str:
     if figure.low is None or figure.high is None:
-        return value
-    return f"{value} [{quantity(figure.low, 'bytes')}–{quantity(figure.high, 'bytes')}]"
+        return MISSING
+    return f"{quantity(figure.low, 'bytes')}–{quantity(figure.high, 'bytes')}"
 
 
 def _slowdown_table(victim: tuple[str, str, str], members: Sequence[Slowdown], arms: Sequence[str]) -> RenderableType:
     workload, params, metric = victim
-    table = _table(workload, f"{params.replace(',', ' ')}  slowdown of {metric}".strip())
+    table = _table(f"slowdown of {metric}")
     emulated = {one.arm for one in members if one.emulated}
     for arm in arms:
         table.add_column(Text.assemble(arm, _EMULATED if arm in emulated else ""), justify="right", overflow="fold")
@@ -78,7 +74,7 @@ def _slowdown_table(victim: tuple[str, str, str], members: Sequence[Slowdown], a
         by_arm = {one.arm: one for one in of_neighbour}
         cells = (_cell(by_arm[arm]) if arm in by_arm else Text(MISSING, "dim") for arm in arms)
         table.add_row(Text(f"  beside {neighbour}"), *cells)
-    return Padding(table, (0, 0, 1, 0))
+    return _titled(workload, params, table)
 
 
 def _cell(one: Slowdown) -> Text:
@@ -87,9 +83,12 @@ def _cell(one: Slowdown) -> Text:
     return Text(f"{figure} {one.verdict}", _STYLES[one.verdict])
 
 
-def _table(title: str, rest: str) -> Table:
+def _table(first: str) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column(
-        Text.assemble((title, "bold underline"), ("  " + rest, "not dim")), ratio=1, overflow="fold", min_width=20
-    )
+    table.add_column(first, ratio=1, overflow="fold")
     return table
+
+
+def _titled(workload: str, params: str, table: Table) -> RenderableType:
+    title = Text.assemble((workload, "bold underline"), f"  {params.replace(',', ' ')}")
+    return Padding(Group(title, table), (0, 0, 1, 0))

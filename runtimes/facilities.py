@@ -71,11 +71,6 @@ class Facilities:
     placer: Placer
     cgroups: RunCgroups
 
-    @property
-    def cpus(self) -> tuple[int, ...]:
-        """All CPUs that instances may be given."""
-        return self.cgroups.cpus()
-
     def instance_cpus(self, limits: Limits) -> tuple[int, ...]:
         """The CPU set of an instance: as many as it may use, rounded up; see :mod:`runtimes.placement`."""
         return self.placer.place(limits).instance

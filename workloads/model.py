@@ -99,12 +99,6 @@ def _size(value: object) -> int | str:
     return parse_size(value)
 
 
-def _cold(value: object) -> str:
-    if isinstance(value, str) and (value in COLD_LAYERS or PLACEHOLDER.fullmatch(value)):
-        return value
-    raise ValueError(f"expected {', '.join(COLD_LAYERS)}, or a parameter in braces")
-
-
 def _count(value: int | str, params: Mapping[str, Scalar]) -> int:
     """A number of instances as a workload has it, with the values of parameters."""
     if isinstance(value, int):
@@ -114,6 +108,12 @@ def _count(value: int | str, params: Mapping[str, Scalar]) -> int:
         return int(_instances(params[name]))
     except ValueError as error:
         raise InvalidValue(str(error), name) from None
+
+
+def _cold(value: object) -> str:
+    if isinstance(value, str) and (value in COLD_LAYERS or PLACEHOLDER.fullmatch(value)):
+        return value
+    raise ValueError(f"expected {', '.join(COLD_LAYERS)}, or a parameter in braces")
 
 
 _PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
@@ -211,19 +211,6 @@ class Server(Part):
     timeout: Timeout = 60.0
 
 
-class MemoryMoments(Part):
-    """When an instance's memory is read besides while it is idle.
-
-    Attributes:
-        loaded: under load: as soon as the output of ``run``, bytes, matches this regular expression in UTF-8; the
-            command must stay as it is until that is done.
-        settle: seconds after the end of ``run``, when it is read again.
-    """
-
-    loaded: BytesRegex
-    settle: Timeout = 5.0
-
-
 class Density(Part):
     """How many instances are started one after the other, all of which stay.
 
@@ -247,6 +234,19 @@ class Crowd:
 
     most: int
     reserve: int
+
+
+class MemoryMoments(Part):
+    """When an instance's memory is read besides while it is idle.
+
+    Attributes:
+        loaded: under load: as soon as the output of ``run``, bytes, matches this regular expression in UTF-8; the
+            command must stay as it is until that is done.
+        settle: seconds after the end of ``run``, when it is read again.
+    """
+
+    loaded: BytesRegex
+    settle: Timeout = 5.0
 
 
 class Workload(Part):

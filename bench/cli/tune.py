@@ -38,6 +38,7 @@ def tune(steps: tuple[str, ...], show_only: bool, dry_run: bool, aslr: bool, cpu
     What there was before is kept in a journal ($BENCH_STATE, else /var/lib/bench) until 'bench untune' puts it back.
     Exits with 1 where the kernel refused something.
     """
+    from bench.host import is_running
     from bench.tune.journal import state_directory
     from bench.tune.tuning import choose_steps, tune
 
@@ -48,15 +49,15 @@ def tune(steps: tuple[str, ...], show_only: bool, dry_run: bool, aslr: bool, cpu
         _show(host, output_format)
         return 0
     _require_root(dry_run)
-    changes = tune(host, state_directory(), chosen, dry_run=dry_run)
     missing = [(step.name, reason) for step in chosen if (reason := step.missing(host))]
+    changes = tune(host, state_directory(), chosen, dry_run=dry_run)
     if output_format == "json":
         print_json({"changes": [asdict(change) for change in changes], "not_here": dict(missing)})
     else:
         _print_changes(changes, "nothing to change")
         for name, reason in missing:
             click.echo(f"not here: {name}: {reason}")
-        if _is_running("irqbalance") and any(change.step == "interrupts" for change in changes):
+        if is_running("irqbalance") and any(change.step == "interrupts" for change in changes):
             click.echo("irqbalance is running and will move interrupts again: stop it", err=True)
     return EXIT_FAILED if any(change.failed for change in changes) else 0
 
@@ -161,9 +162,3 @@ def _require_root(dry_run: bool) -> None:
 
     if os.geteuid() != 0 and not dry_run:
         raise HostError("the host's settings are root's; run it as root, or with sudo, or with --dry-run")
-
-
-def _is_running(program: str) -> bool:
-    import psutil
-
-    return any(process.info["name"] == program for process in psutil.process_iter(["name"]))

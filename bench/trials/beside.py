@@ -17,6 +17,8 @@ from bench.trials.attempt import load_generator, scratch_disk
 from results.records import Sample
 from runtimes.agent.client import EXIT_GRACE, AgentError, Process
 from runtimes.base import InstanceError, InstanceSpec
+from runtimes.placement import describe_cpus
+from runtimes.topology import format_cpus
 
 if TYPE_CHECKING:
     from bench.plan import Case
@@ -73,12 +75,13 @@ def _neighbour(attempt: Attempt, case: Case) -> Iterator[_Rounds]:
     """The neighbour's instance, warmed up and under way; gone afterwards."""
     opened = _arm_of(attempt)
     limits = _limits(attempt, opened)
+    where = attempt.context.facilities.instance_cpus(limits)
     directory = attempt.directory / "neighbour"
     directory.mkdir()
     name = f"{attempt.trial.number}-beside"
     with ExitStack() as stack:
         log = stack.enter_context(TrialLog(directory / "log.txt"))
-        attempt.log.note(f"beside {case.label}, on CPUs {_listed(limits.cpuset)}; its log is neighbour/log.txt")
+        attempt.log.note(f"beside {case.label}, on {describe_cpus(where)}; its log is neighbour/log.txt")
         scratch = stack.enter_context(scratch_disk(case, attempt.context, name))
         peer = stack.enter_context(load_generator(case, attempt.context, "peer-2", limits))
         spec = InstanceSpec(
@@ -96,8 +99,8 @@ def _neighbour(attempt: Attempt, case: Case) -> Iterator[_Rounds]:
             rounds = _Rounds(case, instance, warm, log)
             rounds.facts = {
                 "beside": f"{case.label} in {opened.arm.name}",
-                "beside_cpus": _listed(limits.cpuset),
-                "own_cpus": _listed(attempt.context.facilities.instance_cpus(attempt.trial.arm.limits)),
+                "beside_cpus": format_cpus(where),
+                "own_cpus": format_cpus(attempt.context.facilities.instance_cpus(attempt.trial.arm.limits)),
             }
             stack.enter_context(rounds)
         except (WorkloadError, InstanceError, AgentError) as error:
@@ -113,19 +116,10 @@ def _arm_of(attempt: Attempt) -> OpenArm:
 
 def _limits(attempt: Attempt, opened: OpenArm) -> Limits:
     """Those of the neighbour's arm, on the CPUs that it is to have."""
-    beside, facilities = attempt.trial.case.beside, attempt.context.facilities
+    beside = attempt.trial.case.beside
     assert beside is not None
-    return neighbour_limits(
-        beside.cpus,
-        opened.arm.limits,
-        facilities.instance_cpus(attempt.trial.arm.limits),
-        facilities.cpus,
-        facilities.harness_cpus,
-    )
-
-
-def _listed(cpus: Sequence[int]) -> str:
-    return ",".join(map(str, cpus))
+    placer = attempt.context.facilities.placer
+    return neighbour_limits(beside.cpus, opened.arm.limits, attempt.trial.arm.limits, placer)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from results.report.html import render_html
 from results.report.iterations import iterations
 from results.report.markdown import render_markdown
 from results.report.noise import noise
+from results.report.noise_floor import noise_floor
 from results.report.references import references
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             *references(data, charts),
             sections.cpu_time(data, charts),
             *iterations(data),
+            *noise_floor(data),
             sections.comparisons(data),
             background.failed_trials(data),
             *noise(data, charts),

@@ -13,7 +13,7 @@ from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
 from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
-from results.compare import Comparison, compare_run
+from results.compare import Comparison
 from results.density import Density, densities_of
 from results.errors import StoreError
 from results.interference import Slowdown, slowdowns_of
@@ -21,7 +21,7 @@ from results.limits import GivenLimit, limits_of
 from results.noise import BlockNoise, blocks_of
 from results.records import HARNESS_METRICS, is_part
 from results.references import Reference, references_of, runtimes_of
-from results.resources import marked
+from results.stored_comparisons import comparisons_of
 from results.trials import WorkloadCase, natural
 
 if TYPE_CHECKING:
@@ -67,15 +67,13 @@ class RunData:
         frame = store.frame(run.id)
         directory = store.run_directory(run.id)
         noise = tuple(blocks_of(store.noise(run.id)))
-        disturbed = {block.block for block in noise if block.disturbed}
         emulated = {trial.arm for trial in trials if trial.accel == "tcg"}
-        comparisons = [] if frame.empty else marked(compare_run(frame, run, disturbed), trials, run.baseline)
         return cls(
             run=run,
             directory=directory,
             trials=trials,
             frame=frame,
-            comparisons=tuple(_sorted(comparisons)),
+            comparisons=tuple(_sorted(comparisons_of(store, run, frame))),
             noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
             host=_read_host(directory / "host.json"),
@@ -131,7 +129,7 @@ class RunData:
     @cached_property
     def slowdowns(self) -> tuple[Slowdown, ...]:
         """How much slower workloads are beside neighbours."""
-        return tuple(slowdowns_of(self.frame))
+        return tuple(slowdowns_of(self.frame, self.run.threshold))
 
     @property
     def charts(self) -> ChartData:

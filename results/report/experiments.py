@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from itertools import groupby
 
 from results.charts.interference import victim_labels
-from results.charts.quantities import MISSING, interval, number, quantity, ratio
+from results.charts.quantities import MISSING, interval, quantity, ratio
 from results.density import READING as DENSITY_READING
 from results.density import WAYS, Density, Estimate, Knee
 from results.interference import READING as INTERFERENCE_READING
@@ -14,7 +13,6 @@ from results.interference import Slowdown
 from results.records import split_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
-from results.stats.verdict import MIN_BLOCKS
 
 
 def density(data: RunData, charts: Collection[str]) -> tuple[Section, ...]:
@@ -28,10 +26,7 @@ def density(data: RunData, charts: Collection[str]) -> tuple[Section, ...]:
         "Left the footprint of all instances together, right the start of the last. Logarithmic axes. Faint lines are "
         "single trials, full ones their medians; a dotted line stands where most trials have a knee.",
     )
-    tables = tuple(
-        _density_table(data, f"{case[0]} {', '.join(split_params(case[1]))}".rstrip(), list(members))
-        for case, members in groupby(data.densities, lambda one: (one.workload, one.params))
-    )
+    tables = (_marginal_table(data), _crowd_table(data))
     pictures = (picture,) if picture.name in charts else ()
     return (Section("density", "Density", (DENSITY_READING,), (), pictures, tables),)
 
@@ -54,38 +49,51 @@ def interference(data: RunData, charts: Collection[str]) -> tuple[Section, ...]:
     return (Section("interference", "Interference", text, (), pictures, (_slowdown_table(data),)),)
 
 
-def _density_table(data: RunData, case: str, densities: list[Density]) -> Table:
-    columns: dict[str, ColumnKind] = {"Arm": "text"}
+def _marginal_table(data: RunData) -> Table:
+    columns: dict[str, ColumnKind] = {"Workload": "text", "Arm": "text"}
     columns |= dict.fromkeys((f"By {way}" for way in WAYS.values()), "number")
-    columns |= {
+    columns |= {"n": "number"}
+    rows = tuple(
+        (_case(one), data.labels[one.arm], *(_estimate(one.marginal[way]) for way in WAYS), str(len(one.steps)))
+        for one in data.densities
+    )
+    return Table("Memory of one more instance, with 95 % intervals over the trials", columns, rows, grouped=True)
+
+
+def _crowd_table(data: RunData) -> Table:
+    columns: dict[str, ColumnKind] = {
+        "Workload": "text",
+        "Arm": "text",
         "Last start over first": "number",
-        "Reached": "number",
+        "Instances reached": "number",
         "Knee of memory": "text",
         "Knee of start": "text",
-        "Unsettled": "number",
-        "n": "number",
+        "Unsettled steps": "number",
     }
     rows = tuple(
         (
+            _case(one),
             data.labels[one.arm],
-            *(_estimate(one.marginal[way]) for way in WAYS),
             ratio(one.growth),
             _reached(one),
             knee_words(one.memory_knee),
             knee_words(one.start_time_knee),
             str(one.unsettled),
-            str(len(one.steps)),
         )
-        for one in densities
+        for one in data.densities
     )
-    return Table(f"{case}: memory of one more instance, with 95 % intervals over the trials", columns, rows)
+    return Table("Starts, and how far the instances went", columns, rows, grouped=True)
+
+
+def _case(one: Density | Slowdown) -> str:
+    return f"{one.workload} {', '.join(split_params(one.params))}".rstrip()
 
 
 def knee_words(knee: Knee) -> str:
     """Where the trials leave their line, in words: ``at 6 (in 5 of 6 trials)``."""
     if knee.at is None:
         return "none"
-    return f"at {number(knee.at, 2)} (in {knee.found} of {knee.trials} trials)"
+    return f"at {knee.at:g} (in {knee.found} of {knee.trials} trials)"
 
 
 def _reached(one: Density) -> str:
@@ -96,7 +104,7 @@ def _reached(one: Density) -> str:
 def _estimate(figure: Estimate) -> str:
     value = quantity(figure.value, "bytes")
     if figure.low is None:
-        return value if figure.n >= MIN_BLOCKS else f"{value} (no interval)"
+        return value
     return f"{value} [{quantity(figure.low, 'bytes')} – {quantity(figure.high, 'bytes')}]"
 
 
@@ -121,7 +129,7 @@ def _slowdown_table(data: RunData) -> Table:
     }
     rows = tuple(
         (
-            f"{one.workload} {', '.join(split_params(one.params))} {one.metric}",
+            f"{_case(one)} {one.metric}",
             one.neighbour,
             data.labels[one.arm],
             quantity(one.alone, one.unit),

@@ -158,7 +158,8 @@ def _worst_neighbour(data: RunData, arm: ArmStyle) -> Headline:
     worst = max(own, key=lambda one: one.slowdown or 0.0, default=None)
     if worst is None:
         return Headline("Worst neighbour", MISSING, "")
-    return Headline("Worst neighbour", ratio(worst.slowdown), f"{worst.workload} beside {worst.neighbour}")
+    name = worst.neighbour.partition("(")[0]
+    return Headline("Worst neighbour", ratio(worst.slowdown), f"{worst.workload} beside {name}")
 
 
 def _finding(data: RunData, arm: ArmStyle) -> Finding | None:

@@ -34,8 +34,7 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
         image=None,
         placer=placer,
         cpu_seconds=lambda: 0.0,
-        cpus=cpus,
-        instance_cpus=lambda limits: cpus[-1:],
+        instance_cpus=lambda limits: placer.place(limits).instance,
     )
 
     @contextmanager

@@ -41,7 +41,7 @@ def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
 
 def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
     suites, workloads = guide_examples(directory)
-    assert (len(suites), len(workloads)) == (8, 3)
+    assert (len(suites), len(workloads)) == (9, 3)
     for name in suites:
         assert load_suite(f"{name}.yaml").arms
     for name in workloads:

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from bench.host import STABLE_FACTS, collect_facts, fingerprint, host_values, mitigations, namespaces
+from bench.host import (
+    CHANGING_FACTS,
+    STABLE_FACTS,
+    changing_facts,
+    collect_facts,
+    fingerprint,
+    host_values,
+    is_running,
+    mitigations,
+    namespaces,
+)
+from bench.tune.journal import Entry, Journal, write_journal
 from workloads.model import HOST_VALUES
 
 
@@ -20,6 +31,52 @@ def test_facts_of_this_host_agree_with_the_kernel():
     assert (facts["cgroup_version"] in ("v1", "hybrid")) == (" cgroup " in mounted)
     assert (facts["cgroup_version"] in ("v2", "hybrid")) == (" cgroup2 " in mounted)
     assert all(isinstance(value, str) for value in facts.values())
+
+
+def test_programs_are_asked_for_their_versions_once(monkeypatch):
+    first = collect_facts()
+
+    def refuse(*arguments, **options):
+        raise AssertionError(f"a program was run again: {arguments}")
+
+    monkeypatch.setattr("subprocess.run", refuse)
+    again = collect_facts()
+    for name in ("qemu_version", "mmdebstrap_version", "gcc_version", "libvirt_version", "hypervisor"):
+        assert again[name] == first[name]
+    assert set(changing_facts()) <= set(again)
+
+
+def test_what_changes_during_a_run_is_read_anew():
+    facts = changing_facts()
+    assert tuple(facts) == CHANGING_FACTS
+    assert 0 <= float(facts["steal_share"]) < 1
+    assert len(facts["load"].split()) == 5
+
+
+def test_a_tuned_host_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_STATE", str(tmp_path))
+    assert collect_facts()["tuned"] == "no"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    entries = {"turbo": {"/a": Entry("0", "1")}, "swap": {"/b": Entry("on", "off")}}
+    write_journal(tmp_path, Journal(boot, "2026-11-24T11:45:02+00:00", entries))
+    assert collect_facts()["tuned"] == "turbo, swap"
+    write_journal(tmp_path, Journal("another boot", "2026-11-24T11:45:02+00:00", entries))
+    assert collect_facts()["tuned"] == "no"
+
+
+def test_noise_facts_of_this_host_agree_with_the_kernel():
+    facts = collect_facts()
+    for fact, path in (
+        ("aslr", "/proc/sys/kernel/randomize_va_space"),
+        ("numa_balancing", "/proc/sys/kernel/numa_balancing"),
+        ("nmi_watchdog", "/proc/sys/kernel/nmi_watchdog"),
+        ("ksm", "/sys/kernel/mm/ksm/run"),
+    ):
+        known = Path(path)
+        assert facts[fact] == (known.read_text().strip() if known.exists() else "unknown")
+    assert (facts["hypervisor"] == "none") == (facts["virtualised"] == "false")
+    assert is_running(Path("/proc/self/comm").read_text().strip())
+    assert not is_running("no such program")
 
 
 def test_fingerprint_ignores_what_changes_from_boot_to_boot():

@@ -358,7 +358,7 @@ def test_the_hash_is_that_of_what_is_measured(directory: Path, monkeypatch: pyte
 
 
 def test_shipped_suites_are_found_by_name() -> None:
-    assert {"quick", "startup", "noise", "isolation", "limits", "guests"} <= set(shipped_suites())
+    assert {"quick", "startup", "selftest", "isolation", "limits", "guests"} <= set(shipped_suites())
     for name in shipped_suites():
         suite = load_suite(name, options_model_for=lambda _: Anything, runtime_names=registered_runtimes())
         assert suite.name == name

@@ -12,6 +12,8 @@ from bench.plan import make_plan
 from bench.suite import load_suite
 from bench.suite_model import Suite
 from runtimes.base import HostError
+from runtimes.placement import Placer, make_placer
+from runtimes.topology import Cpu, Topology
 from workloads.errors import InvalidInput
 
 SUITE = """\
@@ -124,9 +126,13 @@ def test_one_whose_client_is_outside_needs_a_network(directory: Path) -> None:
         load(directory, text.replace("- cpu-burn", "- iperf3"))
 
 
-def test_one_that_is_to_be_apart_needs_a_cpu_more_than_both(directory: Path) -> None:
+def test_one_that_is_to_be_apart_needs_cores_of_its_own(directory: Path) -> None:
     suite = load(directory, SUITE.replace("- cpu-burn", "- {workload: cpu-burn, cpus: apart}"))
-    check_placements(suite, 5)
-    with pytest.raises(HostError, match=r"sysbench-cpu beside cpu-burn\+apart: .* needs 5 CPUs .* this host has 4"):
-        check_placements(suite, 4)
-    check_placements(replace(suite, arms=suite.arms[:1], uses=(replace(suite.uses[0], beside=()),)), 1)
+
+    def host(cores: int) -> Placer:
+        return make_placer(Topology(tuple(Cpu(number, (number,), (0,), 0) for number in range(cores))))
+
+    check_placements(suite, host(5))
+    with pytest.raises(HostError, match=r"sysbench-cpu beside cpu-burn\+apart in vm: .* wants 2 .* 1 are left"):
+        check_placements(suite, host(4))
+    check_placements(replace(suite, uses=(replace(suite.uses[0], beside=()),)), host(1))

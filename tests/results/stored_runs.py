@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 
@@ -38,6 +39,7 @@ class RunBuilder:
         self.store = store
         self.record = record
         self.count = 0
+        self.began = datetime(2026, 11, 24, 11, 45, 2, tzinfo=UTC)
         store.add_run(record)
 
     def trial(
@@ -75,7 +77,7 @@ class RunBuilder:
             accel,
             status,
             error,
-            "t",
+            (self.began + timedelta(seconds=self.count)).isoformat(timespec="milliseconds"),
             log,  # type: ignore[arg-type]
             facts or {},
         )

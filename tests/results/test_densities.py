@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from several_instances import fill
 from stored_runs import RunBuilder, run_record
 
 from results.compare import compare
 from results.density import densities_of, estimate, to_json
-from results.records import Sample
 from results.summary import describe
 
 MIB = 2.0**20
@@ -16,29 +16,6 @@ MIB = 2.0**20
 @pytest.fixture
 def run(store):
     return RunBuilder(store, run_record(arms=("native", "vm")))
-
-
-def fill(run, arm, block, each, *, most=4, knee=None, unsettled=0, **options):
-    """One trial whose instances take ``each`` bytes."""
-    steps = [
-        Sample(f"density.{name}", value, unit, "neutral", index)
-        for index in range(most)
-        for name, value, unit in (
-            ("instances", index + 1, "instances"),
-            ("footprint", (index + 1) * each, "bytes"),
-            ("start_time", 0.1, "s"),
-        )
-    ]
-    whole = [
-        Sample("marginal_memory", each, "bytes", "lower", primary=True),
-        Sample("marginal_memory.pss", each / 2, "bytes", "lower"),
-        Sample("marginal_memory.host_available", each * 2, "bytes", "lower"),
-        Sample("start_time_growth", 1.5, "ratio", "lower"),
-        Sample("instances_reached", most, "instances", "higher"),
-        Sample("unsettled_steps", unsettled, "steps", "neutral"),
-        *([] if knee is None else [Sample("memory_knee", knee, "instances", "higher")]),
-    ]
-    run.trial(block, arm, *whole, *steps, workload="density", params={"instances": most}, **options)
 
 
 def test_the_trials_of_an_arm_come_to_one_density(run):

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from several_instances import DELAY, measure
 from stored_runs import RunBuilder, run_record
 
 from results.interference import slowdowns_of, to_json
-from results.records import Sample, format_params, neighbour_of
+from results.records import format_params, neighbour_of
 from results.trials import choose_reference
-
-RATE = ("rate", "1/s", "higher")
-DELAY = ("delay", "s", "lower")
 
 
 @pytest.fixture
 def run(store):
     return RunBuilder(store, run_record(arms=("native", "vm")))
-
-
-def measure(run, arm, values, beside=None, metric=RATE, primary=True, **options):
-    """A trial a block."""
-    params = {"n": 1} | ({} if beside is None else {"beside": beside})
-    for block, value in enumerate(values, start=1):
-        name, unit, better = metric
-        sample = Sample(name, value, unit, better, primary=primary)
-        run.trial(block, arm, sample, params=params, **options)
 
 
 def test_a_rate_that_falls_and_a_time_that_grows_are_both_slower(run):

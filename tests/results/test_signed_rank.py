@@ -108,3 +108,35 @@ def test_interval_excludes_zero_exactly_when_the_test_rejects(differences: np.nd
     assert interval is not None
     low, high = interval
     assert (low > 0 or high < 0) == (signed_rank_test(differences).p_value <= 0.05)
+
+
+@given(st.lists(FINITE, min_size=6, max_size=25).map(np.array), st.integers(-10, 10))
+def test_estimate_and_interval_go_with_the_scale_and_the_test_does_not(differences: np.ndarray, power: int) -> None:
+    scale = 2.0**power  # changes no digit: ties stay ties, and nothing is rounded
+    interval = signed_rank_interval(differences)
+    assert interval is not None
+    assert signed_rank_interval(scale * differences) == (scale * interval[0], scale * interval[1])
+    assert hodges_lehmann(scale * differences) == scale * hodges_lehmann(differences)
+    assert signed_rank_test(scale * differences) == signed_rank_test(differences)
+
+
+@given(st.lists(FINITE, min_size=6, max_size=25).map(np.array), st.floats(0.5, 0.99), st.floats(0.5, 0.99))
+def test_more_confidence_is_never_narrower(differences: np.ndarray, one: float, other: float) -> None:
+    less, more = (signed_rank_interval(differences, level) for level in sorted((one, other)))
+    assert less is not None
+    if more is not None:
+        assert more[0] <= less[0] <= less[1] <= more[1]
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20).map(np.array), st.integers(0, 19))
+def test_a_difference_that_turns_over_weakens_the_evidence(differences: np.ndarray, place: int) -> None:
+    turned = differences.copy()
+    turned[place % turned.size] *= -1
+    assert signed_rank_test(turned).p_value >= signed_rank_test(differences).p_value
+
+
+@given(st.lists(FINITE, min_size=1, max_size=12, unique_by=abs).map(np.array))
+def test_p_value_is_that_of_scipy_for_any_differences(differences: np.ndarray) -> None:
+    kept = differences[differences != 0]
+    if kept.size:
+        assert signed_rank_test(differences).p_value == pytest.approx(stats.wilcoxon(kept, method="exact").pvalue)

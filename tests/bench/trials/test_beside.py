@@ -12,6 +12,8 @@ from bench.trials import beside
 from bench.trials.beside import coverage
 from results.interference import slowdowns_of
 from runtimes.base import HostError, Limits
+from runtimes.placement import make_placer
+from runtimes.topology import Cpu, Topology
 
 SUITE = """
 name: disturbed
@@ -92,7 +94,7 @@ def test_the_neighbour_runs_again_and_again_during_all_of_the_measurement(suite_
     assert trial.facts["beside"] == f"busy in {trial.arm}"
     assert trial.facts["own_cpus"] == trial.facts["beside_cpus"]
     log = suite_run.run_directory() / trial.log
-    assert "beside busy, on CPUs" in log.read_text()
+    assert "beside busy, on CPU" in log.read_text()
     told = (log.parent / "neighbour" / "log.txt").read_text()
     assert told.index("prepared") < told.index("round 1")
     assert "killed by signal" in told
@@ -142,19 +144,45 @@ def test_nothing_of_the_neighbour_is_left_if_the_measurement_fails(suite_run, ru
     assert not [process for process in psutil.Process().children(recursive=True) if "1000.125" in process.cmdline()]
 
 
-LIMITS = Limits(cpus=1, cpuset=(), memory=1)
+def placer(*cores):
+    numbers = [cpu for core in cores for cpu in core]
+    cpus = tuple(Cpu(cpu, core, tuple(numbers), 0) for core in cores for cpu in core)
+    return make_placer(Topology(tuple(sorted(cpus, key=lambda cpu: cpu.number))))
+
+
+def limits(cpus, cpuset=()):
+    return Limits(cpus=cpus, cpuset=cpuset, memory=1)
+
+
+FOUR = placer((0,), (1,), (2,), (3,))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "taken", "expected"),
-    [(1, (3,), (3,)), (1, (2, 3), (3,)), (2, (3,), (2, 3)), (3, (2, 3), (1, 2, 3)), (0.5, (1,), (1,))],
+    ("measured", "own", "expected"),
+    [
+        (limits(1), limits(1), (3,)),
+        (limits(2), limits(1), (3,)),
+        (limits(1), limits(2), (2, 3)),
+        (limits(1), limits(0.5), (3,)),
+        (limits(1, cpuset=(1, 2)), limits(1), (2,)),
+        (limits(1), limits(1, cpuset=(1,)), (3,)),
+    ],
 )
-def test_a_neighbour_that_shares_has_the_same_cpus(wanted, taken, expected):
-    own = Limits(cpus=wanted, cpuset=(), memory=1)
-    assert neighbour_limits("shared", own, taken, (0, 1, 2, 3), (0,)).cpuset == expected
+def test_a_neighbour_that_shares_has_cpus_of_the_measured_instance(measured, own, expected):
+    found = neighbour_limits("shared", own, measured, FOUR)
+    assert FOUR.place(found).instance == expected
+    assert (found.cpus, found.memory) == (own.cpus, own.memory)
 
 
-def test_one_that_is_apart_has_none_of_the_instance_and_the_harness():
-    assert neighbour_limits("apart", LIMITS, (3,), (0, 1, 2, 3), (0,)).cpuset == (2,)
-    with pytest.raises(HostError, match=r"needs 3 CPUs .* this host has 2; say 'cpus: shared'"):
-        neighbour_limits("apart", LIMITS, (1,), (0, 1), (0,))
+def test_one_that_is_apart_has_no_core_of_the_instance_and_the_harness():
+    assert FOUR.place(neighbour_limits("apart", limits(1), limits(1), FOUR)).instance == (2,)
+    assert FOUR.place(neighbour_limits("apart", limits(2), limits(1), FOUR)).instance == (1, 2)
+    threads = placer((0, 3), (1, 4), (2, 5))
+    assert threads.place(limits(1)).instance == (5,)
+    assert neighbour_limits("apart", limits(2), limits(1), threads).cpuset == (1, 4)
+
+
+@pytest.mark.parametrize("host", [placer((0,)), placer((0,), (1,)), placer((0, 2), (1, 3))])
+def test_no_neighbour_is_apart_on_a_host_that_is_too_small(host):
+    with pytest.raises(HostError, match=r"0 are left; say 'cpus: shared', or use a larger host"):
+        neighbour_limits("apart", limits(1), limits(1), host)

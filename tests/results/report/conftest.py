@@ -12,6 +12,7 @@ import pytest
 from report_browser import open_browser
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from results.noise import CpuSpin, NoiseReading
 from results.records import RunRecord, Sample, TrialRecord
 from results.report import Report, write_report
 from results.store import Store
@@ -120,7 +121,7 @@ class MadeRun:
     failures: dict[int, tuple[str, str | None]] = field(default_factory=dict)  # by trial: error, text of the log
     host: dict[str, object] | None = None
     facts: dict[int, dict[str, str]] = field(default_factory=dict)  # by trial
-    outcomes: bool = False  # whether there are workloads that check claims and measure limits
+    outcomes: bool = False  # whether there are workloads that check claims and measure limits, and readings of noise
     experiments: bool = False  # whether there are starts of every kind, and memory at three moments
 
     def write(self, store: Store) -> RunRecord:
@@ -168,8 +169,22 @@ class MadeRun:
                     if sample.metric not in self.omit
                 ]
                 store.add_trial(trial, samples)
+        if self.outcomes:
+            for reading in _readings(self.blocks):
+                store.add_noise(run.id, reading)
         store.finish_run(run.id, self.status, "2026-11-24T11:58:40Z", self.stop_reason)
         return store.resolve(run.id)
+
+
+def _readings(blocks: int) -> Iterator[NoiseReading]:
+    """One before the first block and one after each; the second block is disturbed by others."""
+    for block in range(blocks + 1):
+        spin = CpuSpin(cpu=1, chunks=2000, median=1e-4, p99=1.4e-4, longest=5e-3, gaps=3, lost=0.02)
+        yield NoiseReading(
+            block=block, taken="2026-11-24T11:46:00Z", seconds=9.5 if block else None, cost=0.2, spins=(spin,),
+            steal=0.001 if block else None, own=1.0 if block else None,
+            outside=None if not block else 0.9 if block == 2 else 0.02, cpus=2, interrupts=300.0 if block else None,
+        )  # fmt: skip
 
 
 def _kind(arm: str) -> str:

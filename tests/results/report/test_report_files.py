@@ -63,7 +63,8 @@ class TestContents:
         html, markdown = written(blocks=1, outcomes=True)
         order = [
             "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "As published", "CPU time",
-            "All comparisons", "Failed trials", "Host and fairness", "How to read this", "Provenance",
+            "Iterations", "All comparisons", "Failed trials", "Noise", "Host and fairness", "How to read this",
+            "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
