@@ -129,7 +129,11 @@ class CgroupV1(Cgroup):
     def entered(self) -> Iterator[None]:
         found = Hierarchies.of_this_thread().v1
         # Out of that which counts CPU time first, lest leaving the others be the instance's.
-        before = dict.fromkeys(found[controller] for controller in ("cpuacct", *self._controllers))
+        before = dict.fromkeys(found[controller] / "tasks" for controller in ("cpuacct", *self._controllers))
+        # Who cannot go back must not go there.
+        barred = next((file for file in before if not os.access(file, os.W_OK)), None)
+        if barred is not None:
+            raise HostError(f"a thread of the harness cannot come back to its own cgroup: {barred} may not be written")
         try:
             for file in self.thread_files:
                 write(file, "0")
@@ -138,8 +142,8 @@ class CgroupV1(Cgroup):
             yield
         finally:
             # Not by the end of the thread: until that is over, a kill of all in the cgroup would be one of ourselves.
-            for directory in before:
-                write(directory / "tasks", "0")
+            for file in before:
+                write(file, "0")
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:
