@@ -232,6 +232,7 @@ def thread_that_starts(cgroup, argv):
     def start():
         with cgroup.entered():
             made.append(subprocess.Popen(argv))
+            sum(range(3_000_000))  # some hundredths of a second that are not the cgroup's
 
     thread = threading.Thread(target=start)
     thread.start()
@@ -246,6 +247,7 @@ def test_what_a_thread_makes_is_where_the_thread_is_and_the_thread_comes_back(cg
     (process,) = thread_that_starts(cgroup, ["sleep", "100"])
     assert cgroup.pids() == ([] if cgroup.clone_into else [process.pid])
     assert Hierarchies.of_this_thread() == before
+    assert cgroup.cpu().total < 0.02
     process.kill()
     process.wait()
 
