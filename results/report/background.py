@@ -82,7 +82,8 @@ def host(data: RunData) -> Section:
     fairness = data.host.get("fairness", [])
     tables = []
     if fairness:
-        arms = list(dict.fromkeys(arm for entry in fairness for arm in entry["values"]))
+        told = dict.fromkeys(arm for entry in fairness for arm in entry["values"])
+        arms = [*(arm for arm in data.labels if arm in told), *(arm for arm in told if arm not in data.labels)]
         tables.append(
             Table(
                 "Fairness: what differed between the arms",
@@ -104,8 +105,8 @@ def host(data: RunData) -> Section:
         text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
     counting = counting_note(data.trials)
     unequal = (text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts)
-    told = (*clock_warnings(data.trials), *unequal, *((counting,) if counting else ()))
-    warnings = tuple(f"Warning: {warning}" for warning in told)
+    said = (*clock_warnings(data.trials), *unequal, *((counting,) if counting else ()))
+    warnings = tuple(f"Warning: {warning}" for warning in said)
     return Section("host", "Host and fairness", (*warnings, *_same_bytes(data), *text), (), (), tuple(tables))
 
 

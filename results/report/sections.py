@@ -13,7 +13,13 @@ from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
 from results.report.starts import other_starts_table, pictures
-from results.report.waterfall import moments_picture, moments_table, waterfall_picture, waterfall_table
+from results.report.waterfall import (
+    moment_steps_table,
+    moments_picture,
+    moments_table,
+    waterfall_picture,
+    waterfall_table,
+)
 from results.summary import Summary, describe
 from results.trials import natural
 
@@ -73,6 +79,7 @@ def memory(data: RunData, charts: Charts) -> Section:
         _levels(data, ("memory_footprint", "memory.pss"), "Idle memory, charged and mapped"),
         waterfall_table(data),
         moments_table(data),
+        moment_steps_table(data),
         _peaks(data),
         _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
         _parts(data, "image_size", "image_size", "Image by part"),
