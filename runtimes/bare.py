@@ -58,8 +58,8 @@ class BareRuntime(NativeRuntime):
             agent, pidfd = stack.enter_context(_executed_agent(starter, spec, timeline))
             set_limits(starter.pid, rootless=facilities.rootless)
             release = (lambda: unmount_scratch(str(root))) if scratch else None
-            address = facilities.network.gateway
-            yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout, release)
+            address, facts = facilities.network.gateway, host_facts(scratch)
+            yield LaunchedInstance(agent, timeline, address, facts, cgroup, pidfd, spec.stop_timeout, release)
 
 
 class _Starter:

@@ -74,8 +74,8 @@ class NativeRuntime:
             )
             # A container takes its mounts along, and a guest syncs: the end of each includes writing to its disk.
             release = functools.partial(unmount_scratch, str(root)) if scratch else None
-            address = facilities.network.gateway
-            yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout, release)
+            address, facts = facilities.network.gateway, host_facts(scratch)
+            yield LaunchedInstance(agent, timeline, address, facts, cgroup, pidfd, spec.stop_timeout, release)
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
         return {"image": (self._facilities.root,)}

@@ -123,6 +123,11 @@ def _has_direct_io(device: Path) -> bool:
     return Path("/sys/block", device.name, "loop/dio").read_text().strip() == "1"
 
 
+def loop_facts(device: Path) -> dict[str, str]:
+    """What the kernel tells of a scratch disk that is a loop device, by the names that a guest's facts have for it."""
+    return {"scratch_bus": "loop", "scratch_cache": "none" if _has_direct_io(device) else "writeback"}
+
+
 def _configure_free_loop(backing: int, mode: int, flags: int, block_size: int) -> tuple[Path, int]:
     with Path("/dev/loop-control").open("rb") as control:
         while True:

@@ -132,5 +132,5 @@ def _draw(rows: Rows, arm: ArmStyle, y: float, trials: pd.Series[float], median:
     rows.axes.plot(trials, [y] * len(trials), arm.marker, ms=4, color=arm.colour, alpha=0.3, mew=0)
     label = f"median of {arm.name}"
     rows.axes.plot([median], [y], arm.marker, ms=7, color=arm.colour, label=label, clip_on=False)
-    beside = "" if floor is None else f"  {times_floor(median, floor)}"
+    beside = "" if floor is None else f" · {times_floor(median, floor)}"
     rows.write(y, f"{quantity(median, 's')}{beside}")

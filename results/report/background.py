@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from results.charts.quantities import number
+from results.charts.quantities import number, tick
 from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
@@ -82,7 +82,8 @@ def host(data: RunData) -> Section:
     fairness = data.host.get("fairness", [])
     tables = []
     if fairness:
-        arms = list(dict.fromkeys(arm for entry in fairness for arm in entry["values"]))
+        told = dict.fromkeys(arm for entry in fairness for arm in entry["values"])
+        arms = [*(arm for arm in data.labels if arm in told), *(arm for arm in told if arm not in data.labels)]
         tables.append(
             Table(
                 "Fairness: what differed between the arms",
@@ -104,8 +105,8 @@ def host(data: RunData) -> Section:
         text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
     counting = counting_note(data.trials)
     unequal = (text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts)
-    told = (*clock_warnings(data.trials), *unequal, *((counting,) if counting else ()))
-    warnings = tuple(f"Warning: {warning}" for warning in told)
+    said = (*clock_warnings(data.trials), *unequal, *((counting,) if counting else ()))
+    warnings = tuple(f"Warning: {warning}" for warning in said)
     return Section("host", "Host and fairness", (*warnings, *_same_bytes(data), *text), (), (), tuple(tables))
 
 
@@ -142,7 +143,7 @@ def _placement_tables(data: RunData) -> list[Table]:
 
 def method(data: RunData) -> Section:
     """How the figures came about, in a few lines."""
-    percent = number(100 * data.run.threshold, 2)
+    band = tick(100 * data.run.threshold, "%")
     points = (
         "The unit of replication is one trial: one fresh instance that runs one workload. Repetitions inside an "
         "instance are reduced to their median first; n counts blocks, never repetitions.",
@@ -150,7 +151,7 @@ def method(data: RunData) -> Section:
         "ratio is formed within each block.",
         "The ratio is the Hodges–Lehmann estimate over the blocks, and its interval the 95 % signed-rank interval "
         f"(none below {MIN_BLOCKS} blocks). No outlier is dropped.",
-        f"Verdicts go by effect size: same if the whole interval lies within ±{percent} %, better or worse if it "
+        f"Verdicts go by effect size: same if the whole interval lies within ±{band}, better or worse if it "
         f"lies wholly beyond and stands at a false-discovery rate of {number(100 * LEVEL, 1)} %; all else is "
         "inconclusive, which is not a pass. That rate is controlled over what the workloads measure, peak memory, CPU "
         "time, and startup, idle memory and image of one workload case. Parts (phases, kinds of memory) and the same "

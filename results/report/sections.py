@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians
-from results.charts.quantities import MISSING, effect, number, quantity, ratio
+from results.charts.quantities import MISSING, effect, quantity, ratio, tick
 from results.charts.throughput import advantage
 from results.compare import Comparison
 from results.records import is_part, split_params
@@ -13,7 +13,13 @@ from results.report.data import RunData
 from results.report.document import ColumnKind, Picture, Section, Table
 from results.report.overview import with_interval
 from results.report.starts import other_starts_table, pictures
-from results.report.waterfall import moments_picture, moments_table, waterfall_picture, waterfall_table
+from results.report.waterfall import (
+    moment_steps_table,
+    moments_picture,
+    moments_table,
+    waterfall_picture,
+    waterfall_table,
+)
 from results.summary import Summary, describe
 from results.trials import natural
 
@@ -73,6 +79,7 @@ def memory(data: RunData, charts: Charts) -> Section:
         _levels(data, ("memory_footprint", "memory.pss"), "Idle memory, charged and mapped"),
         waterfall_table(data),
         moments_table(data),
+        moment_steps_table(data),
         _peaks(data),
         _parts(data, "memory", "memory_footprint", "Idle memory by part, medians"),
         _parts(data, "image_size", "image_size", "Image by part"),
@@ -102,7 +109,7 @@ def throughput(data: RunData, charts: Charts) -> Section:
     reading = (
         "Further right is better, for every metric: where lower values are better the ratio is turned over. "
         "Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is "
-        f"±{number(100 * data.run.threshold, 2)} %: a difference within it makes none in practice. "
+        f"±{tick(100 * data.run.threshold, '%')}: a difference within it makes none in practice. "
         "A hollow mark is inconclusive."
     )
     pictures = (

@@ -88,6 +88,25 @@ def moments_table(data: RunData) -> Table:
     return Table("Memory at three moments, counted three ways, medians", columns, tuple(rows), grouped=True)
 
 
+def moment_steps_table(data: RunData) -> Table:
+    """Whom it serves at each moment; a row a case, an arm and a moment, and a column a step."""
+    rows: list[tuple[str, ...]] = []
+    found = cases_with_moments(data.frame)
+    every = [waterfalls_of(of_case(data.frame, case), moment) for case in found for moment in MEMORY_MOMENTS]
+    names = steps_of({f"{number} {arm}": steps for number, each in enumerate(every) for arm, steps in each.items()})
+    for case in found:
+        waterfalls = {moment: waterfalls_of(of_case(data.frame, case), moment) for moment in MEMORY_MOMENTS}
+        rows += [
+            (" ".join(case).strip(), arm.label, MOMENT_LABELS[moment], *(_figure(of[arm.name].get(n)) for n in names))
+            for arm in data.arms
+            for moment, of in waterfalls.items()
+            if arm.name in of
+        ]
+    columns: dict[str, ColumnKind] = {"Workload": "text", "Arm": "text", "Moment": "text"}
+    columns |= dict.fromkeys((step_label(step) for step in names), "number")
+    return Table("Whom memory serves at three moments, medians", columns, tuple(rows), folded=True, grouped=True)
+
+
 def _whole(frame: pd.DataFrame, moment: str, arm: str) -> float | None:
     metric = "memory_footprint" if moment == "idle" else MEMORY_MOMENTS[moment]
     return arm_medians(frame, metric).get(arm)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,7 @@ class CgroupV1(Cgroup):
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
         self.thread_files = [file.with_name("tasks") for file in self.procs_files]
         self._controllers = tuple(by_controller)
+        self._passing_cpu = 0.0  # seconds of threads that were in it for a while, and are nobody's of it
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
         self._cpuacct = by_controller["cpuacct"]
@@ -99,7 +101,7 @@ class CgroupV1(Cgroup):
             for name in ("cpuacct.usage", "cpuacct.usage_user", "cpuacct.usage_sys")
         )
         throttled = parse_flat((self._cpu / "cpu.stat").read_text()).get("throttled_time", 0) / 1e9
-        return CpuTime.divided(total, user, system, throttled)
+        return CpuTime.divided(max(total - self._passing_cpu, 0.0), user, system, throttled)
 
     def memory_limit(self) -> int | None:
         limit = int((self._memory / "memory.limit_in_bytes").read_text())
@@ -128,18 +130,24 @@ class CgroupV1(Cgroup):
     @contextmanager
     def entered(self) -> Iterator[None]:
         found = Hierarchies.of_this_thread().v1
-        # Out of that which counts CPU time first, lest leaving the others be the instance's.
-        before = dict.fromkeys(found[controller] for controller in ("cpuacct", *self._controllers))
+        before = dict.fromkeys(found[controller] / "tasks" for controller in self._controllers)
+        # Who cannot go back must not go there.
+        barred = next((file for file in before if not os.access(file, os.W_OK)), None)
+        if barred is not None:
+            raise HostError(f"a thread of the harness cannot come back to its own cgroup: {barred} may not be written")
         try:
             for file in self.thread_files:
                 write(file, "0")
-            # What joining took is not the instance's either.
+            # What joining took is not the instance's, nor is what this thread takes from here on.
             write(self._cpuacct / "cpuacct.usage", "0")
+            began = time.thread_time()
             yield
+            write(found["cpuacct"] / "tasks", "0")
+            self._passing_cpu += time.thread_time() - began
         finally:
             # Not by the end of the thread: until that is over, a kill of all in the cgroup would be one of ourselves.
-            for directory in before:
-                write(directory / "tasks", "0")
+            for file in before:
+                write(file, "0")
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:

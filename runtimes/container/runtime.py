@@ -103,7 +103,7 @@ class ContainerRuntime:
                 launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)
             )
             address = namespace.address if namespace else self._shared_address
-            yield LaunchedInstance(agent, timeline, address, host_facts(), cgroup, pidfd, spec.stop_timeout)
+            yield LaunchedInstance(agent, timeline, address, host_facts(scratch), cgroup, pidfd, spec.stop_timeout)
 
     @property
     def _shared_address(self) -> str | None:

@@ -17,6 +17,7 @@ from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryRea
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import Launcher, LaunchRequest
 from runtimes.launcher.entry import AGENT_FD
+from runtimes.storage import loop_facts
 
 LOG_NAME = "agent.log"
 """The file in an instance's directory that the agent's standard output and error go to."""
@@ -141,9 +142,10 @@ def wait_for_end(pidfd: int, timeout: float) -> bool:
     return bool(poll.poll(timeout * 1000))
 
 
-def host_facts() -> dict[str, str]:
-    """What is recorded with a trial of an arm that shares the host's kernel."""
-    return {"accel": "none", "kernel": platform.release()}
+def host_facts(scratch: Path | None) -> dict[str, str]:
+    """What is recorded with a trial of an arm that shares the host's kernel, and has this loop device for a disk."""
+    disk = loop_facts(scratch) if scratch else {}
+    return {"accel": "none", "kernel": platform.release(), **disk}
 
 
 def check_image(root: Path) -> None:

@@ -192,6 +192,11 @@ class RuntimeConformance(LimitsConformance, SeamConformance):
             assert seen == EXPECTED_LIMITS
             assert output(instance, "cat /proc/self/oom_score_adj") == "0"
 
+    def test_how_its_disk_is_cached_is_told(self, runtime, new_spec):
+        with runtime.start(new_spec()) as instance:
+            assert instance.facts["scratch_cache"] == "none"
+            assert instance.facts["scratch_bus"] == ("loop" if self.shares_kernel else "virtio")
+
     def test_scratch_may_be_missing(self, runtime, new_spec):
         with runtime.start(new_spec(scratch=False)) as instance:
             assert output(instance, "ls /scratch") == ""

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -217,6 +218,52 @@ def test_a_fraction_of_a_cpu_is_a_quota(cgroups):
 
 
 @pytest.mark.host
+def test_limits_are_read_back(cgroups):
+    limited = cgroups.new("limited", Limits(cpus=0.5, cpuset=(), memory=64 << 20))
+    assert (limited.memory_limit(), limited.cpu_quota()) == (64 << 20, 0.5)
+    whole = cgroups.new("whole", LIMITS, memory_limit=False)
+    assert (whole.memory_limit(), whole.cpu_quota()) == (None, None)
+
+
+def thread_that_starts(cgroup, argv):
+    """A process that a thread of ours made while it was in the cgroup, if threads can be: version 2 has no place."""
+    made = []
+
+    def start():
+        with cgroup.entered():
+            made.append(subprocess.Popen(argv))
+            sum(range(3_000_000))  # some hundredths of a second that are not the cgroup's
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    return made
+
+
+@pytest.mark.host
+def test_what_a_thread_makes_is_where_the_thread_is_and_the_thread_comes_back(cgroups):
+    cgroup = cgroups.new("x", LIMITS)
+    before = Hierarchies.of_this_thread()
+    (process,) = thread_that_starts(cgroup, ["sleep", "100"])
+    assert cgroup.pids() == ([] if cgroup.clone_into else [process.pid])
+    assert Hierarchies.of_this_thread() == before
+    assert cgroup.cpu().total < 0.02
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.host
+def test_a_thread_that_could_not_come_back_does_not_go(cgroups, monkeypatch):
+    cgroup = cgroups.new("x", LIMITS)
+    if cgroup.clone_into:
+        pytest.skip("version 2 has no place for one thread of several")
+    monkeypatch.setattr("runtimes.cgroup.v1.os.access", lambda path, mode: False)
+    with pytest.raises(HostError, match=r"cannot come back to its own cgroup: .*/tasks may not be written"):
+        cgroup.entered().__enter__()
+    assert cgroup.pids() == []
+
+
+@pytest.mark.host
 def test_processes_stay_on_the_cpus_that_they_are_given(cgroups):
     for cpu in cgroups.cpus():
         cgroup = cgroups.new(f"on-{cpu}", Limits(1, (cpu,), LIMITS.memory), cpus=(cpu,))
@@ -363,13 +410,15 @@ def test_v2_says_how_to_get_a_cgroup_of_ones_own(tree):
 
 def test_v2_limits(tree):
     cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
-    cgroups.new("whole", Limits(2, (), 1 << 20), cpus=(2, 3))
+    made = cgroups.new("whole", Limits(2, (), 1 << 20), cpus=(2, 3))
+    assert (made.memory_limit(), made.cpu_quota()) == (1 << 20, None)
     whole = tree / "bench-1/whole"
     assert (whole / "cpuset.cpus").read_text() == "2-3"
     assert (whole / "cpu.max").read_text() == DEFAULTS["cpu__max"]
     assert (whole / "memory.max").read_text() == str(1 << 20)
     assert (whole / "memory.swap.max").read_text() == "0"
-    cgroups.new("part", Limits(1.5, (0, 1), 1 << 20), cpus=(0, 1), memory_limit=False)
+    made = cgroups.new("part", Limits(1.5, (0, 1), 1 << 20), cpus=(0, 1), memory_limit=False)
+    assert (made.memory_limit(), made.cpu_quota()) == (None, 1.5)
     part = tree / "bench-1/part"
     assert (part / "cpuset.cpus").read_text() == "0-1"
     assert (part / "cpu.max").read_text() == "150000 100000"
@@ -377,6 +426,12 @@ def test_v2_limits(tree):
     assert (part / "memory.swap.max").read_text() == DEFAULTS["memory__swap__max"]
     cgroups.new("free", None)
     assert not (tree / "bench-1/free/cpuset.cpus").exists()
+
+
+def test_v2_cpu_time_of_a_run(tree):
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+    (tree / "bench-1/cpu.stat").write_text("usage_usec 1250000\nuser_usec 1000000\n")
+    assert cgroups.cpu_seconds() == 1.25
 
 
 def test_v2_has_every_limit(tree, monkeypatch):

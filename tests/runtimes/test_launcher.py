@@ -9,9 +9,10 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from traces import count, host_traces, new_run_name, runs
 from waiting import eventually
@@ -19,7 +20,7 @@ from waiting import eventually
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import HostError, InstanceError, Timeline
 from runtimes.cgroup.v2 import CgroupV2
-from runtimes.chroot import run_in
+from runtimes.chroot import run_alone_in, run_in
 from runtimes.container.container import Container
 from runtimes.container.options import ContainerOptions
 from runtimes.container.runtime import ContainerRuntime
@@ -28,6 +29,7 @@ from runtimes.launcher import limits
 from runtimes.launcher.client import LaunchRequest, open_launcher
 from runtimes.launcher.entry import join_network
 from runtimes.launcher.instance import launched_agent
+from runtimes.launcher.steps import StepError
 from runtimes.native import NativeOptions, NativeRuntime
 
 pytestmark = pytest.mark.host
@@ -305,3 +307,47 @@ def test_a_child_can_be_started_in_a_cgroup_of_version_2(facilities):
     finally:
         cgroup.remove()
     assert not directory.exists()
+
+
+@pytest.mark.skipif(not (UNIFIED / "cgroup.procs").exists(), reason="no unified hierarchy beside version 1")
+def test_the_harness_can_execute_in_a_cgroup_of_version_2_itself(facilities):
+    directory = UNIFIED / facilities.run
+    directory.mkdir()
+    cgroup = CgroupV2("x", directory)
+    try:
+        with socket.socket() as stream, Path("/dev/null").open("w") as log:
+            steps = run_alone_in(Path("/"), SLEEP)
+            pid, pidfd = facilities.launcher.execute(steps, cgroup, (stream.fileno(), log.fileno()))
+        assert cgroup.pids() == [pid]
+        assert os.getsid(pid) == pid
+        cgroup.kill()
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+    finally:
+        cgroup.remove()
+    assert not directory.exists()
+
+
+def test_a_step_that_fails_in_a_child_of_the_harness_is_named_and_leaves_no_child(facilities):
+    before = psutil.Process().children()
+    with facilities.new_cgroup("x", None) as cgroup, socket.socket() as stream, Path("/dev/null").open("w") as log:
+        steps = run_alone_in(Path("/no/such"), SLEEP)
+        with pytest.raises(StepError, match="could not change the root: chroot /no/such: No such file"):
+            facilities.launcher.execute(steps, cgroup, (stream.fileno(), log.fileno()))
+    assert psutil.Process().children() == before
+
+
+def test_requests_of_several_threads_overlap_and_each_gets_its_own_reply(facilities):
+    """Replies come in the order of the requests; that of the last is asked for first."""
+    with facilities.new_cgroup("x", None) as cgroup, socket.socket() as stream, Path("/dev/null").open("w") as log:
+        programs = [("/bin/sleep", str(1000 + number)) for number in range(3)]
+        with ExitStack() as stack:
+            pending = [
+                stack.enter_context(facilities.launcher.begin(plain(cgroup, argv), stream, log.fileno()))
+                for argv in programs
+            ]
+            launched = [each.finish() for each in reversed(pending)][::-1]
+        commands = [tuple(psutil.Process(each.pid).cmdline()) for each in launched]
+        assert commands == programs
+        for each in launched:
+            os.close(each.pidfd)

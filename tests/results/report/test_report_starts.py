@@ -11,7 +11,7 @@ from results.charts.startup import startup_phases_chart
 from results.charts.waterfall import moments_chart
 from results.report.data import RunData
 from results.report.starts import other_starts_table
-from results.report.waterfall import moments_table
+from results.report.waterfall import moment_steps_table, moments_table
 
 
 @pytest.fixture
@@ -107,6 +107,14 @@ class TestMoments:
         assert rows["container", "under load"][2] == "129 MiB"
         assert rows["container", "under load"][1] == MISSING
 
+    def test_so_has_that_of_the_steps(self, experiments):
+        table = moment_steps_table(experiments)
+        free = list(table.columns).index("guest free")
+        rows = {(row[1], row[2]): row for row in table.rows}
+        assert rows["vm (emulated)", "afterwards"][free] == "140 MiB"
+        assert rows["container", "afterwards"][free] == MISSING
+
     def test_without_moments_there_is_neither_chart_nor_table(self, plain):
         assert moments_chart(plain.frame, plain.arms) is None
         assert moments_table(plain).rows == ()
+        assert moment_steps_table(plain).rows == ()
