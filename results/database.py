@@ -40,7 +40,8 @@ def open_database(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
     """Open the database; with ``create``, make what is missing and make sure that it can be written.
 
     Without ``create``, nothing is created; but a file of an earlier version is brought up to ours in any case, or a
-    copy of it in memory where it may only be read. Transactions are explicit (:func:`transaction`); foreign keys are enforced.
+    copy of it in memory where it may only be read. Transactions are explicit (:func:`transaction`); foreign keys are
+    enforced.
 
     Raises:
         StoreError: it is missing, damaged, not ours, of a newer version, locked, or not writable where it must be.
