@@ -33,7 +33,7 @@ sampling: {blocks: 1, seed: 1}
 VICTIM = """
 name: counting
 description: Counts for three seconds.
-packages: [fio, rt-tests, stress-ng, sysbench]
+packages: [fio, stress-ng, sysbench]
 run: [sysbench, cpu, --time=3, --events=0, run]
 parser: regex
 metrics: {rate: {unit: events/s, better: higher, primary: true, pattern: 'events per second:\\s+([0-9.]+)'}}
