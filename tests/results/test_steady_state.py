@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from results.stats.steady_state import MIN_ITERATIONS, TOLERANCE, SteadyState, steady_state
 
-ANY_TIME = settings(deadline=None)  # the first example imports a library, on a host that may be busy
 SERIES = st.lists(st.floats(0.1, 1000), min_size=1, max_size=60)
 DIRECTIONS = st.sampled_from(["lower", "higher"])
 
@@ -73,7 +72,6 @@ def test_a_certain_change_that_is_too_small_to_matter_is_none() -> None:
     assert steady_state(values, "lower") == SteadyState("steady", 0)
 
 
-@ANY_TIME
 @given(SERIES, DIRECTIONS)
 def test_the_steady_part_is_the_last_quarter_at_least(values: list[float], better: str) -> None:
     found = steady_state(values, better)  # type: ignore[arg-type]
@@ -82,7 +80,6 @@ def test_the_steady_part_is_the_last_quarter_at_least(values: list[float], bette
     assert found.begins is None or found.begins <= 0.75 * len(values)
 
 
-@ANY_TIME
 @given(SERIES, DIRECTIONS, st.integers(-8, 8))
 def test_the_unit_does_not_matter(values: list[float], better: str, exponent: int) -> None:
     # By powers of two, which change no digit: at the borders of a decision, rounding would.
@@ -90,7 +87,6 @@ def test_the_unit_does_not_matter(values: list[float], better: str, exponent: in
     assert steady_state(scaled, better) == steady_state(values, better)  # type: ignore[arg-type]
 
 
-@ANY_TIME
 @given(SERIES)
 def test_the_direction_decides_on_the_word_alone(values: list[float]) -> None:
     lower, higher = steady_state(values, "lower"), steady_state(values, "higher")
@@ -99,7 +95,6 @@ def test_the_direction_decides_on_the_word_alone(values: list[float]) -> None:
     assert higher.label in opposite.get(lower.label, {lower.label})
 
 
-@ANY_TIME
 @given(SERIES, DIRECTIONS)
 def test_turned_upside_down_it_is_the_same(values: list[float], better: str) -> None:
     other = "higher" if better == "lower" else "lower"
