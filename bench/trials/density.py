@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from bench.drive import WorkloadError, warmed_up
 from results.records import FOOTPRINT_PARTS, Sample
-from results.stats.line import knee, slope
 from runtimes.accounting import host_available
 from runtimes.base import HostError, InstanceError
 from workloads.units import format_size
@@ -145,6 +144,9 @@ def density_samples(steps: Sequence[Step], start_times: Sequence[float]) -> Iter
     their line (:func:`results.stats.line.knee`), where they do; ``unsettled_steps`` how many steps were read although
     memory had not settled. ``density.<figure>`` are the steps themselves, ``iteration`` being the step.
     """
+    # numpy starts threads, and a run without root enters its user namespace, with one, after this module is imported.
+    from results.stats.line import knee, slope
+
     counts = [step.instances for step in steps]
     footprints = [step.settled.level.footprint for step in steps]
     ways = {
