@@ -21,7 +21,8 @@ from bench.suite_model import Arm, Suite, Use
 from results.records import BESIDE
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
-from workloads.model import ColdLayer, Crowd, Workload
+from workloads.model import ColdLayer, Workload
+from workloads.several import Crowd
 
 
 @dataclass(frozen=True, slots=True)

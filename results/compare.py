@@ -12,6 +12,7 @@ from results.limits import is_limit
 from results.noise import disturbance_warning
 from results.records import INSTANCE_METRICS, is_part, is_step
 from results.stats.detectable import detectable_ratio
+from results.stats.false_discovery import q_values
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
 from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
@@ -135,10 +136,10 @@ def compare(
         if arm != baseline
     ]
     families = [_family(case, reference) for case, _, _ in pairs]
-    q_values = _q_values(pairs, families)
+    adjusted = _q_values(pairs, families)
     return [
         _comparison(case, arm, baseline, paired, family, q_value, threshold, disturbed)
-        for (case, arm, paired), family, q_value in zip(pairs, families, q_values, strict=True)
+        for (case, arm, paired), family, q_value in zip(pairs, families, adjusted, strict=True)
     ]
 
 
@@ -191,21 +192,14 @@ def _family(case: Case, reference: WorkloadCase | None) -> Family:
 
 
 def _q_values(pairs: Sequence[tuple[Case, str, PairedRatio]], families: Sequence[Family]) -> list[float | None]:
-    members: dict[Family, dict[int, float]] = {}
+    members: dict[Family, dict[int, PairedRatio]] = {}
     for index, ((case, _, paired), family) in enumerate(zip(pairs, families, strict=True)):
-        if case.better != "neutral" and paired.p_value is not None and paired.could_be_significant:
-            members.setdefault(family, {})[index] = paired.p_value
+        if case.better != "neutral":
+            members.setdefault(family, {})[index] = paired
     adjusted: dict[int, float] = {}
-    for p_values in members.values():
-        adjusted |= zip(p_values, _adjusted(list(p_values.values())), strict=True)
+    for of_family in members.values():
+        adjusted |= q_values(of_family)
     return [adjusted.get(index) for index in range(len(pairs))]
-
-
-def _adjusted(p_values: list[float]) -> list[float]:
-    from scipy.stats import false_discovery_control
-
-    q_values: list[float] = false_discovery_control(p_values).tolist()
-    return q_values
 
 
 def _comparison(

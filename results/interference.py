@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from results.records import neighbour_of
+from results.stats.false_discovery import q_values
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
 from results.trials import ArmTrials, Case, cases_of, natural
@@ -91,17 +92,8 @@ def slowdowns_of(frame: pd.DataFrame, threshold: float = THRESHOLD) -> list[Slow
         threshold: the practical threshold of the verdicts, 0.05 for 5 %.
     """
     pairs = _pairs(cases_of(frame))
-    tested = {
-        index: pair.paired.p_value
-        for index, pair in enumerate(pairs)
-        if pair.paired.p_value is not None and pair.paired.could_be_significant
-    }
-    q_values: dict[int, float] = {}
-    if tested:
-        from scipy.stats import false_discovery_control
-
-        q_values = dict(zip(tested, false_discovery_control(list(tested.values())).tolist(), strict=True))
-    return [_slowdown(pair, q_values.get(index), threshold) for index, pair in enumerate(pairs)]
+    adjusted = q_values({index: pair.paired for index, pair in enumerate(pairs)})
+    return [_slowdown(pair, adjusted.get(index), threshold) for index, pair in enumerate(pairs)]
 
 
 def to_json(slowdowns: Sequence[Slowdown]) -> list[dict[str, object]]:

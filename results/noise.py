@@ -174,11 +174,11 @@ def _block(reading: NoiseReading, around: Sequence[NoiseReading], fastest: Mappi
     outside = reading.outside / reading.cpus if counted and reading.outside is not None else None
     reasons = []
     if outside is not None and outside > OUTSIDE_LIMIT:
-        reasons.append(f"others used {outside:.0%} of the host's CPU time")
+        reasons.append(f"others used {_percent(outside)} of the host's CPU time")
     if steal is not None and steal > STEAL_LIMIT:
-        reasons.append(f"a hypervisor took {steal:.0%} of the measured CPUs")
+        reasons.append(f"a hypervisor took {_percent(steal)} of the measured CPUs")
     if speed is not None and speed < SPEED_LIMIT:
-        reasons.append(f"a measured CPU ran at {speed:.0%} of its speed")
+        reasons.append(f"a measured CPU ran at {_percent(speed)} of its speed")
     return BlockNoise(
         block=reading.block,
         speed=speed,
@@ -188,3 +188,7 @@ def _block(reading: NoiseReading, around: Sequence[NoiseReading], fastest: Mappi
         outside=outside,
         reasons=tuple(reasons),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from results.charts.cases import arm_medians, of_case
-from results.charts.quantities import MISSING, number, quantity
+from results.charts.quantities import MISSING, quantity, tick
 from results.compare import Comparison, compare
 from results.floor import floor_of
 from results.stats.verdict import Verdict
@@ -27,6 +27,9 @@ BLOCKS = 10
 
 LEAST_ADVISED = 0.001
 """What is advised at the least, 0.1 %: identical figures are no promise that they stay so."""
+
+_STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+"""What is advised is one of these times a power of ten, the next above."""
 
 READING = (
     "Identical arms, divided by each other. Spread is what 95 % of the ratios of single blocks stay within, interval "
@@ -100,7 +103,7 @@ def noise_floors(frame: pd.DataFrame, groups: Sequence[Sequence[str]], threshold
 
 
 def advised(half_width: float, blocks: int) -> float:
-    """The ``ci_width`` and ``threshold`` to ask for, one significant digit, rounded up.
+    """The ``ci_width`` and ``threshold`` to ask for, a round figure.
 
     That is the whole width of an interval with :data:`BLOCKS` blocks, the width of one falling with the root of their
     number. As a threshold it calls identical arms the same in 95 % of comparisons: the estimate has a standard error of
@@ -113,8 +116,9 @@ def advised(half_width: float, blocks: int) -> float:
     whole = math.expm1(2 * math.log1p(half_width) * math.sqrt(blocks / BLOCKS))
     if whole <= LEAST_ADVISED:
         return LEAST_ADVISED
-    digit = 10.0 ** math.floor(math.log10(whole))
-    return float(f"{math.ceil(whole / digit - 1e-9) * digit:.1g}")
+    power = 10.0 ** math.floor(math.log10(whole))
+    step = next(step for step in _STEPS if step >= whole / power * (1 - 1e-9))
+    return float(f"{step * power:.2g}")
 
 
 def overhead(frame: pd.DataFrame, trials: Sequence[TrialRecord]) -> str:
@@ -150,8 +154,8 @@ def summary(floors: Sequence[NoiseFloor]) -> str:
 
 
 def width(share: float | None) -> str:
-    """A width such as 0.05 as it is shown: ``5.0 %``."""
-    return MISSING if share is None else f"{number(100 * share, 2)} %"
+    """A width such as 0.05 as it is shown: ``5 %``."""
+    return MISSING if share is None else tick(100 * share, "%", 2)
 
 
 def to_json(floors: Sequence[NoiseFloor]) -> list[dict[str, Any]]:

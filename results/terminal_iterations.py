@@ -13,6 +13,9 @@ from rich.text import Text
 from results.charts.quantities import MISSING, tick
 from results.iterations import LABELS, Iterations
 
+_FOLDED = {"no steady state": 9, "too few iterations": 10, "steady from": 6}
+"""Widths of columns whose titles are folded between words: a terminal has 80 columns."""
+
 
 def iterations_table(found: Sequence[Iterations]) -> list[RenderableType]:
     """How many trials have each label, by metric and arm; empty where no trial has more than one iteration.
@@ -23,16 +26,14 @@ def iterations_table(found: Sequence[Iterations]) -> list[RenderableType]:
         return []
     labels = [label for label in LABELS if any(one.counts[label] for one in found)]
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column(Text("iterations in trials", "bold underline"), ratio=1, overflow="fold")
-    table.add_column("iterations", justify="right", no_wrap=True)
-    for label in labels:
-        table.add_column(label, justify="right", overflow="fold")
-    table.add_column("steady from", justify="right", overflow="fold")
-    for (workload, params, metric), of_metric in groupby(found, key=lambda one: (one.workload, one.params, one.metric)):
-        table.add_row(Text.assemble(f"{workload} {metric}", ("  " + params.replace(",", " ") if params else "", "dim")))
-        for one in of_metric:
+    table.add_column(Text("iterations", "bold underline"), ratio=1, overflow="fold")
+    for name in ("each", *labels, "steady from"):
+        table.add_column(name, justify="right", width=_FOLDED.get(name))
+    for (workload, params), of_case in groupby(found, key=lambda one: (one.workload, one.params)):
+        table.add_row(Text.assemble(workload, ("  " + params.replace(",", " ") if params else "", "dim")))
+        for one in of_case:
             table.add_row(
-                Text.assemble("  ", one.arm, (" tcg", "bold red") if one.emulated else ""),
+                Text.assemble(f"  {one.metric}", (f"  {one.arm}", "dim"), (" tcg", "bold red") if one.emulated else ""),
                 str(one.iterations),
                 *(_count(one.counts[label]) for label in labels),
                 MISSING if one.begins is None else tick(one.begins + 1, ""),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, PlainValidator, Strict, StrictBool, WithJsonSchema, model_validator
@@ -27,8 +26,16 @@ from workloads.fields import (
     format_scalar,
 )
 from workloads.files import FILES_PATH, MAX_FILES, CarriedFileField
-from workloads.json_types import TEXT, one_of, size
-from workloads.units import parse_size
+from workloads.json_types import one_of
+from workloads.several import (
+    PLACEHOLDER_SCHEMA,
+    Crowd,
+    Density,
+    InstancesOrParameter,
+    SizeOrParameter,
+    instance_count,
+    size_in_bytes,
+)
 
 SCRATCH_PATH = "/scratch"
 """Where an instance sees its scratch disk."""
@@ -75,39 +82,10 @@ ColdLayer = Literal["image", "kernel", "all"]
 
 COLD_LAYERS: tuple[ColdLayer, ...] = get_args(ColdLayer)
 
-MAX_INSTANCES = 1024
-"""The most instances that one trial starts at once."""
-
-
 MAX_ITERATIONS = 10_000
 
 Iterations = Annotated[int, Strict(), Field(ge=1, le=MAX_ITERATIONS)]
 """How often a trial executes the measured command."""
-
-
-def _instances(value: object) -> int | str:
-    if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
-        return value
-    if type(value) is not int or not 2 <= value <= MAX_INSTANCES:
-        raise ValueError(f"expected a whole number from 2 to {MAX_INSTANCES}, or a parameter in braces")
-    return value
-
-
-def _size(value: object) -> int | str:
-    if isinstance(value, str) and PLACEHOLDER.fullmatch(value):
-        return value
-    return parse_size(value)
-
-
-def _count(value: int | str, params: Mapping[str, Scalar]) -> int:
-    """A number of instances as a workload has it, with the values of parameters."""
-    if isinstance(value, int):
-        return value
-    name = value[1:-1]
-    try:
-        return int(_instances(params[name]))
-    except ValueError as error:
-        raise InvalidValue(str(error), name) from None
 
 
 def _cold(value: object) -> str:
@@ -116,10 +94,7 @@ def _cold(value: object) -> str:
     raise ValueError(f"expected {', '.join(COLD_LAYERS)}, or a parameter in braces")
 
 
-_PLACEHOLDER_SCHEMA = TEXT | {"pattern": f"^{PLACEHOLDER.pattern}$"}
-_SIZE_SCHEMA = one_of(size(), _PLACEHOLDER_SCHEMA)
-_COLD_SCHEMA = one_of({"type": "string", "enum": list(COLD_LAYERS)}, _PLACEHOLDER_SCHEMA)
-_INSTANCES_SCHEMA = one_of({"type": "integer", "minimum": 2, "maximum": MAX_INSTANCES}, _PLACEHOLDER_SCHEMA)
+_COLD_SCHEMA = one_of({"type": "string", "enum": list(COLD_LAYERS)}, PLACEHOLDER_SCHEMA)
 
 
 class Metric(Part):
@@ -211,31 +186,6 @@ class Server(Part):
     timeout: Timeout = 60.0
 
 
-class Density(Part):
-    """How many instances are started one after the other, all of which stay.
-
-    Attributes:
-        instances: the most, or a parameter in braces that says so.
-        reserve: bytes of the host's available memory that are left to others, or a parameter in braces that says so.
-    """
-
-    instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)]
-    reserve: Annotated[int | str, PlainValidator(_size), WithJsonSchema(_SIZE_SCHEMA)]
-
-
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """What a :class:`Density` comes to with the values of parameters.
-
-    Attributes:
-        most: instances at the most.
-        reserve: bytes of the host's available memory that are left to others.
-    """
-
-    most: int
-    reserve: int
-
-
 class MemoryMoments(Part):
     """When an instance's memory is read besides while it is idle.
 
@@ -293,7 +243,7 @@ class Workload(Part):
     packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")], ...] = ()
     files: Annotated[tuple[CarriedFileField, ...], Field(max_length=MAX_FILES)] = ()
     parameters: dict[Identifier, Parameter] = Field(default_factory=dict)
-    scratch: Annotated[int | str, PlainValidator(_size), WithJsonSchema(_SIZE_SCHEMA)] | None = None
+    scratch: SizeOrParameter | None = None
     server: Server | None = None
     client: Literal["instance", "peer"] = "instance"
     prepare: tuple[Command, ...] = ()
@@ -304,7 +254,7 @@ class Workload(Part):
     duration: str | None = None
     parser: Literal["regex", "json", "csv"] | None = None
     metrics: dict[Identifier, Metric] = Field(default_factory=dict)
-    instances: Annotated[int | str, PlainValidator(_instances), WithJsonSchema(_INSTANCES_SCHEMA)] | None = None
+    instances: InstancesOrParameter | None = None
     density: Density | None = None
     cold: Annotated[str, PlainValidator(_cold), WithJsonSchema(_COLD_SCHEMA)] | None = None
     memory: MemoryMoments | None = None
@@ -522,7 +472,7 @@ class Workload(Part):
         """Size of the scratch disk that a trial with ``params`` (resolved) needs, or None if it needs none."""
         if self.scratch is None:
             return None
-        wanted = parse_size(params[self.scratch[1:-1]]) if isinstance(self.scratch, str) else self.scratch
+        wanted = size_in_bytes(self.scratch, params)
         # ext4's tables grow with the disk: one inode of 256 bytes for 4 KiB at the most (mke2fs.conf(5), `small`).
         whole = wanted + wanted // 16 + SPARE_BYTES
         return -(-whole // 2**20) * 2**20
@@ -533,7 +483,7 @@ class Workload(Part):
         Raises:
             InvalidValue: the parameter's value cannot be that; located by its name.
         """
-        return None if self.instances is None else _count(self.instances, params)
+        return None if self.instances is None else instance_count(self.instances, params)
 
     def crowd(self, params: Mapping[str, Scalar]) -> Crowd | None:
         """The instances that a trial with ``params`` (resolved) starts one after the other, or None for the usual one.
@@ -541,13 +491,7 @@ class Workload(Part):
         Raises:
             InvalidValue: a parameter's value cannot be that; located by its name.
         """
-        if self.density is None:
-            return None
-        reserve = self.density.reserve
-        return Crowd(
-            most=_count(self.density.instances, params),
-            reserve=parse_size(params[reserve[1:-1]]) if isinstance(reserve, str) else reserve,
-        )
+        return None if self.density is None else self.density.crowd(params)
 
     def cold_layer(self, params: Mapping[str, Scalar]) -> ColdLayer | None:
         """What is not in the page cache when a trial with ``params`` (resolved) starts, or None for the usual start.

@@ -60,7 +60,8 @@ def carry_out(attempt: Attempt) -> None:
     covered = coverage(rounds.spans, measured.window)
     if covered < LEAST_COVERAGE:
         raise WorkloadError(
-            f"the neighbour {case.label} ran during {100 * covered:.0f} % of the measurement, and should during all"
+            f"the neighbour {case.label} ran during {100 * covered:.0f} % of the measurement, and should during all; "
+            "have its rounds take longer, or measure for longer"
         )
     measured.facts = {**measured.facts, **rounds.facts}
     measured.samples += [

@@ -26,7 +26,7 @@ from workloads.units import format_size
 if TYPE_CHECKING:
     from bench.trials.attempt import Attempt
     from runtimes.base import Instance, MemoryReading
-    from workloads.model import Crowd
+    from workloads.several import Crowd
 
 _EVERY_ONE = 8
 """Instances up to which there is a step after each."""
@@ -144,7 +144,7 @@ def density_samples(steps: Sequence[Step], start_times: Sequence[float]) -> Iter
     their line (:func:`results.stats.line.knee`), where they do; ``unsettled_steps`` how many steps were read although
     memory had not settled. ``density.<figure>`` are the steps themselves, ``iteration`` being the step.
     """
-    # numpy starts threads, and a run without root enters its user namespace, with one, after this module is imported.
+    # Not above: it brings threads of numpy's, and an ordinary user's run enters its user namespace with one thread.
     from results.stats.line import knee, slope
 
     counts = [step.instances for step in steps]

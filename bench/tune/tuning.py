@@ -11,7 +11,7 @@ from typing import Literal
 from bench.tune.journal import Entry, Journal, held, read_journal, write_journal
 from bench.tune.step import Host, Step
 from bench.tune.steps import STEPS
-from workloads.errors import InvalidInput
+from workloads.errors import InvalidInput, expected
 
 Outcome = Literal[
     "set",
@@ -91,7 +91,7 @@ def choose_steps(names: Iterable[str], steps: Sequence[Step] = STEPS) -> list[St
     wanted = list(names)
     known = {step.name: step for step in steps}
     if unknown := [name for name in wanted if name not in known]:
-        raise InvalidInput(f"no step '{unknown[0]}'; expected some of {', '.join(known)}")
+        raise InvalidInput(f"no step '{unknown[0]}'; {expected(unknown[0], known)}")
     return [step for step in steps if (step.name in wanted if wanted else step.unasked)]
 
 

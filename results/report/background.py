@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from results.charts.quantities import number
+from results.charts.quantities import number, tick
 from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
@@ -143,7 +143,7 @@ def _placement_tables(data: RunData) -> list[Table]:
 
 def method(data: RunData) -> Section:
     """How the figures came about, in a few lines."""
-    percent = number(100 * data.run.threshold, 2)
+    band = tick(100 * data.run.threshold, "%")
     points = (
         "The unit of replication is one trial: one fresh instance that runs one workload. Repetitions inside an "
         "instance are reduced to their median first; n counts blocks, never repetitions.",
@@ -151,7 +151,7 @@ def method(data: RunData) -> Section:
         "ratio is formed within each block.",
         "The ratio is the Hodges–Lehmann estimate over the blocks, and its interval the 95 % signed-rank interval "
         f"(none below {MIN_BLOCKS} blocks). No outlier is dropped.",
-        f"Verdicts go by effect size: same if the whole interval lies within ±{percent} %, better or worse if it "
+        f"Verdicts go by effect size: same if the whole interval lies within ±{band}, better or worse if it "
         f"lies wholly beyond and stands at a false-discovery rate of {number(100 * LEVEL, 1)} %; all else is "
         "inconclusive, which is not a pass. That rate is controlled over what the workloads measure, peak memory, CPU "
         "time, and startup, idle memory and image of one workload case. Parts (phases, kinds of memory) and the same "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from results.charts.interference import victim_labels
@@ -46,7 +47,7 @@ def interference(data: RunData, charts: Collection[str]) -> tuple[Section, ...]:
     pictures = (picture,) if picture.name in charts else ()
     where = _placements(data)
     text = (INTERFERENCE_READING, *((where,) if where else ()))
-    return (Section("interference", "Interference", text, (), pictures, (_slowdown_table(data),)),)
+    return (Section("interference", "Interference", text, _warnings(data), pictures, (_slowdown_table(data),)),)
 
 
 def _marginal_table(data: RunData) -> Table:
@@ -125,7 +126,6 @@ def _slowdown_table(data: RunData) -> Table:
         "Slowdown [95 % interval]": "number",
         "n": "number",
         "Verdict": "verdict",
-        "Warnings": "text",
     }
     rows = tuple(
         (
@@ -137,11 +137,16 @@ def _slowdown_table(data: RunData) -> Table:
             _with_interval(one),
             str(one.n),
             one.verdict,
-            "; ".join(one.warnings),
         )
         for one in data.slowdowns
     )
     return Table("Slowdowns, medians and ratios within blocks", columns, rows, grouped=True)
+
+
+def _warnings(data: RunData) -> tuple[str, ...]:
+    """Every warning once, with how many slowdowns it is about."""
+    counted = Counter(warning for one in data.slowdowns for warning in one.warnings)
+    return tuple(f"{count} of {len(data.slowdowns)} slowdowns: {warning}." for warning, count in counted.items())
 
 
 def _with_interval(one: Slowdown) -> str:

@@ -57,6 +57,15 @@ def banners(data: RunData) -> tuple[Banner, ...]:
                 f"{'; '.join(unequal)}. What is compared of them is that, too.",
             )
         )
+    disturbed = sum(block.disturbed for block in data.noise)
+    if disturbed:
+        found.append(
+            Banner(
+                "notice",
+                f"{disturbed} of {len(data.noise)} blocks disturbed",
+                "Something else was at work on the host while they were measured. They are not left out: see Noise.",
+            )
+        )
     failed = Counter(trial.arm for trial in data.trials if trial.status == "failed")
     if failed:
         by_arm = _listed([f"{arm.name} {failed[arm.name]}" for arm in data.arms if failed[arm.name]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians
-from results.charts.quantities import MISSING, effect, number, quantity, ratio
+from results.charts.quantities import MISSING, effect, quantity, ratio, tick
 from results.charts.throughput import advantage
 from results.compare import Comparison
 from results.records import is_part, split_params
@@ -109,7 +109,7 @@ def throughput(data: RunData, charts: Charts) -> Section:
     reading = (
         "Further right is better, for every metric: where lower values are better the ratio is turned over. "
         "Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is "
-        f"±{number(100 * data.run.threshold, 2)} %: a difference within it makes none in practice. "
+        f"±{tick(100 * data.run.threshold, '%')}: a difference within it makes none in practice. "
         "A hollow mark is inconclusive."
     )
     pictures = (

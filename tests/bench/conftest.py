@@ -25,6 +25,7 @@ def fake_host(monkeypatch, tmp_path, fake_directory):
     """Let the runner find the fake runtime, and a host that needs neither root nor an image."""
     monkeypatch.setitem(__import__("runtimes.registry").registry.RUNTIMES, "fake", "fake:FakeRuntime")
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("bench.noise.spin.CHUNKS", 20)  # two milliseconds, and not a fifth of a second a block
     cpus = tuple(os.sched_getaffinity(0))
     placer = make_placer(read_topology(cpus))
     facilities = SimpleNamespace(

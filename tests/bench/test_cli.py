@@ -34,6 +34,18 @@ def test_help_answers_at_once():
     assert min(seconds) < 0.2
 
 
+def test_a_run_has_one_thread_until_it_is_in_its_user_namespace():
+    """What makes threads as it is imported is imported later than what runs before."""
+    script = """
+import os
+import bench.cli.run, bench.images, bench.interruption, bench.plan, bench.privileges, bench.progress, bench.runner
+import bench.suite, results.store, runtimes.facilities
+print(len(os.listdir("/proc/self/task")))
+"""
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert finished.stdout == "1\n"
+
+
 @pytest.mark.parametrize("verb", _VERBS)
 def test_every_verb_explains_itself(verb):
     finished = run(verb, "--help")

@@ -10,6 +10,7 @@ from fake_runs import ECHO
 from bench.progress import QuietProgress
 from bench.suite import load_suite
 from results.errors import StoreError
+from results.store import Store
 
 FAILING = """
 name: echo
@@ -297,7 +298,7 @@ def test_time_budget_stops_after_the_block_that_used_it_up(suite_run):
 
 
 KNOWN = "{min_blocks: 6, max_blocks: 8, ci_width: 5%}"
-VARYING = ECHO.replace("echo score: 42", "echo score: $(($(date +%N) % 1000 + 1))")
+VARYING = ECHO.replace("echo score: 42", "echo score: $((1$(date +%N) % 1000 + 1))")
 
 
 def test_blocks_end_as_soon_as_ratios_are_known(suite_run):
@@ -314,6 +315,16 @@ def test_blocks_end_at_the_most_where_they_are_not(suite_run):
     suite_run.with_suite(suite_run.suite_text.replace("{blocks: 2, seed: 1}", KNOWN)).with_workload(VARYING).execute()
     assert {trial.block for trial in suite_run.trials()} == set(range(1, 9))
     assert suite_run.record().stop_reason.startswith("all 8 blocks done; 1 of 1 ratios not known to 5%; the widest")
+
+
+def test_noise_is_read_before_the_first_block_and_after_each(suite_run):
+    suite_run.execute()
+    with Store(suite_run.store_directory).open(create=False) as store:
+        readings = store.noise(store.resolve("latest").id)
+    assert [reading.block for reading in readings] == [0, 1, 2]
+    assert [reading.seconds is None for reading in readings] == [True, False, False]
+    placed = json.loads((suite_run.run_directory() / "host.json").read_text())["placement"]
+    assert [spin.cpu for spin in readings[-1].spins] == placed["one"]["instance"]
 
 
 def test_a_workload_without_metrics_is_run_for_startup_and_footprint(suite_run):

@@ -45,9 +45,9 @@ def test_a_quiet_block() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"outside": 0.11}, "others used 6% of the host's CPU time"),
-        ({"steal": 0.03}, "a hypervisor took 3% of the measured CPUs"),
-        ({"spins": (spin(1.1e-4),)}, "a measured CPU ran at 91% of its speed"),
+        ({"outside": 0.11}, "others used 6 % of the host's CPU time"),
+        ({"steal": 0.03}, "a hypervisor took 3 % of the measured CPUs"),
+        ({"spins": (spin(1.1e-4),)}, "a measured CPU ran at 91 % of its speed"),
     ],
 )
 def test_each_limit_alone_makes_a_block_a_disturbed_one(change: dict[str, object], reason: str) -> None:
@@ -89,7 +89,7 @@ def test_in_words() -> None:
     assert sentence(blocks_of(readings({}, {}))) == "none of 2 blocks disturbed"
     loud = {"outside": 1.0}
     assert sentence(blocks_of(readings({}, loud))) == (
-        "1 of 2 blocks disturbed (block 2: others used 50% of the host's CPU time)"
+        "1 of 2 blocks disturbed (block 2: others used 50 % of the host's CPU time)"
     )
     assert sentence(blocks_of(readings(*[loud] * 5))).endswith("; and 2 more)")
     assert disturbance_warning([1, 2, 3], {2, 9}) == ("1 of 3 blocks disturbed",)
@@ -99,7 +99,7 @@ def test_in_words() -> None:
 def test_as_plain_data() -> None:
     (block,) = to_json(blocks_of(readings({"steal": 0.5})))
     assert block["disturbed"] is True
-    assert block["reasons"] == ["a hypervisor took 50% of the measured CPUs"]
+    assert block["reasons"] == ["a hypervisor took 50 % of the measured CPUs"]
 
 
 def store_readings(run: RunBuilder, *changes: dict[str, object]) -> None:

@@ -90,7 +90,7 @@ def test_all_twins_are_held_against_the_first_of_them(run: RunBuilder) -> None:
 
 @pytest.mark.parametrize(
     ("half_width", "blocks", "expected"),
-    [(0.0, 10, 0.001), (0.0001, 10, 0.001), (0.0049, 10, 0.01), (0.01, 10, 0.03), (0.01, 40, 0.05), (1.0, 10, 3.0)],
+    [(0, 10, 0.001), (0.0001, 10, 0.001), (0.0049, 10, 0.01), (0.01, 10, 0.03), (0.01, 40, 0.05), (0.05, 10, 0.15)],
 )
 def test_what_is_advised(half_width: float, blocks: int, expected: float) -> None:
     assert advised(half_width, blocks) == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtimes.accounting import host_available, parse_meminfo, read_memory, read_usage
+from runtimes.accounting import host_available, parse_meminfo, parse_process_stat, read_memory, read_usage
 from runtimes.base import IoUsage, Usage
 from runtimes.cgroup.figures import CpuTime
 
@@ -95,3 +95,13 @@ def test_usage():
         io=IoUsage(read_bytes=1, write_bytes=2, read_ops=3, write_ops=4),
         pressure={"cpu": 0.125},
     )
+
+
+def test_a_process_may_have_any_name():
+    tick = os.sysconf("SC_CLK_TCK")
+    fields = ["0"] * 9 + [str(3 * tick), str(tick)] + ["0"] * 30
+    stat = parse_process_stat(f"17 (a) S 9 (b c)) R 4 {' '.join(fields)}\n")
+    assert (stat.parent, stat.cpu_time) == (4, 4.0)
+    own = parse_process_stat(Path("/proc/self/stat").read_text())
+    assert own.parent == os.getppid()
+    assert own.cpu_time > 0

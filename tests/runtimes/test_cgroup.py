@@ -434,6 +434,12 @@ def test_v2_limits(tree):
     assert not (tree / "bench-1/free/cpuset.cpus").exists()
 
 
+def test_v2_cpu_time_of_a_run(tree):
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-1")
+    (tree / "bench-1/cpu.stat").write_text("usage_usec 1250000\nuser_usec 1000000\n")
+    assert cgroups.cpu_seconds() == 1.25
+
+
 def test_v2_has_every_limit(tree, monkeypatch):
     monkeypatch.setattr("psutil.swap_memory", lambda: SimpleNamespace(total=1 << 30))
     io = IoLimits(read_bytes=5, write_bytes=6, read_ops=7, write_ops=8)

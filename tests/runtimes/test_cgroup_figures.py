@@ -271,6 +271,15 @@ def test_version_1_has_every_limit(version_1, monkeypatch):
     assert {name: (version_1 / "all" / name).read_text() for name in expected} == expected
 
 
+def test_a_runs_cpu_time_is_that_of_its_cgroup_and_of_instances_elsewhere(version_1):
+    (version_1 / "cpuacct.usage").write_text("2500000000\n")
+    cgroups = RunCgroupsV1(dict.fromkeys(V1_CONTROLLERS, version_1))
+    assert cgroups.cpu_seconds() == 2.5
+    for name, seconds in (("one", 1.0), ("two", 0.25), ("one", 1.5)):
+        cgroups.note_elsewhere(name, seconds)
+    assert cgroups.cpu_seconds() == 4.25
+
+
 def test_version_1_sets_what_was_not_asked_for_to_nothing(version_1):
     RunCgroupsV1(dict.fromkeys(V1_CONTROLLERS, version_1)).new("plain", Limits(1, (), 1 << 20))
     plain = version_1 / "plain"

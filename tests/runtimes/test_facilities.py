@@ -337,6 +337,15 @@ def test_the_peer_runs_commands_beside_the_instances(facilities):
             assert cpus.decode().strip() == ",".join(map(str, facilities.peer_cpus(limits)))
 
 
+@pytest.mark.host
+def test_what_a_run_has_started_is_in_its_cpu_time(facilities):
+    before = facilities.cpu_seconds()
+    with open_peer(facilities, "busy", Limits(1, (), 64 << 20)) as peer:
+        assert peer.run(Command(("sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"))).ok
+    # Its cgroup is gone, and its time is not.
+    assert facilities.cpu_seconds() - before > 0.05
+
+
 def loop_files_of_ours():
     return sorted(path for path in loop_files() if "tiny-image" in path)
 

@@ -30,12 +30,12 @@ def texts(figure):
 def test_the_section_names_the_disturbed_blocks_and_the_rule(data):
     (section,) = noise(data, CHARTS)
     assert section.paragraphs[0].startswith(
-        "1 of 6 blocks disturbed (block 2: others used 45% of the host's CPU time). A block is disturbed if speed was "
+        "1 of 6 blocks disturbed (block 2: others used 45 % of the host's CPU time). A block is disturbed if speed was "
         "below 95 %, if more than 2.0 % was stolen, or if others used more than 5.0 %."
     )
     (table,) = section.tables
     assert [row[0] for row in table.rows] == ["1", "2", "3", "4", "5", "6"]
-    assert [row[-1] for row in table.rows if row[0] in "12"] == ["no", "others used 45% of the host's CPU time"]
+    assert [row[-1] for row in table.rows if row[0] in "12"] == ["no", "others used 45 % of the host's CPU time"]
     assert table.rows[1][1:6] == ("100 %", "0.1 %", "45 %", "1.40", "3")
     assert [picture.name for picture in section.pictures] == ["noise"]
 
