@@ -8,9 +8,10 @@ no other is there.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -38,8 +39,9 @@ BUSY_TIMEOUT = 10.0
 def open_database(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
     """Open the database; with ``create``, make what is missing and make sure that it can be written.
 
-    Without ``create``, nothing is created; but a file of an earlier version is brought up to ours in any case.
-    Transactions are explicit (:func:`transaction`); foreign keys are enforced.
+    Without ``create``, nothing is created; but a file of an earlier version is brought up to ours in any case, or a
+    copy of it in memory where it may only be read. Transactions are explicit (:func:`transaction`); foreign keys are
+    enforced.
 
     Raises:
         StoreError: it is missing, damaged, not ours, of a newer version, locked, or not writable where it must be.
@@ -53,9 +55,12 @@ def open_database(path: Path, create: bool) -> Iterator[sqlite3.Connection]:
         # SQLite itself falls back on reading where the file cannot be written.
         uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-    with closing(connection):
+    with ExitStack() as stack:
+        stack.enter_context(closing(connection))
         with mended(path):
             version = _check_version(connection, path, create)
+            if 0 < version < SCHEMA_VERSION and not create and not os.access(path, os.W_OK):
+                connection = stack.enter_context(closing(_copy(connection)))
             connection.execute("PRAGMA foreign_keys = ON")
             if 0 < version < SCHEMA_VERSION:
                 _upgrade(connection, path)
@@ -143,6 +148,13 @@ def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> 
         what = "belongs to another program" if tables else "is empty"
         raise StoreError(f"{path} {what}: move it away, or name another store with --store")
     return 0
+
+
+def _copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The whole database in memory, to be brought up to ours where the file itself cannot be written."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copy)
+    return copy
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:

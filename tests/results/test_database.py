@@ -59,6 +59,19 @@ def test_an_earlier_store_is_brought_up_to_ours(tmp_path: Path, version: int, cr
     assert columns_of(path) == columns_of(tmp_path / "new" / "bench.sqlite")
 
 
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_an_earlier_store_that_may_only_be_read_is_read(
+    tmp_path: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = of_version(version, tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everything
+    with Store(tmp_path).open(create=False) as store:
+        run = store.resolve("latest")
+        assert (run.id, run.threshold, store.noise(run.id)) == (RUN["id"], 0.05, [])
+    assert path.read_bytes() == before
+
+
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = of_version(1, tmp_path)
     before = columns_of(path)
