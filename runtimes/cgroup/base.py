@@ -149,7 +149,8 @@ class Cgroup(ABC):
     def entered(self) -> AbstractContextManager[None]:
         """Have the calling thread where the processes that it makes are in this cgroup, as long as the context is open.
 
-        With version 2 there is no such place for one thread of several: a process is made in ``clone_into``.
+        It is to be a thread that is made for this, and ends afterwards. With version 2 there is no such place for one
+        thread of several: a process is made in ``clone_into``.
         """
         return nullcontext()
 
@@ -371,7 +372,8 @@ def _kill_below(directory: Path) -> None:
     """Kill every process in a cgroup directory and below, and wait until they are gone, for 10 s at most."""
 
     def empty() -> bool:
-        alive = pids_below(directory)
+        # A thread of ours that was in a cgroup for a while may not have ended yet, which is no process to kill.
+        alive = [pid for pid in pids_below(directory) if pid != os.getpid()]
         for pid in alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -62,7 +62,6 @@ class CgroupV1(Cgroup):
         directories = list(dict.fromkeys(by_controller.values()))
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
         self.thread_files = [file.with_name("tasks") for file in self.procs_files]
-        self._controllers = tuple(by_controller)
         self._passing_cpu = 0.0  # seconds of threads that were in it for a while, and are nobody's of it
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
@@ -129,12 +128,7 @@ class CgroupV1(Cgroup):
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        found = Hierarchies.of_this_thread().v1
-        before = dict.fromkeys(found[controller] / "tasks" for controller in self._controllers)
-        # Who cannot go back must not go there.
-        barred = next((file for file in before if not os.access(file, os.W_OK)), None)
-        if barred is not None:
-            raise HostError(f"a thread of the harness cannot come back to its own cgroup: {barred} may not be written")
+        """Afterwards the thread is in the run's cgroup, and to end there: it may not be allowed to go back farther."""
         try:
             for file in self.thread_files:
                 write(file, "0")
@@ -142,12 +136,12 @@ class CgroupV1(Cgroup):
             write(self._cpuacct / "cpuacct.usage", "0")
             began = time.thread_time()
             yield
-            write(found["cpuacct"] / "tasks", "0")
+            write(self._cpuacct.parent / "tasks", "0")
             self._passing_cpu += time.thread_time() - began
         finally:
             # Not by the end of the thread: until that is over, a kill of all in the cgroup would be one of ourselves.
-            for file in before:
-                write(file, "0")
+            for file in self.thread_files:
+                write(file.parent.parent / "tasks", "0")
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:

@@ -19,12 +19,13 @@ baseline: native
 limits: {cpus: 1, memory: 256M}
 arms:
   native: {runtime: native}
+  bare: {runtime: bare}
   container: {runtime: container}
   vm: {runtime: vm}
 workloads: ['null', {workload: sysbench-cpu, params: {runtime: %d}}, fio]
 sampling: {blocks: 2, seed: 3}
 """
-LEFT_OUT = ("--arm", "container", "--workload", "null", "--workload", "sysbench-cpu")
+LEFT_OUT = ("--arm", "bare", "--arm", "container", "--workload", "null", "--workload", "sysbench-cpu")
 
 
 @pytest.fixture(scope="module")

@@ -253,14 +253,20 @@ def test_what_a_thread_makes_is_where_the_thread_is_and_the_thread_comes_back(cg
 
 
 @pytest.mark.host
-def test_a_thread_that_could_not_come_back_does_not_go(cgroups, monkeypatch):
-    cgroup = cgroups.new("x", LIMITS)
-    if cgroup.clone_into:
-        pytest.skip("version 2 has no place for one thread of several")
-    monkeypatch.setattr("runtimes.cgroup.v1.os.access", lambda path, mode: False)
-    with pytest.raises(HostError, match=r"cannot come back to its own cgroup: .*/tasks may not be written"):
-        cgroup.entered().__enter__()
-    assert cgroup.pids() == []
+def test_a_thread_of_ours_that_is_still_in_the_runs_cgroup_does_not_have_us_killed(cgroups):
+    cgroup, stay = cgroups.new("x", LIMITS), threading.Event()
+
+    def linger():
+        with cgroup.entered():
+            pass
+        stay.wait(30)
+
+    thread = threading.Thread(target=linger)
+    thread.start()
+    timer = threading.Timer(0.2, stay.set)
+    timer.start()
+    cgroups.remove()
+    thread.join()
 
 
 @pytest.mark.host
