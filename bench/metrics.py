@@ -73,32 +73,34 @@ def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "i
     ``memory_footprint``, and ``memory_loaded.<part>`` in that of ``memory.<part>``.
 
     ``memory_footprint`` is what the instance's cgroup holds: anonymous memory, page cache and kernel memory, which the
-    kernel counts page by page. ``memory.charged`` is the cgroup's counter, to which memory is charged in batches of 64
-    pages a CPU (MEMCG_CHARGE_BATCH in linux/memcontrol.h): for an instance of some hundred KiB it says more of the
-    batches than of the instance. ``memory.pss`` is the proportional set size of its processes, and
-    ``memory.host_available_drop`` by how much the host's MemAvailable fell: noisy, and maybe negative.
+    kernel counts page by page; and a guest's memory in huge pages, which no cgroup is charged for. ``memory.charged``
+    is the cgroup's counter, to which memory is charged in batches of 64 pages a CPU (MEMCG_CHARGE_BATCH in
+    linux/memcontrol.h): for an instance of some hundred KiB it says more of the batches than of the instance.
+    ``memory.pss`` is the proportional set size of its processes, and ``memory.host_available_drop`` by how much the
+    host's MemAvailable fell: noisy, and maybe negative.
 
     ``memory.guest_<part>`` is by the guest's kernel, ``memory.balloon_<part>`` by its balloon driver,
     ``memory.ram_resident`` what of a guest's memory the host holds, and ``memory.ram_hugetlb`` the part of that in huge
-    pages, which is not in the footprint. ``memory_waterfall.<step>`` is :func:`bench.waterfall.memory_waterfall`.
+    pages. ``memory_waterfall.<step>`` is :func:`bench.waterfall.memory_waterfall`.
 
     The three ways do not count the same, and their differences are figures of their own. ``memory.unreclaimable`` is
-    what of the footprint the kernel could not take back at once: anonymous memory, files in memory, and its own memory
-    less reclaimable slab (which version 1 does not tell). ``memory.residual_pss`` is the proportional set size less
-    what is charged of mapped pages: programs and libraries that somebody else was charged for.
-    ``memory.residual_available`` is the drop of MemAvailable, which counts page cache as available, less what is
-    unreclaimable: memory of the kernel that no cgroup is charged for, and all that else happened on the host meanwhile.
+    what of the footprint the kernel could not take back at once: anonymous memory, files in memory, huge pages, and its
+    own memory less reclaimable slab (which version 1 does not tell). ``memory.residual_pss`` is the proportional set
+    size less what is charged of mapped pages: programs and libraries that somebody else was charged for.
+    ``memory.residual_available`` is the drop of MemAvailable, which counts page cache as available and huge pages as
+    taken from the moment that they were set aside, less the rest of what is unreclaimable: memory of the kernel that no
+    cgroup is charged for, and all that else happened on the host meanwhile.
     """
     prefix = MEMORY_MOMENTS[moment]
     parts = reading.parts
     unreclaimable = unreclaimable_part(parts)
     mapped = parts.get("anon", 0) + parts.get("file_mapped", 0)
-    footprint = sum(parts.get(part, 0) for part in FOOTPRINT_PARTS)
-    yield Sample("memory_footprint" if moment == "idle" else prefix, footprint, "bytes", "lower")
+    huge = reading.huge_pages
+    yield Sample("memory_footprint" if moment == "idle" else prefix, footprint(reading), "bytes", "lower")
     yield Sample(f"{prefix}.charged", reading.charged, "bytes", "neutral")
     for part, value in parts.items():
         yield Sample(f"{prefix}.{part}", value, "bytes", "neutral")
-    yield Sample(f"{prefix}.unreclaimable", unreclaimable, "bytes", "lower")
+    yield Sample(f"{prefix}.unreclaimable", unreclaimable + huge, "bytes", "lower")
     yield Sample(f"{prefix}.pss", reading.pss, "bytes", "lower")
     yield Sample(f"{prefix}.residual_pss", reading.pss - mapped, "bytes", "neutral")
     yield Sample(f"{prefix}.host_available_drop", available_drop, "bytes", "neutral")
@@ -112,6 +114,13 @@ def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "i
         yield Sample(f"{prefix}.ram_hugetlb", reading.guest_memory.hugetlb, "bytes", "neutral")
     for step, value in memory_waterfall(reading).items():
         yield Sample(f"{prefix}_waterfall.{step}", value, "bytes", "lower")
+
+
+def footprint(reading: MemoryReading) -> int:
+    """What an instance holds of the host's memory: that of its cgroup, and huge pages, which no cgroup is charged for;
+    bytes.
+    """
+    return sum(reading.parts.get(part, 0) for part in FOOTPRINT_PARTS) + reading.huge_pages
 
 
 def peak_samples(unreclaimable: int | None) -> Iterator[Sample]:

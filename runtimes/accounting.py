@@ -54,16 +54,19 @@ class ProcessStat:
     Attributes:
         parent: process id of its parent.
         cpu_time: seconds that it has had, all its threads together.
+        started: ticks from the host's start until its own, which with its id tells it from all others.
     """
 
     parent: int
     cpu_time: float
+    started: int
 
 
 def parse_process_stat(text: str) -> ProcessStat:
     """Read the text of such a file; a process may have any name, also with spaces and brackets in it."""
     fields = text.rpartition(")")[2].split()
-    return ProcessStat(int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    cpu_time = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return ProcessStat(int(fields[1]), cpu_time, int(fields[19]))
 
 
 def host_available() -> int:
@@ -75,10 +78,11 @@ def unreclaimable_part(parts: Mapping[str, int]) -> int:
     """What of a cgroup's memory the kernel cannot take back at once, bytes, from its split (:meth:`Cgroup.split`).
 
     Anonymous memory and files in memory, for which there would have to be swap, and the kernel's own memory less what
-    of its slab is reclaimable, where the kernel tells that: version 1 does not.
+    of its slab is reclaimable, where the kernel tells both: version 1 does not tell the slab, and version 2 all of its
+    own memory only from Linux 5.18 on.
     """
-    held = sum(parts.get(part, 0) for part in ("anon", "shmem", "kernel"))
-    return held - parts.get("slab_reclaimable", 0)
+    kernel = max(0, parts.get("kernel", 0) - parts.get("slab_reclaimable", 0))
+    return parts.get("anon", 0) + parts.get("shmem", 0) + kernel
 
 
 def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:

@@ -263,6 +263,11 @@ class MemoryReading:
     guest_memory: GuestMemory | None = None
     balloon: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def huge_pages(self) -> int:
+        """Bytes of a guest's memory in huge pages, which no cgroup is charged for."""
+        return 0 if self.guest_memory is None else self.guest_memory.hugetlb
+
 
 @dataclass(frozen=True, slots=True)
 class IoUsage:

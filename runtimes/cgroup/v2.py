@@ -58,6 +58,9 @@ _PARTS = {
 }
 
 
+_KERNEL_PARTS = ("slab", "kernel_stack", "pagetables", "percpu", "vmalloc")
+"""What makes up the kernel's own memory, before Linux 5.18 told it as one."""
+
 _IO_KEYS = {"read_bytes": "rbps", "write_bytes": "wbps", "read_ops": "riops", "write_ops": "wiops"}
 """The keys of ``io.max``."""
 
@@ -100,7 +103,10 @@ class CgroupV2(Cgroup):
 
     @staticmethod
     def _parts(figures: Mapping[str, int]) -> dict[str, int]:
-        return {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
+        parts = {ours: figures[theirs] for theirs, ours in _PARTS.items() if theirs in figures}
+        if "kernel" not in parts:
+            parts["kernel"] = sum(figures.get(each, 0) for each in _KERNEL_PARTS)
+        return parts
 
     def cpu(self) -> CpuTime:
         figures = parse_flat((self._directory / "cpu.stat").read_text())

@@ -111,15 +111,18 @@ class VmInstance:
         return self._process.pid
 
     def unreclaimable(self) -> int:
-        """Huge pages that were set aside are in no cgroup's figure, and nobody's to take back."""
+        return unreclaimable_part(self._cgroup.quick_split()) + self._huge_pages()
+
+    def _huge_pages(self) -> int:
+        """Bytes of huge pages that QEMU has: in no cgroup's figure, nobody's to take back, never fewer than before."""
         status = Path(f"/proc/{self._pid}/status").read_text()
         huge = next((line.split()[1] for line in status.splitlines() if line.startswith("HugetlbPages:")), "0")
-        return unreclaimable_part(self._cgroup.quick_split()) + int(huge) * 1024
+        return int(huge) * 1024
 
     def usage(self) -> Usage:
         usage = read_usage(self._cgroup)
         self._note_cpu(usage.cpu_time)
-        return usage
+        return dataclasses.replace(usage, memory_peak=usage.memory_peak + self._huge_pages())
 
     def stop(self) -> None:
         """Power the guest off. An end that it did not come to by itself is none in order.

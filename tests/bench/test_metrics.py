@@ -12,7 +12,7 @@ from bench.metrics import (
     usage_samples,
 )
 from results.records import is_part
-from runtimes.base import IoUsage, MemoryReading, Timeline, Usage
+from runtimes.base import GuestMemory, IoUsage, MemoryReading, Timeline, Usage
 
 
 def by_name(samples):
@@ -92,6 +92,15 @@ def test_what_is_mapped_or_can_be_reclaimed_is_not_left_over():
     assert values["memory.unreclaimable"] == 60 + 5 + 10 - 4
     assert values["memory.residual_pss"] == 90 - 60 - 20
     assert values["memory.residual_available"] == 80 - 71
+
+
+def test_huge_pages_of_a_guest_count_although_no_cgroup_is_charged_for_them():
+    ram = GuestMemory(size=512, anonymous=0, file=0, hugetlb=500, page=2 << 20, transparent_huge=0)
+    reading = MemoryReading(300, {"anon": 60, "file": 30, "kernel": 10}, 90, guest_memory=ram)
+    values = {name: sample.value for name, sample in by_name(memory_samples(reading, 80)).items()}
+    assert values["memory_footprint"] == 60 + 30 + 10 + 500
+    assert values["memory.unreclaimable"] == 60 + 10 + 500
+    assert values["memory.residual_available"] == 80 - 70
 
 
 def test_a_peak_that_nobody_read_is_left_out():

@@ -123,7 +123,7 @@ def test_memory_is_read_after_the_kernel_was_made_to_add_it_up(tmp_path, monkeyp
 def test_memory_is_added_up_on_version_2_by_the_file_that_always_does(tmp_path, monkeypatch):
     instance = fill(tmp_path / "cgroup/instance", {"memory.stat": STAT, "cpu.stat": "usage_usec 0\n"})
     read = read_paths(monkeypatch)
-    assert CgroupV2("instance", instance).split() == {"anon": 4096, "file": 0}
+    assert CgroupV2("instance", instance).split() == {"anon": 4096, "file": 0, "kernel": 0}
     assert read[0] == instance / "cpu.stat"
     assert read[-1] == instance / "memory.stat"
 
@@ -135,6 +135,13 @@ def test_what_can_be_reclaimed_is_told_without_having_anything_added_up(tmp_path
     read = read_paths(monkeypatch)
     assert unreclaimable_part(CgroupV2("instance", instance).quick_split()) == 60 + 5 + 10 - 4
     assert read == [instance / "memory.stat"]
+
+
+def test_before_linux_5_18_the_kernels_own_memory_is_added_up(tmp_path):
+    stat = "anon 60\nfile 30\nshmem 5\nkernel_stack 2\nslab 7\nslab_reclaimable 4\nslab_unreclaimable 3\npercpu 1\n"
+    cgroup = CgroupV2("instance", fill(tmp_path / "cgroup/instance", {"memory.stat": stat, "cpu.stat": ""}))
+    assert cgroup.split()["kernel"] == 2 + 7 + 1
+    assert unreclaimable_part(cgroup.quick_split()) == 60 + 5 + 10 - 4
 
 
 def test_version_1_has_all_kernel_memory_for_what_cannot_be_reclaimed(tmp_path):
