@@ -17,15 +17,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench import fairness, metrics
 from bench.drive import WorkloadError, warmed_up
-from results.records import FOOTPRINT_PARTS, Sample
+from results.records import Sample
 from runtimes.accounting import host_available
 from runtimes.base import HostError, InstanceError
 from workloads.units import format_size
 
 if TYPE_CHECKING:
     from bench.trials.attempt import Attempt
-    from runtimes.base import Instance, MemoryReading
+    from runtimes.base import Instance
     from workloads.several import Crowd
 
 _EVERY_ONE = 8
@@ -208,7 +209,9 @@ def carry_out(attempt: Attempt) -> None:
         attempt.log.note(f"{len(line.start_times)} instances: {reason}")
         if len(line.start_times) < 2:
             raise WorkloadError(f"{len(line.start_times)} instances, and a slope needs two: {reason}")
+        line.observe()
         attempt.measured.facts = {**line.facts, "density_end": reason}
+        attempt.measured.observed = line.observed
         attempt.measured.samples = list(density_samples(line.steps, line.start_times))
 
 
@@ -225,6 +228,7 @@ class _Line:
         steps: those that were taken.
         start_times: of all instances, seconds.
         facts: of the first of them.
+        observed: what a program in it saw of its world, if that was asked for.
     """
 
     attempt: Attempt
@@ -235,6 +239,7 @@ class _Line:
     steps: list[Step] = field(default_factory=list)
     start_times: list[float] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    observed: dict[str, str] | None = None
     _instances: list[Instance] = field(default_factory=list)
 
     def fill(self) -> str:
@@ -280,6 +285,13 @@ class _Line:
             self.facts = dict(instance.facts)
         return None
 
+    def observe(self) -> None:
+        """Ask the first instance what it sees, now that nothing is measured any more."""
+        first = self._instances[0]
+        self.facts |= fairness.resources(first.agent, self.facts)
+        if self.attempt.observe:
+            self.observed = {**self.facts, **fairness.observe(first.agent)}
+
     def _take_step(self) -> None:
         before = self.steps[-1].instances if self.steps else 0
         settled = settle(self._read, self.rule)
@@ -295,9 +307,4 @@ class _Line:
 
     def _read(self) -> Level:
         readings = [instance.memory() for instance in self._instances]
-        return Level(sum(map(_footprint, readings)), sum(reading.pss for reading in readings))
-
-
-def _footprint(reading: MemoryReading) -> int:
-    huge = reading.guest_memory.hugetlb if reading.guest_memory is not None else 0
-    return sum(reading.parts.get(part, 0) for part in FOOTPRINT_PARTS) + huge
+        return Level(sum(map(metrics.footprint, readings)), sum(reading.pss for reading in readings))

@@ -102,12 +102,19 @@ def host(data: RunData) -> Section:
         )
     text = () if facts else ("The run has no host facts (host.json is missing or empty).",)
     if facts and not fairness:
-        text = ("Nothing that was recorded differed between the arms but the arms themselves.",)
+        text = (_nothing_differed(data.host.get("observed", {}), len(data.labels)),)
     counting = counting_note(data.trials)
     unequal = (text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts)
     said = (*clock_warnings(data.trials), *unequal, *((counting,) if counting else ()))
     warnings = tuple(f"Warning: {warning}" for warning in said)
     return Section("host", "Host and fairness", (*warnings, *_same_bytes(data), *text), (), (), tuple(tables))
+
+
+def _nothing_differed(observed: Mapping[str, object], arms: int) -> str:
+    """What it means that no difference is recorded."""
+    if len(observed) < min(arms, 2):
+        return "Whether the arms differed was not looked at: no trial of this run has an instance that could be asked."
+    return "Nothing that was recorded differed between the arms but the arms themselves."
 
 
 def _same_bytes(data: RunData) -> tuple[str, ...]:

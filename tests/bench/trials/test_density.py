@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import math
 
 import pytest
@@ -167,6 +168,13 @@ def test_the_runner_adds_instance_to_instance_and_stores_the_steps(suite_run):
     assert trial.facts["kernel"]
     directory = (suite_run.run_directory() / trial.log).parent
     assert sorted(path.name for path in directory.glob("instance-*")) == ["instance-1", "instance-2", "instance-3"]
+
+
+def test_what_the_arms_see_is_asked_of_the_first_instance(suite_run):
+    suite_run.with_suite(SUITE).execute()
+    document = json.loads((suite_run.run_directory() / "host.json").read_text())
+    assert document["observed"]
+    assert {"cpus_usable", "memory_usable"} <= suite_run.trials()[0].facts.keys()
 
 
 def test_a_host_without_memory_for_more_is_a_result(suite_run):
