@@ -103,6 +103,7 @@ def write_journal(directory: Path, journal: Journal) -> None:
             part = path.with_suffix(".part")
             text = json.dumps({"version": _VERSION, **asdict(journal)}, indent=2) + "\n"
             with part.open("w") as stream:
+                os.fchmod(stream.fileno(), 0o644)  # whatever the umask: every user's run records what is tuned
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -124,7 +125,9 @@ def held(directory: Path) -> Iterator[None]:
         HostError: it cannot be made, or somebody else is tuning.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            directory.chmod(0o755)  # whatever the umask
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise HostError(

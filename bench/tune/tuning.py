@@ -20,6 +20,7 @@ Outcome = Literal[
     "refused",
     "kept by the kernel",
     "restored",
+    "gone",
     "would restore",
     "was back already",
     "changed by others",
@@ -37,6 +38,10 @@ Others = Literal["tell", "leave", "overwrite"]
 """What to do with values that somebody else has changed since: leave them and keep the journal's entries, leave them
 and forget the entries, or put back what there was before all the same.
 """
+
+
+_OFF = "off"
+"""The value of a place that is not there because it was switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +236,7 @@ def _set(step: Step, host: Host, directory: Path, journal: Journal, place: str, 
 
 def _value(step: Step, host: Host, place: str) -> str:
     """The present value of a place; one that a step has taken away, such as a swap area, is ``off``."""
-    return step.show(host).get(place, "off")
+    return step.show(host).get(place, _OFF)
 
 
 def _restore_all(
@@ -256,7 +261,10 @@ def _restore_all(
 
 
 def _restore(step: Step, host: Host, place: str, entry: Entry, others: Others, *, dry_run: bool) -> Change:
-    present = _value(step, host, place)
+    shown = step.show(host)
+    if place not in shown and entry.tuned != _OFF:
+        return Change(step.name, place, None, entry.saved, "gone", "the host does not have it any more")
+    present = shown.get(place, _OFF)
     if present == entry.saved:
         return Change(step.name, place, present, entry.saved, "was back already")
     if present != entry.tuned and others != "overwrite":
