@@ -15,9 +15,11 @@ from pathlib import Path
 from bench.tune.journal import state_directory
 from bench.tune.step import Host
 from bench.tune.tuning import tuned_steps
+from runtimes.topology import parse_cpus
 
-STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus", "memory", "kernel", "architecture")
-"""What a fingerprint is made of: never frequencies or bogomips, which differ from one boot to the next."""
+STABLE_FACTS = ("cpu_model", "microcode", "sockets", "cpus_present", "memory_gib", "kernel", "architecture")
+"""What a fingerprint is made of: never frequencies, bogomips or bytes of memory, which differ from one boot to the
+next, nor how many CPUs are online, which tuning changes."""
 
 CHANGING_FACTS = ("load", "steal_jiffies", "steal_share")
 """Facts that a run reads again at its end: what came of them in between disturbed it."""
@@ -202,7 +204,9 @@ def collect_facts() -> dict[str, str]:
         "microcode": cpu.get("microcode", "unknown"),
         "sockets": cpu["sockets"],
         "cpus": str(os.cpu_count()),
+        "cpus_present": str(len(parse_cpus(read_text("/sys/devices/system/cpu/present", "")))),
         "memory": str(host_memory()),
+        "memory_gib": str(round(host_memory() / 2**30)),
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "distribution": distribution(),
