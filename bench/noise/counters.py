@@ -31,7 +31,7 @@ class Counters:
     Attributes:
         at: seconds of CLOCK_MONOTONIC.
         busy: CPU seconds of processes and kernel threads, all CPUs.
-        kernel: those of kernel threads alone.
+        kernel: those of each kernel thread that there is, by its process id and start.
         stolen: CPU seconds that a hypervisor gave to others, of the CPUs that were asked about.
         interrupts: how many.
         waited: seconds in which some task waited, by resource; empty where the kernel does not tell.
@@ -40,7 +40,7 @@ class Counters:
 
     at: float
     busy: float
-    kernel: float
+    kernel: Mapping[tuple[int, int], float]
     stolen: float
     interrupts: int
     waited: Mapping[str, float]
@@ -74,15 +74,15 @@ def _figures(line: str) -> list[int]:
     return figures + [0] * (_STEAL + 1 - len(figures))
 
 
-def _kernel_threads(proc: Path) -> float:
-    """CPU seconds of all kernel threads that there are now."""
-    seconds = 0.0
+def _kernel_threads(proc: Path) -> dict[tuple[int, int], float]:
+    """CPU seconds of all kernel threads that there are now, by process id and start."""
+    seconds: dict[tuple[int, int], float] = {}
     for entry in os.scandir(proc):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):  # it has ended
                 stat = parse_process_stat(Path(entry.path, "stat").read_text())
                 if stat.parent == _KTHREADD:
-                    seconds += stat.cpu_time
+                    seconds[int(entry.name), stat.started] = stat.cpu_time
     return seconds
 
 

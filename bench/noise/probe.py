@@ -93,8 +93,8 @@ def since(reading: NoiseReading, before: Counters, now: Counters, own: float, me
         measured: how many CPUs are.
     """
     seconds = now.at - before.at
-    # A kernel thread that has ended takes its time out of the sum, which then says nothing.
-    kernel = max(0.0, now.kernel - before.kernel)
+    # What those that have ended meanwhile did since the reading before is lost: little, as few end.
+    kernel = sum(spent - before.kernel.get(thread, 0.0) for thread, spent in now.kernel.items())
     throttled = None
     if now.throttled is not None and before.throttled is not None:
         throttled = now.throttled - before.throttled

@@ -42,7 +42,7 @@ def write(path, text):
 
 def test_all_of_a_host(host):
     read = read_counters((1,), host)
-    assert (read.busy, read.kernel, read.stolen) == (15.0, 6.0, 4.0)
+    assert (read.busy, read.kernel, read.stolen) == (15.0, {(17, 0): 6.0}, 4.0)
     assert read.interrupts == 4711
     assert read.waited == {"cpu": 1.5, "io": 0.25}
     assert read.throttled is None

@@ -16,7 +16,9 @@ from bench.noise.spin import rounds_of, spin_on, summarise
 from results.noise import NoiseReading
 from runtimes.topology import Cpu, Topology, read_topology
 
-BEFORE = Counters(at=10.0, busy=100.0, kernel=5.0, stolen=1.0, interrupts=1000, waited={"cpu": 2.0}, throttled=3)
+BEFORE = Counters(
+    at=10.0, busy=100.0, kernel={(7, 1): 5.0}, stolen=1.0, interrupts=1000, waited={"cpu": 2.0}, throttled=3
+)
 READING = NoiseReading(1, "now", None, 0.0, (), None, None, None, 4, None)
 
 
@@ -26,16 +28,24 @@ def short(monkeypatch):
 
 
 def test_what_has_been_between_two_readings():
-    now = Counters(at=20.0, busy=118.0, kernel=6.0, stolen=2.0, interrupts=6000, waited={"cpu": 4.5}, throttled=5)
+    now = Counters(
+        at=20.0, busy=118.0, kernel={(7, 1): 6.0}, stolen=2.0, interrupts=6000, waited={"cpu": 4.5}, throttled=5
+    )
     read = since(READING, BEFORE, now, own=12.0, measured=2)
     assert (read.seconds, read.steal, read.own, read.outside) == (10.0, 0.05, 1.2, 0.5)
     assert (read.interrupts, read.pressure, read.throttled) == (500.0, {"cpu": 0.25}, 2)
 
 
 def test_a_kernel_thread_that_has_ended_and_ticks_that_do_not_add_up_are_no_load():
-    now = replace(BEFORE, at=20.0, busy=110.0, kernel=1.0, throttled=None)
+    now = replace(BEFORE, at=20.0, busy=110.0, kernel={}, throttled=None)
     read = since(READING, BEFORE, now, own=12.0, measured=1)
     assert (read.outside, read.throttled) == (0.0, None)
+
+
+def test_the_end_of_one_kernel_thread_does_not_hide_the_work_of_another():
+    before = replace(BEFORE, kernel={(7, 1): 5.0, (8, 1): 900.0})
+    now = replace(BEFORE, at=20.0, busy=110.0, kernel={(7, 1): 12.0, (8, 2): 3.0})
+    assert since(READING, before, now, own=0.0, measured=1).outside == 0.0
 
 
 def test_chunks_in_figures():
