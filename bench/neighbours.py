@@ -75,14 +75,20 @@ def neighbour_limits(placement: Placement, own: Limits, measured: Limits, placer
         placer: of the run.
 
     Raises:
-        HostError: there are not enough cores for ``apart``.
+        HostError: there are not enough cores for ``apart``, or the arm's own CPU set leaves out what it is to have.
     """
     taken, wanted = placer.place(measured).instance, math.ceil(own.cpus)
+    allowed = own.cpuset or placer.topology.numbers
     if placement == "shared":
-        others = [cpu for cpu in reversed(placer.topology.numbers) if cpu not in taken]
+        if not set(taken) <= set(allowed):
+            raise HostError(
+                f"the neighbour's cpuset, {describe_cpus(own.cpuset)}, does not have all of {describe_cpus(taken)}, "
+                "which it is to share with the measured instance; give both arms the same, or say 'cpus: apart'"
+            )
+        others = [cpu for cpu in reversed(allowed) if cpu not in taken]
         return replace(own, cpuset=tuple(sorted([*reversed(taken), *others][: max(wanted, len(taken))])))
     used = {sibling for cpu in (*taken, *placer.harness) for sibling in placer.topology.threads(cpu)}
-    free = tuple(cpu for cpu in placer.topology.numbers if cpu not in used)
+    free = tuple(cpu for cpu in allowed if cpu not in used)
     if len(free) < wanted:
         raise HostError(
             f"'cpus: apart' wants {wanted} for the neighbour on cores of its own, beside {describe_cpus(taken)} of the "

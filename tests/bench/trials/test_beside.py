@@ -165,13 +165,21 @@ FOUR = placer((0,), (1,), (2,), (3,))
         (limits(1), limits(2), (2, 3)),
         (limits(1), limits(0.5), (3,)),
         (limits(1, cpuset=(1, 2)), limits(1), (2,)),
-        (limits(1), limits(1, cpuset=(1,)), (3,)),
+        (limits(1), limits(2, cpuset=(0, 3)), (0, 3)),
     ],
 )
 def test_a_neighbour_that_shares_has_cpus_of_the_measured_instance(measured, own, expected):
     found = neighbour_limits("shared", own, measured, FOUR)
     assert FOUR.place(found).instance == expected
     assert (found.cpus, found.memory) == (own.cpus, own.memory)
+
+
+def test_no_neighbour_leaves_the_cpuset_of_its_arm():
+    with pytest.raises(HostError, match="cpuset, CPU 1, does not have all of CPU 3"):
+        neighbour_limits("shared", limits(1, cpuset=(1,)), limits(1), FOUR)
+    assert FOUR.place(neighbour_limits("apart", limits(1, cpuset=(1,)), limits(1), FOUR)).instance == (1,)
+    with pytest.raises(HostError, match="apart"):
+        neighbour_limits("apart", limits(1, cpuset=(3,)), limits(1), FOUR)
 
 
 def test_one_that_is_apart_has_no_core_of_the_instance_and_the_harness():
