@@ -15,7 +15,7 @@ from results.stats.detectable import detectable_ratio
 from results.stats.false_discovery import q_values
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
-from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
+from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference, unpaired_warning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,7 +243,4 @@ def _comparison(
 
 
 def _unpaired(ours: ArmTrials, theirs: ArmTrials | None, baseline: str) -> tuple[str, ...]:
-    if theirs is None:
-        return (f"no trial of {baseline} succeeded",)
-    left_out = len(ours.by_block().keys() ^ theirs.by_block().keys())
-    return (f"{left_out} {'trial' if left_out == 1 else 'trials'} without partner left out",) if left_out else ()
+    return (f"no trial of {baseline} succeeded",) if theirs is None else unpaired_warning(ours, theirs)

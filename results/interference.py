@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from results.noise import disturbance_warning
 from results.records import neighbour_of
 from results.stats.false_discovery import q_values
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
-from results.trials import ArmTrials, Case, cases_of, natural
+from results.trials import ArmTrials, Case, cases_of, natural, unpaired_warning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ class _Pair:
     paired: PairedRatio
 
 
-def slowdowns_of(frame: pd.DataFrame, threshold: float = THRESHOLD) -> list[Slowdown]:
+def slowdowns_of(frame: pd.DataFrame, threshold: float = THRESHOLD, disturbed: Collection[int] = ()) -> list[Slowdown]:
     """The slowdowns of a run, by workload case, metric, neighbour and arm; empty where nothing ran beside anything.
 
     False discoveries are controlled over all of them (Benjamini & Hochberg), and verdicts go by effect size, as in
@@ -90,10 +91,11 @@ def slowdowns_of(frame: pd.DataFrame, threshold: float = THRESHOLD) -> list[Slow
     Args:
         frame: from :meth:`results.store.Store.frame`.
         threshold: the practical threshold of the verdicts, 0.05 for 5 %.
+        disturbed: blocks in which the host was not quiet (:func:`results.noise.disturbed_blocks`).
     """
     pairs = _pairs(cases_of(frame))
     adjusted = q_values({index: pair.paired for index, pair in enumerate(pairs)})
-    return [_slowdown(pair, adjusted.get(index), threshold) for index, pair in enumerate(pairs)]
+    return [_slowdown(pair, adjusted.get(index), threshold, disturbed) for index, pair in enumerate(pairs)]
 
 
 def to_json(slowdowns: Sequence[Slowdown]) -> list[dict[str, object]]:
@@ -124,8 +126,10 @@ def _paired(ours: ArmTrials, alone: ArmTrials, better: str) -> PairedRatio:
     return paired_ratio(below, above) if better == "higher" else paired_ratio(above, below)
 
 
-def _slowdown(pair: _Pair, q_value: float | None, threshold: float) -> Slowdown:
+def _slowdown(pair: _Pair, q_value: float | None, threshold: float, disturbed: Collection[int]) -> Slowdown:
     paired = pair.paired
+    shared = pair.ours.by_block().keys() & pair.alone.by_block().keys()
+    doubts = (*unpaired_warning(pair.ours, pair.alone), *disturbance_warning(shared, disturbed))
     # Turned as it is, less is better whatever the metric.
     verdict, warnings = judge(paired.interval, "lower", q_value, threshold)
     low, high = paired.interval or (None, None)
@@ -146,5 +150,5 @@ def _slowdown(pair: _Pair, q_value: float | None, threshold: float) -> Slowdown:
         verdict=verdict,
         alone=statistics.median(pair.alone.values),
         beside=statistics.median(pair.ours.values),
-        warnings=(*paired.warnings, *warnings),
+        warnings=(*paired.warnings, *doubts, *warnings),
     )

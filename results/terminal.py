@@ -33,7 +33,7 @@ from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
 from results.limits import is_limit, limits_of
-from results.noise import blocks_of
+from results.noise import blocks_of, disturbed_blocks
 from results.noise import to_json as noise_json
 from results.noise_floor import NoiseFloor, noise_floors, overhead
 from results.noise_floor import to_json as noise_floors_json
@@ -89,7 +89,7 @@ def show_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
         *iterations_table(iterations_of(frame)),
         *noise_floor_table(_noise_floors(store, run, frame), overhead(frame, trials)),
         *density_tables(densities_of(frame)),
-        *slowdown_tables(slowdowns_of(frame, run.threshold)),
+        *slowdown_tables(slowdowns_of(frame, run.threshold, disturbed_blocks(store.noise(run.id)))),
     ]
     return summary_view(run, trials, describe(frame), outcomes)
 
@@ -108,7 +108,7 @@ def show_json(store: Store, run: RunRecord) -> dict[str, object]:
         "noise": noise_json(blocks_of(store.noise(run.id))),
         "noise_floor": noise_floors_json(_noise_floors(store, run, frame)),
         "densities": densities_json(densities_of(frame)),
-        "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold)),
+        "slowdowns": slowdowns_json(slowdowns_of(frame, run.threshold, disturbed_blocks(store.noise(run.id)))),
     }
 
 
@@ -139,7 +139,7 @@ def compare_renderables(store: Store, run: RunRecord, reference: str | None = No
     counting = counting_note(store.trials(run.id))
     if counting is not None:
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
-    slowdowns = slowdown_tables(slowdowns_of(frame, run.threshold))
+    slowdowns = slowdown_tables(slowdowns_of(frame, run.threshold, disturbed_blocks(store.noise(run.id))))
     return [*comparison_view(comparisons), *notes, *slowdowns, *_published(frame, comparisons, reference)]
 
 

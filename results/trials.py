@@ -68,6 +68,12 @@ class ArmTrials:
         return {block: statistics.median(values) for block, values in grouped.items()}
 
 
+def unpaired_warning(ours: ArmTrials, theirs: ArmTrials) -> tuple[str, ...]:
+    """What a comparison has to say of blocks in which only one side has a trial; nothing where there is none."""
+    left_out = len(ours.by_block().keys() ^ theirs.by_block().keys())
+    return (f"{left_out} {'trial' if left_out == 1 else 'trials'} without partner left out",) if left_out else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One metric of one workload with one set of parameters.

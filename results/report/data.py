@@ -129,7 +129,7 @@ class RunData:
     @cached_property
     def slowdowns(self) -> tuple[Slowdown, ...]:
         """How much slower workloads are beside neighbours."""
-        return tuple(slowdowns_of(self.frame, self.run.threshold))
+        return tuple(slowdowns_of(self.frame, self.run.threshold, {one.block for one in self.noise if one.disturbed}))
 
     @property
     def charts(self) -> ChartData:
