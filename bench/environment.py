@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +46,8 @@ def recorded_environment(store: Store, run: RunRecord) -> dict[str, str]:
 
 def present_environment(image: BuiltImage) -> dict[str, str]:
     """The environment that a run would have now with this image."""
-    parts = {name: {"sha256": part.sha256} for name, part in image.manifest.parts.items()}
-    return _environment(__version__, collect_facts(), {"parts": parts, "packages": image.manifest.packages})
+    kernels = {name: asdict(kernel.manifest) for name, kernel in image.kernels.items()}
+    return _environment(__version__, collect_facts(), {**asdict(image.manifest), "kernels": kernels})
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
@@ -61,9 +61,18 @@ def _environment(version: str, facts: Mapping[str, str], image: Mapping[str, Any
     return {
         "bench": version,
         **steady,
-        **{f"image {part}": f"sha256 {figures['sha256'][:12]}" for part, figures in image["parts"].items()},
+        **{f"image {part}": _digest(figures) for part, figures in image["parts"].items()},
+        **{
+            f"kernel {name} {part}": _digest(figures)
+            for name, kernel in image["kernels"].items()
+            for part, figures in kernel["parts"].items()
+        },
         **{f"package {name}": release for name, release in image["packages"].items()},
     }
+
+
+def _digest(part: Mapping[str, str]) -> str:
+    return f"sha256 {part['sha256'][:12]}"
 
 
 def _read(path: Path) -> dict[str, Any]:

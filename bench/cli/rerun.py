@@ -31,7 +31,8 @@ def rerun(run: str, store_directory: Path, dry_run: bool, output_format: str, qu
     """Carry out RUN again: the same suite, seed and image. What differs in the environment is told first.
 
     RUN is an id, a unique prefix of one, or 'latest'. What has changed so that it would not be the same is refused: the
-    definition of a workload, or what the image is made from. Exits as 'bench run' does.
+    definition of a workload, or what the image is made from. An image that had to be built again is of the packages of
+    today, which is told. Exits as 'bench run' does.
     """
     from bench.cli.run import report_run, run_and_tell
     from bench.environment import differences, present_environment, recorded_environment
@@ -118,4 +119,6 @@ def _difference_renderables(run: RunRecord, found: list[Difference]) -> list[Ren
         table.add_column(column, overflow="fold")
     for each in found:
         table.add_row(Text(each.what), Text(each.before or "-"), Text(each.now or "-"))
-    return [Text(f"what has changed since run {run.id}"), table, Text()]
+    rebuilt = any(each.what.startswith(("image ", "kernel ")) and each.before for each in found)
+    note = [Text("the image has been built again since: its packages may be newer", style="yellow")] if rebuilt else []
+    return [Text(f"what has changed since run {run.id}"), table, *note, Text()]
