@@ -8,6 +8,7 @@ own CPU, takes an eighth of a percent of it. What comes and goes between two rea
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -26,13 +27,14 @@ class PeakSampler:
     """
 
     def __init__(self, read: Callable[[], int], period: float = PERIOD) -> None:
-        """``read`` gives bytes; an OSError of it is the end of the instance, and of the readings."""
+        """``read`` gives bytes; that a file or process is not there is the end of the instance, and of the readings."""
         self._read = read
         self._period = period
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="peak-sampler", daemon=True)
         self.highest: int | None = None
         self.readings = 0
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -43,6 +45,8 @@ class PeakSampler:
     ) -> None:
         self._over.set()
         self._thread.join()
+        if self._failure is not None and error is None:
+            raise self._failure
 
     @property
     def described(self) -> str:
@@ -55,7 +59,11 @@ class PeakSampler:
             over = self._over.wait(self._period) if self.readings else self._over.is_set()
             try:
                 value = self._read()
-            except OSError:
+            except (FileNotFoundError, ProcessLookupError):
+                return
+            except Exception as error:  # raised by who has the readings
+                if not isinstance(error, OSError) or error.errno != errno.ENODEV:  # a cgroup that is being removed
+                    self._failure = error
                 return
             self.highest = value if self.highest is None else max(self.highest, value)
             self.readings += 1

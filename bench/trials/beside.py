@@ -195,7 +195,7 @@ class _Rounds:
         try:
             while self._round(argv):
                 pass
-        except (WorkloadError, AgentError) as error:
+        except Exception as error:  # raised by who ends the rounds
             if not self._ending.is_set():  # otherwise it is our own doing
                 self._failure = error
                 self._ending.set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from bench.peak_sampler import PeakSampler
 
 
@@ -29,6 +31,14 @@ def test_there_is_one_at_the_beginning_and_one_at_the_end_however_short_it_was()
         pass
     assert 1 <= sampler.readings <= 2
     assert sampler.highest == 5
+
+
+def test_a_reading_that_fails_otherwise_is_no_end_of_the_instance():
+    def read():
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(PermissionError), PeakSampler(read):
+        pass
 
 
 def test_an_instance_that_is_gone_ends_them():
