@@ -50,6 +50,8 @@ class Facilities:
         scratch_directory: a private directory on a disk, for scratch disks.
         image: what all instances run.
         root: where the image is mounted, read-only.
+        cached: where pages of the image that instances without a kernel of their own read are in the host's page cache:
+            what is mounted, and the image's file where the loop device does not pass it by.
         rootless: whether the run's user namespace is not the host's own: then there are no loop devices, no device
             nodes can be made, and what containers and native instances mount must be theirs to mount.
         launcher: starts native instances, containers and peers.
@@ -64,6 +66,7 @@ class Facilities:
     scratch_directory: Path
     image: Image
     root: Path
+    cached: tuple[Path, ...]
     rootless: bool
     launcher: Launcher
     network: RunNetwork
@@ -153,7 +156,7 @@ def open_facilities(run: str, image: Image, limits: Iterable[Limits] = ()) -> It
             raise HostError(f"{error}; set BENCH_SCRATCH to a directory on a disk, in which we may write") from error
         cgroups = stack.enter_context(_noted_cgroups(run, directory))
         outer_network = stack.enter_context(_own_namespaces())
-        root = stack.enter_context((_unpacked_image if unprivileged else _mounted_image)(image, directory))
+        cached = stack.enter_context((_unpacked_image if unprivileged else _mounted_image)(image, directory))
         network = stack.enter_context(open_network())
         launcher = stack.enter_context(open_launcher())
         cgroups.account_io(scratch_directory, image.rootfs)
@@ -162,7 +165,8 @@ def open_facilities(run: str, image: Image, limits: Iterable[Limits] = ()) -> It
             directory=directory,
             scratch_directory=scratch_directory,
             image=image,
-            root=root,
+            root=cached[0],
+            cached=cached,
             rootless=unprivileged,
             launcher=launcher,
             network=network,
@@ -227,8 +231,12 @@ def _refusals(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _mounted_image(image: Image, directory: Path) -> Iterator[Path]:
-    """Mount the image and read all of it once; see :func:`runtimes.storage.read_whole`."""
+def _mounted_image(image: Image, directory: Path) -> Iterator[tuple[Path, ...]]:
+    """Mount the image and read all of it once; see :func:`runtimes.storage.read_whole`.
+
+    Yields:
+        Where it is mounted, and its file if pages of that are kept besides.
+    """
     with ExitStack() as stack:
         root = stack.enter_context(_mount_point(image, directory))
         try:
@@ -241,18 +249,18 @@ def _mounted_image(image: Image, directory: Path) -> Iterator[Path]:
                 f"the image {image.rootfs} cannot be used: {error}; "
                 f"if it is damaged, remove {image.rootfs.parent}, and it is built anew"
             ) from error
-        yield root
+        yield (root,) if storage.has_direct_io(device) else (root, image.rootfs)
 
 
 @contextmanager
-def _unpacked_image(image: Image, directory: Path) -> Iterator[Path]:
+def _unpacked_image(image: Image, directory: Path) -> Iterator[tuple[Path, ...]]:
     """The same where there are no loop devices: what is mounted is the image unpacked on the disk."""
     with (
         _mount_point(image, directory) as root,
         storage.mounted_read_only(unpacked_root(image.rootfs), root),
     ):
         storage.read_whole(root)
-        yield root
+        yield (root,)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class NativeRuntime:
             yield LaunchedInstance(agent, timeline, address, facts, cgroup, pidfd, spec.stop_timeout, release)
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": (self._facilities.root,)}
+        return {"image": self._facilities.cached}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -93,7 +93,7 @@ def attach_loop(path: Path, *, read_only: bool) -> Iterator[Path]:
         ) from error
     try:
         # The kernel says nothing when it does without.
-        if not read_only and not _has_direct_io(device):
+        if not read_only and not has_direct_io(device):
             raise _no_direct_io(path, f"{device} does without it")
         yield device
     finally:
@@ -119,13 +119,14 @@ def _no_direct_io(path: Path, reason: str) -> HostError:
     )
 
 
-def _has_direct_io(device: Path) -> bool:
+def has_direct_io(device: Path) -> bool:
+    """Whether a loop device passes its file's page cache by."""
     return Path("/sys/block", device.name, "loop/dio").read_text().strip() == "1"
 
 
 def loop_facts(device: Path) -> dict[str, str]:
     """What the kernel tells of a scratch disk that is a loop device, by the names that a guest's facts have for it."""
-    return {"scratch_bus": "loop", "scratch_cache": "none" if _has_direct_io(device) else "writeback"}
+    return {"scratch_bus": "loop", "scratch_cache": "none" if has_direct_io(device) else "writeback"}
 
 
 def _configure_free_loop(backing: int, mode: int, flags: int, block_size: int) -> tuple[Path, int]:

@@ -111,7 +111,7 @@ class ContainerRuntime:
         return self._facilities.network.gateway if self._options.network == "host" else None
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": (self._facilities.root,)}
+        return {"image": self._facilities.cached}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}
