@@ -92,6 +92,7 @@ class SamplingOverride:
         ci_width: how well that is.
         time_budget: seconds.
         seed: of the random order.
+        threshold: the practical threshold of verdicts.
 
     Raises:
         InvalidInput: a value is none to work with, or ``blocks`` and those that let the number vary are both given.
@@ -102,6 +103,7 @@ class SamplingOverride:
     ci_width: float | None = None
     time_budget: float | None = None
     seed: int | None = None
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.blocks is not None and self.blocks < 1:
@@ -115,7 +117,9 @@ class SamplingOverride:
 
     def applied_to(self, sampling: Sampling) -> Sampling:
         """The suite's sampling with what is wanted instead."""
-        given = {key: value for key in ("time_budget", "seed") if (value := getattr(self, key)) is not None}
+        given = {
+            key: value for key in ("time_budget", "seed", "threshold") if (value := getattr(self, key)) is not None
+        }
         changed = replace(sampling, **given)
         if self.blocks is not None:
             return replace(changed, min_blocks=self.blocks, max_blocks=self.blocks, ci_width=None)

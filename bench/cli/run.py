@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     "--ci-width", type=WIDTH, metavar="WIDTH", help="Measure until every primary ratio is known to this: 5%, 2%."
 )
 @click.option("--time-budget", type=DURATION, metavar="DURATION", help="Begin no block after this time: 10m, 2h.")
+@click.option(
+    "--threshold", type=WIDTH, metavar="WIDTH", help="Differences below this do not matter, instead of the suite's."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the order, instead of the suite's or a new one.")
 @click.option(
     "--arm",
@@ -71,6 +74,7 @@ def run(
     max_blocks: int | None,
     ci_width: float | None,
     time_budget: float | None,
+    threshold: float | None,
     seed: int | None,
     arms: tuple[str, ...],
     workloads: tuple[str, ...],
@@ -97,7 +101,7 @@ def run(
 
     loaded = load_suite(
         suite,
-        sampling=SamplingOverride(blocks, max_blocks, ci_width, time_budget, seed),
+        sampling=SamplingOverride(blocks, max_blocks, ci_width, time_budget, seed, threshold),
         arms=arms,
         workloads=workloads,
         tags=tags,
