@@ -25,6 +25,9 @@ ELSEWHERE = {"cpu-burn", "isolation", "memory-fill"}
 SEVERAL = {"density", "density-redis"}
 """Those that take a guest's start several times over have a suite of their own."""
 
+MEMORY = {"file-cache", "memory-hold"}
+"""Those that measure no speed have a suite of their own, too."""
+
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
@@ -66,4 +69,4 @@ def test_it_gives_all_its_figures(frame, name, arm):
 
 
 def test_the_standard_suite_has_all_of_them():
-    assert load_suite("standard").definitions.keys() == CATALOGUE.keys() - ELSEWHERE - SEVERAL
+    assert load_suite("standard").definitions.keys() == CATALOGUE.keys() - ELSEWHERE - SEVERAL - MEMORY

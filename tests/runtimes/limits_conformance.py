@@ -109,7 +109,8 @@ class LimitsConformance:
         with runtime.start(replace(spec, limits=replace(spec.limits, io=limits))) as instance:
             if "if=/scratch" in script:
                 assert timed(instance, written_directly("a", 8)) < seconds / 2, "what is not limited must not be slow"
-            assert timed(instance, script) == pytest.approx(seconds, rel=0.1)
+            # Never faster; a host that is busy otherwise may make it slower.
+            assert 0.9 * seconds < timed(instance, script) < 1.5 * seconds
 
     def test_io_is_what_reached_the_disk(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from traces import count, host_traces, new_run_name, runs
-from waiting import eventually
+from traces import count, host_traces, idle_descriptors, new_run_name, runs
 
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import HostError, InstanceError, Timeline
@@ -281,16 +280,15 @@ def test_two_hundred_starts_leak_nothing(facilities, new_spec, kind):
     launcher = Path(f"/proc/{facilities.launcher.pid}")
     spec = new_spec()
     with cls.open(facilities, options) as runtime:
-        descriptors = count(launcher / "fd")
         with runtime.start(spec) as instance:
             instance.stop()
-        before = host_traces(facilities), count(launcher / "task")
+        before = host_traces(facilities), idle_descriptors(facilities.launcher.pid), count(launcher / "task")
         for _ in range(200):
             with runtime.start(spec) as instance:
                 instance.stop()
-        assert (host_traces(facilities), count(launcher / "task")) == before
         # The launcher learns of a process's end as we do, and may close what it has of the last one only after us.
-        assert eventually(lambda: count(launcher / "fd") == descriptors)
+        after = host_traces(facilities), idle_descriptors(facilities.launcher.pid), count(launcher / "task")
+        assert after == before
 
 
 @pytest.mark.skipif(not (UNIFIED / "cgroup.procs").exists(), reason="no unified hierarchy beside version 1")

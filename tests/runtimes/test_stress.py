@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from conformance import agent_on_host, output
-from traces import count, host_traces, runs
-from waiting import eventually
+from traces import count, host_traces, idle_descriptors, runs
 
 from runtimes.container.options import ContainerOptions
 from runtimes.container.runtime import ContainerRuntime
@@ -41,17 +40,15 @@ def test_a_thousand_starts_leave_the_launcher_as_it_was(facilities, new_spec, ru
     spec = new_spec(scratch=False)
     launcher = facilities.launcher.pid
     proc = Path(f"/proc/{launcher}")
-    descriptors = count(proc / "fd")
     first = [start_and_stop(runtime, spec) for _ in range(100)]
-    before = host_traces(facilities), count(proc / "task")
+    before = host_traces(facilities), idle_descriptors(launcher), count(proc / "task")
     memory = resident(launcher)
     for _ in range(800):
         start_and_stop(runtime, spec)
     last = [start_and_stop(runtime, spec) for _ in range(100)]
     assert facilities.launcher.pid == launcher
-    assert (host_traces(facilities), count(proc / "task")) == before
     # The launcher learns of a process's end as we do, and may close what it has of the last one only after us.
-    assert eventually(lambda: count(proc / "fd") == descriptors)
+    assert (host_traces(facilities), idle_descriptors(launcher), count(proc / "task")) == before
     assert resident(launcher) - memory < 1 << 20
     # A leak that slows starts down does so with every one; whatever else the machine does is far from doubling it.
     assert statistics.median(last) < 2 * statistics.median(first)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 from pathlib import Path
 
 from runtimes.leftovers import scratch_parent
@@ -41,6 +42,15 @@ def host_traces(facilities):
 
 def count(directory):
     return sum(1 for _ in Path(directory).iterdir())
+
+
+def idle_descriptors(pid):
+    """How many descriptors a process has while nothing is asked of it: it may just have started, or be clearing up."""
+    readings = []
+    for _ in range(40):
+        readings.append(count(f"/proc/{pid}/fd"))
+        time.sleep(0.005)
+    return min(readings)
 
 
 def runs(pid):
