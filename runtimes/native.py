@@ -65,10 +65,10 @@ class NativeRuntime:
             cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
             if scratch is not None:
                 cgroup.limit_io(scratch, spec.limits.io)
-            spec.prepared()
-            timeline.stamp("requested")
             steps = run_in(root, cgroup, facilities.instance_cpus(spec.limits), AGENT_ARGV)
             request = LaunchRequest(steps, cgroup)
+            spec.prepared()
+            timeline.stamp("requested")
             agent, pidfd = stack.enter_context(
                 launched_agent(facilities.launcher, request, timeline, spec.directory / LOG_NAME, spec.start_timeout)
             )

@@ -267,6 +267,7 @@ def test_a_thread_of_ours_that_is_still_in_the_runs_cgroup_does_not_have_us_kill
     timer.start()
     cgroups.remove()
     thread.join()
+    assert not any(directory.exists() for directory in cgroups.directories)
 
 
 @pytest.mark.host
