@@ -16,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
-from runtimes import storage
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import Instance, InstanceError, InstanceSpec, Options, Timeline
 from runtimes.cgroup import Cgroup
-from runtimes.chroot import chroot, run_alone_in
+from runtimes.chroot import run_alone_in
 from runtimes.launcher.client import Launcher
 from runtimes.launcher.instance import AGENT_ARGV, LOG_NAME, LaunchedInstance, host_facts, last_line, wait_for_end
 from runtimes.launcher.limits import set_limits
@@ -47,11 +46,7 @@ class BareRuntime(NativeRuntime):
         facilities = self._facilities
         timeline = Timeline()
         with ExitStack() as stack:
-            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
-            root = stack.enter_context(chroot(facilities, spec.name, scratch))
-            cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
-            if scratch is not None:
-                cgroup.limit_io(scratch, spec.limits.io)
+            scratch, root, cgroup = stack.enter_context(self._place(spec))
             starter = _Starter(
                 facilities.launcher, run_alone_in(root, AGENT_ARGV), cgroup, facilities.instance_cpus(spec.limits)
             )

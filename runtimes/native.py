@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from runtimes import storage
 from runtimes.base import HostError, Image, Instance, InstanceSpec, Limits, NetLimits, Options, Runtime, Timeline
+from runtimes.cgroup import Cgroup
 from runtimes.chroot import chroot, run_in
 from runtimes.facilities import Facilities
 from runtimes.launcher.client import LaunchRequest
@@ -56,15 +57,22 @@ class NativeRuntime:
         yield cls(facilities)
 
     @contextmanager
+    def _place(self, spec: InstanceSpec) -> Iterator[tuple[Path | None, Path, Cgroup]]:
+        """All that is there before an instance is asked for: its scratch disk's device, its root and its cgroup."""
+        with ExitStack() as stack:
+            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            root = stack.enter_context(chroot(self._facilities, spec.name, scratch))
+            cgroup = stack.enter_context(self._facilities.new_cgroup(spec.name, spec.limits))
+            if scratch is not None:
+                cgroup.limit_io(scratch, spec.limits.io)
+            yield scratch, root, cgroup
+
+    @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         facilities = self._facilities
         timeline = Timeline()
         with ExitStack() as stack:
-            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
-            root = stack.enter_context(chroot(facilities, spec.name, scratch))
-            cgroup = stack.enter_context(facilities.new_cgroup(spec.name, spec.limits))
-            if scratch is not None:
-                cgroup.limit_io(scratch, spec.limits.io)
+            scratch, root, cgroup = stack.enter_context(self._place(spec))
             steps = run_in(root, cgroup, facilities.instance_cpus(spec.limits), AGENT_ARGV)
             request = LaunchRequest(steps, cgroup)
             spec.prepared()
