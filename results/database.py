@@ -20,7 +20,7 @@ from results.errors import StoreError
 APPLICATION_ID = 0x62656E63
 """Marks the file as ours in SQLite's header: ``benc``."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _UPGRADES: dict[int, tuple[str, ...]] = {
     1: (
@@ -28,6 +28,7 @@ _UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE run ADD COLUMN ci_width REAL",
     ),
     2: (),
+    3: (),
 }
 """What makes of a store of this version one of the next. A new table needs nothing: ``schema.sql`` makes it."""
 

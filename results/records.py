@@ -214,6 +214,52 @@ class Sample:
             raise ValueError(f"metric {self.metric}: {self.value} is not a finite number")
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A run with a name, for later ones to be held against.
+
+    Attributes:
+        name: unique in the store.
+        run: id of the run.
+        created: ISO 8601, UTC.
+        reason: why this one, for a reader; may be empty.
+    """
+
+    name: str
+    run: str
+    created: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A change of a metric's level that is known, and no longer an alarm.
+
+    Attributes:
+        suite: name of the suite.
+        workload: name of the workload.
+        params: its parameters as one string, ``k=v,k=v``.
+        arm: the arm that changed.
+        accel: what executed its instructions.
+        metric: name of the metric.
+        run: id of the first run of the new level; it may have been removed from the store since.
+        ratio: the new level divided by the one before it.
+        reason: why the change is all right, for a reader.
+        created: ISO 8601, UTC.
+    """
+
+    suite: str
+    workload: str
+    params: str
+    arm: str
+    accel: Accel
+    metric: str
+    run: str
+    ratio: float
+    reason: str
+    created: str
+
+
 def new_run_id(now: datetime | None = None) -> str:
     """A new id such as ``20261124-114502-3f9a``: UTC second, then chance; ids sort as the runs started."""
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)

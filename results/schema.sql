@@ -73,3 +73,25 @@ CREATE TABLE IF NOT EXISTS noise (
     temperature REAL,
     PRIMARY KEY (run, block)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS baseline (
+    name TEXT PRIMARY KEY,
+    run TEXT NOT NULL REFERENCES run (id),
+    created TEXT NOT NULL,          -- ISO 8601, UTC
+    reason TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS acknowledgement (
+    id INTEGER PRIMARY KEY,
+    suite TEXT NOT NULL,
+    workload TEXT NOT NULL,
+    params TEXT NOT NULL,           -- as one string, k=v,k=v
+    arm TEXT NOT NULL,
+    accel TEXT NOT NULL CHECK (accel IN ('none', 'kvm', 'tcg')),
+    metric TEXT NOT NULL,
+    run TEXT NOT NULL,              -- the first of the new level; it may have been removed since
+    ratio REAL NOT NULL,            -- the new level divided by the one before
+    reason TEXT NOT NULL,
+    created TEXT NOT NULL,          -- ISO 8601, UTC
+    UNIQUE (suite, workload, params, arm, accel, metric, run)
+) STRICT;

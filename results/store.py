@@ -23,7 +23,7 @@ from results.database import mended, open_database, transaction
 from results.errors import StoreError
 from results.liveness import alive, is_alive
 from results.noise import CpuSpin, NoiseReading
-from results.records import RunRecord, RunStatus, Sample, TrialRecord
+from results.records import Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +33,8 @@ LATEST = "latest"
 
 _RUN_COLUMNS = ", ".join(field.name for field in fields(RunRecord))
 _NOISE_COLUMNS = ", ".join(field.name for field in fields(NoiseReading))
+_BASELINE_COLUMNS = ", ".join(field.name for field in fields(Baseline))
+_ACKNOWLEDGEMENT_COLUMNS = ", ".join(field.name for field in fields(Acknowledgement))
 _TRIAL_COLUMNS = ", ".join(field.name for field in fields(TrialRecord))
 
 
@@ -188,6 +190,54 @@ class Store:
         run = self._exactly(run_id)
         with mended(self._path):
             return read_frame(self._connection, run)
+
+    def set_baseline(self, baseline: Baseline) -> None:
+        """Give a run a name; a name that is taken moves to it.
+
+        Raises:
+            StoreError: there is no such run.
+        """
+        self._exactly(baseline.run)
+        with transaction(self._connection, self._path):
+            self._connection.execute("DELETE FROM baseline WHERE name = ?", (baseline.name,))
+            self._insert("baseline", asdict(baseline))
+
+    def baselines(self) -> list[Baseline]:
+        """The named runs, by name."""
+        with mended(self._path):
+            rows = self._connection.execute(f"SELECT {_BASELINE_COLUMNS} FROM baseline ORDER BY name").fetchall()
+        return [Baseline(*row) for row in rows]
+
+    def remove_baseline(self, name: str) -> bool:
+        """Take a name away from its run; whether there was one of this name."""
+        with transaction(self._connection, self._path):
+            return self._connection.execute("DELETE FROM baseline WHERE name = ?", (name,)).rowcount > 0
+
+    def acknowledge(self, known: Acknowledgement) -> None:
+        """Record that a change is known; one that was recorded before gets the new reason."""
+        with transaction(self._connection, self._path):
+            self._forget(known)
+            self._insert("acknowledgement", asdict(known))
+
+    def acknowledgements(self) -> list[Acknowledgement]:
+        """The known changes, in the order in which they became so."""
+        with mended(self._path):
+            rows = self._connection.execute(
+                f"SELECT {_ACKNOWLEDGEMENT_COLUMNS} FROM acknowledgement ORDER BY created, id"
+            ).fetchall()
+        return [Acknowledgement(*row) for row in rows]
+
+    def remove_acknowledgement(self, known: Acknowledgement) -> None:
+        """Have a change be an alarm again."""
+        with transaction(self._connection, self._path):
+            self._forget(known)
+
+    def _forget(self, known: Acknowledgement) -> None:
+        key = ("suite", "workload", "params", "arm", "accel", "metric", "run")
+        self._connection.execute(
+            f"DELETE FROM acknowledgement WHERE {' AND '.join(f'{name} = ?' for name in key)}",
+            tuple(getattr(known, name) for name in key),
+        )
 
     @property
     def _connection(self) -> sqlite3.Connection:

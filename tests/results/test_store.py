@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stored_runs import RunBuilder, run_record
 
 from results.errors import StoreError
-from results.records import Sample
+from results.records import Acknowledgement, Baseline, Sample
 from results.store import Store
 
 
@@ -160,3 +161,30 @@ def test_what_was_committed_before_the_process_was_killed_is_whole(tmp_path: Pat
             samples = store.frame("r").groupby("trial").size()
         assert len(samples) >= confirmed
         assert set(samples) == {200}
+
+
+def test_a_name_is_that_of_one_run_and_moves_with_it(store: Store) -> None:
+    runs = [run_record(id=f"2026010{day}-000000-aaaa") for day in (1, 2)]
+    for run in runs:
+        store.add_run(run)
+        store.set_baseline(Baseline("release", run.id, "2026-01-03T00:00:00Z", "1.0"))
+    assert [(each.name, each.run) for each in store.baselines()] == [("release", runs[1].id)]
+    with pytest.raises(StoreError, match="no run 'other'"):
+        store.set_baseline(Baseline("release", "other", "2026-01-03T00:00:00Z", ""))
+    assert store.remove_baseline("release")
+    assert not store.remove_baseline("release")
+
+
+def test_a_known_change_is_kept_once_with_the_last_reason_and_forgotten_on_request(store: Store) -> None:
+    known = Acknowledgement(
+        "quick", "fio", "bs=4k", "vm", "kvm", "iops", "20260101-000000-aaaa", 0.9, "new kernel", "2026-01-03T00:00:00Z"
+    )
+    store.acknowledge(known)
+    store.acknowledge(replace(known, reason="new QEMU", created="2026-01-04T00:00:00Z"))
+    store.acknowledge(replace(known, metric="bandwidth", created="2026-01-05T00:00:00Z"))
+    assert [(each.metric, each.reason) for each in store.acknowledgements()] == [
+        ("iops", "new QEMU"),
+        ("bandwidth", "new kernel"),
+    ]
+    store.remove_acknowledgement(known)
+    assert [each.metric for each in store.acknowledgements()] == ["bandwidth"]
