@@ -14,10 +14,12 @@ from bench import __version__
 _VERBS = {
     "run": ("bench.cli.run", "Run a suite: a shipped one by name, or a file."),
     "rerun": ("bench.cli.rerun", "Carry out a run again, and tell what is different around it."),
+    "nightly": ("bench.cli.nightly", "Run a suite, look for regressions, report, and bring a site up to date."),
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
     "show": ("bench.cli.results", "Print what a run measured."),
     "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
+    "site": ("bench.cli.site", "Write the store as a static site, or bring one up to date."),
     "export": ("bench.cli.results", "Write a run's samples as tidy data."),
     "remove": ("bench.cli.remove", "Delete runs from the store."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
