@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
-from results.stats.paired import PairedRatio
+from results.stats.estimate import RatioEstimate
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def q_values(family: Mapping[Key, PairedRatio]) -> dict[Key, float]:
+def q_values(family: Mapping[Key, RatioEstimate]) -> dict[Key, float]:
     """The adjusted p-values of those that take part (Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995) 289–300).
 
     Who calls everything with a q-value of at most 5 % a discovery has 5 % of false ones among them in the mean. Left
-    out are comparisons without a test, and tests that no signs of the differences could have made significant, which
+    out are comparisons without a test, and tests that no outcome with so few values could have made significant, which
     would only raise the bar for the others (Gilbert, Appl. Statist. 54 (2005) 143–158, after Tarone).
 
     Args:
