@@ -19,6 +19,7 @@ _VERBS = {
     "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
     "export": ("bench.cli.results", "Write a run's samples as tidy data."),
+    "remove": ("bench.cli.remove", "Delete runs from the store."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
     "tune": ("bench.cli.tune", "Make the host quiet for measurements."),
     "untune": ("bench.cli.tune", "Put back what 'bench tune' has changed."),
