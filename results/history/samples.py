@@ -60,7 +60,7 @@ class Samples:
 def read_metrics(connection: sqlite3.Connection) -> list[StoredMetric]:
     """All metrics that the store has a sample of."""
     rows = connection.execute("SELECT id, name, unit, better, is_primary FROM metric ORDER BY id").fetchall()
-    return [StoredMetric(*described, bool(primary)) for *described, primary in rows]
+    return [StoredMetric(row, name, unit, better, bool(primary)) for row, name, unit, better, primary in rows]
 
 
 def read_samples(connection: sqlite3.Connection, runs: Sequence[str], metrics: Sequence[int]) -> Samples:

@@ -4,8 +4,8 @@ A segmentation finds the best places for changes, whether or not there are any t
 liberally. What it proposes is taken for a change if the values on its two sides tell it as two independent groups do
 that are compared anywhere else here: by a rank-sum interval that lies wholly beyond the practical threshold
 (:mod:`results.stats.unpaired`). Three things are asked for besides, because the place was chosen for its difference,
-and because the question is put anew every night: a small p-value, a few values on either side (a single outlier is no
-level), and that Welch's test does not put it down to one side being noisier than the other.
+and because the question is put anew every night: a small p-value of Student's test, a few values on either side (a
+single outlier is no level), and where the new level is noisier than the old one, Welch's test instead.
 
 What creeps is never a step. After the last change a trend is looked for as well (Theil & Sen's slope, Kendall's test).
 """
@@ -32,17 +32,18 @@ MIN_HISTORY = 8
 """The least number of values for a change to be looked for. With 5 against 3 the least p-value is 0.036, so that in
 fact it takes some more."""
 
-WINDOW = 30
-"""So many values at the most on either side are compared: what was longer ago may have been another level."""
+WINDOW = 60
+"""So many values at the most on either side are compared: what was longer ago says little of today."""
 
-LEVEL = 0.001
+LEVEL = 0.0005
 """Greatest p-value of a step. By simulation (``tests/results/history/test_detection.py``), not by a correction: see
 there for what comes of it."""
 
-SPREAD_LEVEL = 0.05
-UNEQUAL_LEVEL = 0.001
-WELCH_LEVEL = 0.02
-"""Greatest p-value by Welch's test."""
+SPREAD_LEVEL = 0.02
+"""Where a one-sided F test of the variances has a p-value below this, the new level is noisier than the old one."""
+
+UNEQUAL_LEVEL = 0.005
+"""Greatest p-value of a step to a noisier level, by Welch's test, which needs some more nights then."""
 
 DRIFT_NIGHTS = 21
 """The least number of values for a drift: three weeks of nights."""
@@ -52,8 +53,8 @@ DRIFT_LEVEL = 1e-5
 
 _PENALTY = 1.5
 """What a proposed change must be worth, in units of the logarithm of the length: by how much it lowers the sum of
-squares, divided by the variance of the noise. It is Schwarz's criterion (Yao, Statist. Probab. Lett. 6 (1988)
-181–189), which proposes too much rather than too little."""
+squares, divided by the variance of the noise. Schwarz's criterion has 2 (Yao, Statist. Probab. Lett. 6 (1988) 181–189);
+less proposes too much rather than too little."""
 
 _LEAST_NOISE = 1e-4
 """Of a value; figures such as counts of bytes can be the same every night."""
