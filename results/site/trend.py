@@ -41,6 +41,7 @@ class TrendChange:
         turn: whether it got better or worse.
         reason: why it is known; None for one that is not acknowledged.
         is_open: whether it is a regression that is in effect still.
+        id: what ``bench ack`` takes.
     """
 
     run: str
@@ -51,6 +52,7 @@ class TrendChange:
     turn: Turn
     reason: str | None
     is_open: bool
+    id: str
 
 
 @dataclass(frozen=True, slots=True)

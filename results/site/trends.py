@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any
 
+from results.history.changes import Change, changes_of
+from results.history.policy import Policy
 from results.history.series import Series, series_of
 from results.site.output import Output, digest
 from results.site.pages import look, trend_page
@@ -17,12 +18,10 @@ from results.site.trend import (
     Trend,
     TrendChange,
     TrendPoint,
-    Turn,
     by_page,
     summarise_changes,
     summarise_page,
 )
-from results.stats.change_points import find_shifts
 
 if TYPE_CHECKING:
     from results.records import Acknowledgement, RunRecord
@@ -101,6 +100,7 @@ def _change_from_plain(plain: dict[str, Any]) -> ChangeSummary:
 
 def _trend(lineage: Lineage, series: Series, known: Sequence[Acknowledgement]) -> Trend:
     key = series.key
+    threshold = Policy().threshold_of(key.metric)
     points = [
         TrendPoint(run.id, run.started, float(value), len(trials))
         for run, value, trials in zip(series.runs, series.values, series.trials, strict=True)
@@ -116,45 +116,20 @@ def _trend(lineage: Lineage, series: Series, known: Sequence[Acknowledgement]) -
         better=series.better,
         primary=series.primary,
         points=tuple(points),
-        changes=tuple(_changes(series, known)),
+        changes=tuple(_change(each) for each in changes_of(series, threshold, known)),
     )
 
 
-def _changes(series: Series, known: Sequence[Acknowledgement]) -> Iterator[TrendChange]:
-    threshold = series.runs[-1].threshold
-    shifts = find_shifts(series.values.tolist(), threshold)
-    reasons = {each.run: each.reason for each in known if _is_of(each, series)}
-    for at, shift in enumerate(shifts):
-        run = series.runs[shift.index].id
-        turn = _turn(shift.ratio, series.better)
-        # Later changes may have undone it.
-        since = _turn(math.prod(later.ratio for later in shifts[at:]), series.better, threshold)
-        reason = reasons.get(run)
-        yield TrendChange(
-            run=run,
-            kind=shift.kind,
-            ratio=shift.ratio,
-            low=shift.interval[0],
-            high=shift.interval[1],
-            turn=turn,
-            reason=reason,
-            is_open=reason is None and turn == since == "worse",
-        )
-
-
-def _turn(ratio: float, better: str, threshold: float = 0.0) -> Turn:
-    """Whether a new level is better than the old one by more than a threshold, worse, or neither."""
-    if better == "neutral" or 1 / (1 + threshold) <= ratio <= 1 + threshold:
-        return "neutral"
-    return "better" if (ratio > 1) == (better == "higher") else "worse"
-
-
-def _is_of(known: Acknowledgement, series: Series) -> bool:
-    key = series.key
-    return (known.workload, known.params, known.arm, known.accel, known.metric) == (
-        key.workload,
-        key.params,
-        key.arm,
-        key.accel,
-        key.metric,
+def _change(change: Change) -> TrendChange:
+    low, high = change.shift.interval
+    return TrendChange(
+        run=change.run.id,
+        kind=change.shift.kind,
+        ratio=change.shift.ratio,
+        low=low,
+        high=high,
+        turn="neutral" if change.worse is None else "worse" if change.worse else "better",
+        reason=None if change.known is None else change.known.reason,
+        is_open=change.alarming,
+        id=change.id,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from site_history import NIGHTS, add_night
+from site_history import NIGHTS, add_night, without_waiting_for_the_disk
 
 from results.errors import StoreError
 from results.site import write_site
@@ -180,3 +180,48 @@ def test_names_are_fit_for_files_and_urls():
         assert Path(name).name == name
         assert unquote(name) == name
         assert not name.startswith((".", "-"))
+
+
+def test_an_acknowledged_change_is_no_open_regression(tmp_path):
+    from results.history.changes import changes_of
+    from results.history.series import Wanted, series_of
+
+    with Store(tmp_path / "store").open(create=True) as store:
+        without_waiting_for_the_disk(store)
+        for night in range(NIGHTS):
+            add_night(store, night)
+        first = write_site(store, tmp_path / "site")
+        page = tmp_path / "site" / "regressions.html"
+        assert "1 open, 0 acknowledged" in page.read_text()
+        runs = sorted(store.runs(), key=lambda run: run.started)
+        (series,) = series_of(store, runs, Wanted(metrics=["rate"], arms=["container"]))
+        (change,) = changes_of(series, 0.015)
+        store.acknowledge(change.acknowledged("a new <kernel>", "2026-11-01T00:00:00+00:00"))
+        second = write_site(store, tmp_path / "site")
+    assert "0 open, 1 acknowledged" in page.read_text()
+    assert "a new &lt;kernel&gt;" in page.read_text()
+    (trend,) = (tmp_path / "site" / "trends").rglob("*.html")
+    assert "known, a new &lt;kernel&gt;" in trend.read_text()
+    assert "open regression" not in trend.read_text()
+    assert second.written < 5 < first.written
+
+
+def test_runs_that_are_not_alike_are_not_of_one_trend(small, tmp_path):
+    add_night(small, 2, host_fingerprint="beef")
+    add_night(small, 3, suite_hash="0ther")
+    add_night(small, 4, status="partial")
+    write_site(small, tmp_path / "site")
+    pages = sorted((tmp_path / "site" / "trends").rglob("*.html"))
+    assert len(pages) == 3
+    assert sorted(" 2 runs" in page.read_text() for page in pages) == [False, False, True]
+    listed = (tmp_path / "site" / "trends.html").read_text()
+    assert [listed.count(f'href="{page.relative_to(tmp_path / "site")}"') for page in pages] == [1, 1, 1]
+
+
+def test_of_a_long_history_the_newest_part_is_drawn(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("results.site.trends.MOST_POINTS", 2)
+    newest = add_night(small, 2)
+    write_site(small, tmp_path / "site")
+    (page,) = (tmp_path / "site" / "trends").rglob("*.html")
+    assert "The newest 2 runs" in page.read_text()
+    assert newest in page.read_text()
