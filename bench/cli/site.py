@@ -33,6 +33,6 @@ def site(store_directory: Path, output: Path) -> None:
             click.echo(what, err=True)
 
     with Store(store_directory).open(create=False) as store:
-        update = write_site(store, output, tell)
+        update = write_site(store, output, telling=tell)
     click.echo(f"{update.written} files written, {update.kept} kept, {update.removed} removed", err=True)
     click.echo(update.index.resolve())

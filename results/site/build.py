@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.history.policy import WATCH_ALL, Policy
 from results.report import write_report
 from results.site.output import Output, file_name, open_output
 from results.site.pages import index_page, regressions_page, trends_page, with_way_back
@@ -37,7 +38,12 @@ class SiteUpdate:
     removed: int
 
 
-def write_site(store: Store, directory: Path, telling: Callable[[str], None] = lambda what: None) -> SiteUpdate:
+def write_site(
+    store: Store,
+    directory: Path,
+    policy_of: Callable[[RunRecord], Policy] = lambda run: WATCH_ALL,
+    telling: Callable[[str], None] = lambda what: None,
+) -> SiteUpdate:
     """Write a store as a site into ``directory``, which is made if need be, or bring it up to date.
 
     Each file is replaced whole. Runs that have not ended are left out until they have. Only files that an earlier
@@ -46,6 +52,7 @@ def write_site(store: Store, directory: Path, telling: Callable[[str], None] = l
     Args:
         store: open.
         directory: of the site.
+        policy_of: what the suite of a run says of its history; asked of the newest run that is alike.
         telling: is told what is done, a line each.
 
     Raises:
@@ -54,11 +61,12 @@ def write_site(store: Store, directory: Path, telling: Callable[[str], None] = l
     """
     runs = [run for run in store.runs() if run.status != "running"]
     with open_output(directory) as output:
+        output.claim(map(_page, runs))
         summaries = []
         for run in runs:
             summaries.append(_summary(store, run, output))
             _write_run(store, run, output, telling)
-        pages, changes = write_trends(store, runs, output, telling)
+        pages, changes = write_trends(store, runs, output, policy_of, telling)
         output.write("trends.html", trends_page(pages))
         output.write("regressions.html", regressions_page(changes))
         output.write("index.html", index_page(summaries))
@@ -74,8 +82,12 @@ def _summary(store: Store, run: RunRecord, output: Output) -> RunSummary:
     return summary
 
 
+def _page(run: RunRecord) -> str:
+    return f"runs/{file_name(run.id)}.html"
+
+
 def _write_run(store: Store, run: RunRecord, output: Output, telling: Callable[[str], None]) -> None:
-    name, state = f"runs/{file_name(run.id)}.html", state_of(run)
+    name, state = _page(run), state_of(run)
     if output.is_current(name, state):
         output.keep(name)
         return

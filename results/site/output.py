@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +20,8 @@ MANIFEST = ".bench-site.json"
 """Lists what we made. Nothing that is not in it is ever replaced or removed."""
 
 _FORMAT = 1
+_SAVE_EVERY = 10.0
+"""Seconds of work that an update that dies may lose; the manifest of a long history takes a tenth of one to write."""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -38,6 +41,7 @@ class Output:
         self._before = remembered
         self._remembered: dict[str, Any] = {}
         self._wanted: set[str] = set()
+        self._saved = time.monotonic()
 
     def is_current(self, name: str, made_from: str) -> bool:
         """Whether the file is there and was made from ``made_from``."""
@@ -47,6 +51,22 @@ class Output:
         """Leave a file of ours as it is."""
         self._wanted.add(name)
         self.kept += 1
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Have files be ours that are to be written: also if we die before they are whole.
+
+        Raises:
+            StoreError: the directory has a file of one of these names that is not ours.
+            OSError: the manifest cannot be written.
+        """
+        new = [name for name in names if name not in self._files]
+        for name in new:
+            if (self.directory / name).exists():
+                place = self.directory / name
+                raise StoreError(f"{place} is not of bench's making: name another directory with -o, or move it away")
+        if new:
+            self._files |= dict.fromkeys(new, "")
+            self._save()
 
     def write(self, name: str, content: str, made_from: str | None = None) -> None:
         """Replace a file whole, unless it has this content.
@@ -66,16 +86,14 @@ class Output:
             self.keep(name)
             return
         path = self.directory / name
-        if name not in self._files:
-            if path.exists():
-                raise StoreError(f"{path} is not of bench's making: name another directory with -o, or move it away")
-            self._files[name] = ""  # ours from here on, also if we die before it is whole
-            self._save()
+        self.claim([name])
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_whole(path, data)
         self._files[name] = key
         self._wanted.add(name)
         self.written += 1
+        if time.monotonic() - self._saved > _SAVE_EVERY:
+            self._save()
 
     def recall(self, name: str, made_from: str) -> Any:  # noqa: ANN401 - data that was JSON
         """What was remembered under ``name``; None where nothing was, or not of ``made_from``."""
@@ -106,6 +124,7 @@ class Output:
     def _save(self) -> None:
         content = {"format": _FORMAT, "files": self._files, "remembered": {**self._before, **self._remembered}}
         replace_whole(self.directory / MANIFEST, json.dumps(content, indent=0, sort_keys=True).encode())
+        self._saved = time.monotonic()
 
 
 @contextmanager

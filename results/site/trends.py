@@ -32,7 +32,11 @@ MOST_POINTS = 400
 
 
 def write_trends(
-    store: Store, runs: Sequence[RunRecord], output: Output, telling: Callable[[str], None]
+    store: Store,
+    runs: Sequence[RunRecord],
+    output: Output,
+    policy_of: Callable[[RunRecord], Policy],
+    telling: Callable[[str], None],
 ) -> tuple[list[PageSummary], list[ChangeSummary]]:
     """Write the page of every workload in every lineage, and say what is on them.
 
@@ -40,6 +44,7 @@ def write_trends(
         store: open.
         runs: all that have ended; those that are not complete have no point.
         output: where the pages go.
+        policy_of: what the suite of a run says of its history.
         telling: is told what is done.
 
     Raises:
@@ -50,7 +55,8 @@ def write_trends(
     known = store.acknowledgements()
     for lineage, own in _lineages(runs).items():
         of_suite = [each for each in known if each.suite == lineage.suite]
-        state = _state(own, of_suite)
+        policy = policy_of(own[-1])
+        state = _state(own, of_suite, policy)
         remembered = output.recall(f"lineage {lineage.name}", state)
         if remembered is not None and all(output.is_current(page["page"], state) for page in remembered["pages"]):
             new_pages = [_page_from_plain(plain) for plain in remembered["pages"]]
@@ -59,7 +65,7 @@ def write_trends(
                 output.keep(page.page)
         else:
             telling(f"trends of {lineage.suite} on {lineage.host}")
-            trends = [_trend(lineage, series, of_suite) for series in series_of(store, own)]
+            trends = [_trend(lineage, series, of_suite, policy) for series in series_of(store, own)]
             new_pages = [_write_page(page, each, state, output) for page, each in by_page(trends).items()]
             new_changes = summarise_changes(trends)
         plain = {"pages": [asdict(page) for page in new_pages], "changes": [asdict(each) for each in new_changes]}
@@ -79,9 +85,9 @@ def _lineages(runs: Sequence[RunRecord]) -> dict[Lineage, list[RunRecord]]:
     return {lineage: own[-MOST_POINTS:] for lineage, own in found.items()}
 
 
-def _state(runs: Sequence[RunRecord], known: Sequence[Acknowledgement]) -> str:
+def _state(runs: Sequence[RunRecord], known: Sequence[Acknowledgement], policy: Policy) -> str:
     """Changes when anything does that pages of these runs show."""
-    return digest(repr(([run.id for run in runs], [astuple(each) for each in known], look())))
+    return digest(repr(([run.id for run in runs], [astuple(each) for each in known], policy, look())))
 
 
 def _write_page(page: str, trends: Sequence[Trend], state: str, output: Output) -> PageSummary:
@@ -98,9 +104,10 @@ def _change_from_plain(plain: dict[str, Any]) -> ChangeSummary:
     return ChangeSummary(**{**plain, "change": TrendChange(**plain["change"])})
 
 
-def _trend(lineage: Lineage, series: Series, known: Sequence[Acknowledgement]) -> Trend:
+def _trend(lineage: Lineage, series: Series, known: Sequence[Acknowledgement], policy: Policy) -> Trend:
     key = series.key
-    threshold = Policy().threshold_of(key.metric)
+    rule = policy.rule(key.metric)
+    changes = [] if rule.ignored else changes_of(series, policy.threshold_of(key.metric), known, better=rule.better)
     points = [
         TrendPoint(run.id, run.started, float(value), len(trials))
         for run, value, trials in zip(series.runs, series.values, series.trials, strict=True)
@@ -113,10 +120,10 @@ def _trend(lineage: Lineage, series: Series, known: Sequence[Acknowledgement]) -
         accel=key.accel,
         metric=key.metric,
         unit=series.unit,
-        better=series.better,
+        better=rule.better or series.better,
         primary=series.primary,
         points=tuple(points),
-        changes=tuple(_change(each) for each in changes_of(series, threshold, known)),
+        changes=tuple(_change(each) for each in changes),
     )
 
 
