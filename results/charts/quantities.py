@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 MISSING = "–"
 """What stands where there is no figure."""
@@ -12,6 +13,21 @@ _SECONDS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms
 _BYTES = tuple((1024.0**power, name) for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB"), (0, "B")))
 _BITS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s"))
 _BYTE_UNITS = {"bytes": "", "B": "", "bytes/s": "/s", "B/s": "/s"}
+
+_FACTORS = {name.removesuffix("/s"): factor for factor, name in (*_SECONDS, *_BYTES, *_BITS)} | {"%": 0.01}
+_FIGURE = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?([^\W\d_]+|%)?")
+
+
+def magnitude(text: str) -> float | None:
+    """What a written figure is to be sorted by: the first in ``text``, in seconds, bytes, bits or as a share.
+
+    The inverse of :func:`quantity`, :func:`ratio` and :func:`effect`, as far as they have not rounded.
+
+    Returns:
+        None for a text that does not begin with a figure.
+    """
+    found = _FIGURE.match(text)
+    return float(found[1].replace(",", "")) * _FACTORS.get(found[2], 1.0) if found else None
 
 
 def is_bytes(unit: str) -> bool:
@@ -104,6 +120,13 @@ def _scaled(value: float, scale: Sequence[tuple[float, str]], digits: int) -> st
 
 def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits - 1}e}")
+
+
+def spread(values: Collection[float], unit: str) -> str:
+    """From the least to the greatest, and how many there are: ``2.10 ms – 2.40 ms, n 10``."""
+    if len(values) < 2:
+        return f"n {len(values)}"
+    return f"{quantity(min(values), unit)} – {quantity(max(values), unit)}, n {len(values)}"
 
 
 def percent(share: float | None) -> str:

@@ -12,7 +12,7 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,6 +23,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.typing import RcKeyType
 
 WIDE = 7.6
@@ -61,6 +62,9 @@ _RC: dict[RcKeyType, Any] = {
     "grid.linewidth": 0.6,
     "figure.dpi": 100,
 }
+
+_TOLD = "mark:"
+"""What the identifier of an artist begins with whose rest is the text that its mark shows."""
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
@@ -126,6 +130,13 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
 
+def tell(artists: Artist | Iterable[Artist], *facts: str | None) -> None:
+    """Have the mark that artists draw say ``facts`` when it is pointed at; empty ones are left out."""
+    text = shown(" · ".join(filter(None, facts)), 300)
+    for artist in artists if isinstance(artists, Iterable) else (artists,):
+        artist.set_gid(f"{_TOLD}{text}")
+
+
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
     """``figure`` as an SVG element to stand in an HTML page.
 
@@ -145,18 +156,29 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
         for child in list(parent):
             if child.tag in {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}:
                 parent.remove(child)
+    _put_titles(root)
     for element in root.iter():
         for key, value in element.attrib.items():
             if key != "aria-label":
                 element.attrib[key] = _adapted(key, value, name)
-    ET.register_namespace("", _SVG)
-    ET.register_namespace("xlink", _XLINK)
+    _name_spaces()
     return ET.tostring(root, encoding="unicode")
 
 
 def render(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
     """``figure`` as a file on a white ground; the same data give the same bytes."""
-    return _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
+    content = _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
+    if kind != "svg":
+        return content
+    root = ET.fromstring(content)
+    _put_titles(root)
+    _name_spaces()
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}'.encode()
+
+
+def _name_spaces() -> None:
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _XLINK)
 
 
 def _render(figure: Figure, kind: str, *, fonttype: str, salt: str, ground: str = "none") -> bytes:
@@ -167,6 +189,18 @@ def _render(figure: Figure, kind: str, *, fonttype: str, salt: str, ground: str 
         figure.set_canvas(FigureCanvasSVG(figure) if kind == "svg" else FigureCanvasAgg(figure))
         figure.savefig(buffer, format=kind, dpi=200 if kind == "png" else 72, metadata=metadata, facecolor=ground)
     return buffer.getvalue()
+
+
+def _put_titles(root: ET.Element) -> None:
+    """Turn what marks tell into titles, which browsers show when a mark is pointed at, also without any script."""
+    for element in list(root.iter()):
+        name = element.get("id", "")
+        if name.startswith(_TOLD):
+            del element.attrib["id"]
+            element.set("class", "mark")
+            title = ET.Element(f"{{{_SVG}}}title")
+            title.text = name.removeprefix(_TOLD)
+            element.insert(0, title)
 
 
 def _adapted(key: str, value: str, name: str) -> str:

@@ -22,6 +22,7 @@ from results.report.markdown import render_markdown
 from results.report.noise import noise
 from results.report.noise_floor import noise_floor
 from results.report.references import references
+from results.report.trials import trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +55,7 @@ def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
     data = RunData.load(store, run)
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
-    document = build_document(data, frozenset(wide))
+    document = build_document(data, frozenset(wide), directory)
     charts = directory / "charts"
     report = Report(directory / "report.html", directory / "report.md")
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
@@ -92,8 +93,14 @@ def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
         _replace(path, content)
 
 
-def build_document(data: RunData, charts: frozenset[str]) -> Document:
-    """What the report of ``data`` says, given the names of the charts that have something to show."""
+def build_document(data: RunData, charts: frozenset[str], place: Path) -> Document:
+    """What the report of ``data`` says.
+
+    Args:
+        data: of the run.
+        charts: names of those that have something to show.
+        place: directory that the report is written to.
+    """
     run = data.run
     return Document(
         title=f"{run.suite}: {' · '.join(run.arms)}",
@@ -116,6 +123,7 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             *noise_floor(data),
             sections.comparisons(data),
             background.failed_trials(data),
+            trials(data, place),
             *noise(data, charts),
             background.host(data),
             background.method(data),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from markupsafe import escape
 
-from results.report.document import Card, Document, Excerpt, Finding, Section, Table, outcome_sign
+from results.report.document import Card, Cell, Document, Excerpt, Finding, Link, Section, Table, outcome_sign
 
 # What CommonMark and GitHub's tables give a meaning anywhere in a line; and what they give one at its start.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
@@ -60,7 +60,8 @@ def _cards(cards: Sequence[Card]) -> Iterator[str]:
         shown = {headline.name: f"{headline.value} {headline.detail}".strip() for headline in card.headlines}
         verdicts = ", ".join(f"{count} {word}" for word, count in card.verdicts.items() if count)
         tags = f" ({', '.join(card.tags)})" if card.tags else ""
-        rows.append((card.name + tags, *(shown.get(name, "") for name in names), verdicts))
+        texts = (card.name + tags, *(shown.get(name, "") for name in names), verdicts)
+        rows.append([escaped(text) for text in texts])
     yield from _rows(("Arm", *names, "Verdicts"), ("text", *("number" for _ in names), "text"), rows)
 
 
@@ -71,17 +72,17 @@ def _table(table: Table) -> Iterator[str]:
         yield f"**{escaped(table.caption)}**"
     kinds = tuple(table.columns.values())
     rows = [
-        [_signed(cell, kind) for cell, kind in zip(row, kinds, strict=True)]
-        for row in (*table.rows, table.total)
-        if row
+        [_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)] for row in (*table.rows, table.total) if row
     ]
-    yield from _rows(tuple(table.columns), kinds, rows)
+    yield from _rows([escaped(title) for title in table.columns], kinds, rows)
     if table.folded:
         yield "</details>"
 
 
-def _signed(cell: str, kind: str) -> str:
-    return f"{outcome_sign(cell)} {cell}".lstrip() if kind == "outcome" else cell
+def _cell(cell: Cell, kind: str) -> str:
+    if isinstance(cell, Link):
+        return f"[{escaped(cell.text)}](<{cell.href}>)" if cell.href else escaped(cell.text)
+    return escaped(f"{outcome_sign(cell)} {cell}".lstrip() if kind == "outcome" else cell)
 
 
 def _rows(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -91,7 +92,7 @@ def _rows(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[s
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
+    return "| " + " | ".join(cells) + " |"
 
 
 def _excerpt(excerpt: Excerpt) -> Iterator[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,14 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from results.charts.quantities import MISSING, interval, quantity, ratio
-from results.report.html import VERDICT_SIGNS
+from results.report.html import VERDICT_SIGNS, inline_script, without_files
 from results.site.output import digest, file_name
 from results.site.plot import Plot, draw, readable
 from results.site.runs import RunSummary
 from results.site.trend import ChangeSummary, PageSummary, Trend
 
 _HERE = Path(__file__).parent
-_LOOKS = (_HERE.parent / "report" / "style.css", _HERE / "site.css")
+_REPORT = _HERE.parent / "report"
+_LOOKS = (_REPORT / "style.css", _HERE / "site.css")
+_SCRIPTS = (_REPORT / "tables.js", _HERE / "site.js")
 
 EMULATION = "Software emulation"
 
@@ -94,12 +94,12 @@ def regressions_page(changes: Sequence[ChangeSummary]) -> str:
 
 
 def with_way_back(report: str) -> str:
-    """A run's report with a link to the site's index before everything else."""
+    """A run's report with a link to the site's index before everything else, and none to files in the store."""
     link = '<p class="way-back"><a href="../index.html">← All runs</a></p>'
     before, body, after = report.partition("<body>")
     if not body:
         raise ValueError("the report has no <body>")
-    return f"{before}{body}\n{link}{after}"
+    return without_files(f"{before}{body}\n{link}{after}")
 
 
 def _described(trend: Trend, latest: str) -> str:
@@ -114,7 +114,8 @@ def _described(trend: Trend, latest: str) -> str:
 @cache
 def look() -> str:
     """Changes when the look of our pages does."""
-    sources = sorted((*_LOOKS, *(_HERE / "templates").iterdir(), *_HERE.glob("*.js"), *_HERE.glob("*.py")))
+    shared = (*_LOOKS, *_SCRIPTS, _REPORT / "tables.jinja")
+    sources = sorted((*shared, *(_HERE / "templates").iterdir(), *_HERE.glob("*.py")))
     return digest("".join(path.read_text(encoding="utf-8") for path in sources))
 
 
@@ -122,17 +123,14 @@ def look() -> str:
 def _environment() -> Environment:
     environment = Environment(
         autoescape=True,
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader((_HERE / "templates", _REPORT)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = (_HERE / "site.js").read_text(encoding="utf-8").strip()
-    text = f"\n{script}\n"  # as it stands between the tags
     environment.globals |= {
         "style": Markup("\n".join(path.read_text(encoding="utf-8") for path in _LOOKS)),
-        "script": Markup(script),
-        "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+        "script": inline_script(*_SCRIPTS),
         "readable": readable,
         "file_name": file_name,
     }

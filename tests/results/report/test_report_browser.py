@@ -4,13 +4,25 @@ import json
 
 import pytest
 from report_browser import VIEWS, open_page, print_pdf
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from results.charts.catalogue import CHARTS
+from results.charts.quantities import magnitude
 
 pytestmark = pytest.mark.browser
 
 ELSEWHERE = {"density", "interference"}
 """Charts of runs of another kind, which test_report_experiments.py opens."""
+
+TOLD = {
+    "throughput": ("container", "95 % interval", "n 6"),
+    "startup": ("native", "median", " µs", "n 6"),
+    "startup-phases": ("native", "launch", "%"),
+    "memory-waterfall": ("native", "MiB"),
+    "cpu-time": ("native", "cpu_time", "n 6"),
+}
+"""Charts of which a mark is pointed at, and what it says."""
 
 LONG = "a-workload-with-a-name-that-goes-on-and-on-without-a-single-space-in-it-" * 3
 
@@ -49,6 +61,61 @@ def test_the_report_in_a_browser(browser, page, view):
         assert charts[0]["cut"] == [], f"{name}: text outside the chart"
 
 
+def test_tables_sort_and_filter_and_charts_say_their_values(browser, page):
+    browser.get_log("browser")
+    browser.get_log("performance")
+    open_page(browser, page, "desktop-light")
+    browser.execute_script("document.querySelector('#trials details').open = true")
+    table = "#table-trials-1"
+
+    def column(number):
+        return browser.execute_script(_COLUMN, f"{table} tbody tr:not([hidden]) > :nth-child({number})")
+
+    starts = browser.find_element(By.CSS_SELECTOR, f"{table} thead th:nth-child(6)")
+    starts.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert starts.get_attribute("aria-sort") == "ascending"
+    ascending = [magnitude(text) for text in column(6)]
+    known = [value for value in ascending if value is not None]
+    assert known == sorted(known)
+    missing = [None] * (len(ascending) - len(known))
+    assert missing
+    assert ascending == [*known, *missing], "what is missing comes last"
+    starts.find_element(By.TAG_NAME, "button").click()
+    assert [magnitude(text) for text in column(6)] == [*reversed(known), *missing]
+
+    find = browser.find_element(By.CSS_SELECTOR, "form[data-table=table-trials-1] input")
+    find.send_keys("iperf3 CONTAINER")
+    assert column(4) == ["container"] * 6
+    said = browser.find_element(By.CSS_SELECTOR, "form[data-table=table-trials-1] output")
+    assert (said.text, said.get_attribute("aria-live")) == (f"6 of {len(ascending)}", "polite")
+
+    groups = browser.execute_script(_GROUPS, "#throughput table")
+    heading = browser.find_element(By.CSS_SELECTOR, "#throughput table thead th:nth-child(2)")
+    heading.find_element(By.TAG_NAME, "button").click()
+    again = browser.execute_script(_GROUPS, "#throughput table")
+    assert [name for name, _ in again] == [name for name, _ in groups]
+    assert [arms for _, arms in again] == [sorted(arms) for _, arms in groups]
+
+    tip = browser.find_element(By.CLASS_NAME, "tip")
+    for name, words in TOLD.items():
+        chart = browser.find_element(By.CSS_SELECTOR, f"#chart-{name} .wide svg")
+        browser.execute_script(_POINT, chart)
+        assert all(word in tip.text for word in words), (name, tip.text)
+    browser.execute_script("arguments[0].focus()", chart)
+    chart.send_keys(Keys.HOME)
+    first = tip.text
+    chart.send_keys(Keys.ARROW_DOWN)
+    assert tip.text not in ("", first)
+    chart.send_keys(Keys.ESCAPE)
+    assert tip.text == ""
+
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert browser.execute_script("return document.querySelector('form.filters').getClientRects().length") == 0
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert browser.get_log("browser") == []
+    assert _requested(browser) == [page.as_uri()]
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_text_stands_out_from_its_ground(browser, page, view):
     open_page(browser, page, view)
@@ -69,6 +136,23 @@ def _requested(browser):
     sent = [entry["params"]["request"]["url"] for entry in messages if entry["method"] == "Network.requestWillBeSent"]
     return [url for url in sent if not url.startswith(("data:", "about:"))]
 
+
+_COLUMN = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.textContent)"
+
+_GROUPS = """
+return [...document.querySelector(arguments[0]).tBodies].map(body => {
+  const [title, ...rows] = [...body.rows];
+  return [title.textContent, rows.map(row => row.cells[1].textContent)];
+});
+"""
+
+# Dispatched, so that no scrolling moves the mark away from the pointer.
+_POINT = """
+const mark = arguments[0].querySelector('.mark');
+const box = mark.getBoundingClientRect();
+const at = {clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true};
+arguments[0].dispatchEvent(new PointerEvent('pointermove', at));
+"""
 
 _SHOWN = """
 const shown = {};

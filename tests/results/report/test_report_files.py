@@ -11,8 +11,11 @@ from results.records import WATERFALL_STEPS
 from results.report import save_chart, write_report
 from results.report.background import read_end
 from results.report.data import RunData
+from results.report.document import Link
+from results.report.html import without_files
 from results.report.markdown import escaped
 from results.report.overview import banners, cards, findings
+from results.report.trials import trials
 
 HOSTILE = "<script>alert('x')</script>"
 ELSEWHERE = {"density", "interference"}
@@ -66,8 +69,8 @@ class TestContents:
         html, markdown = written(blocks=1, outcomes=True)
         order = [
             "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "As published", "CPU time",
-            "Iterations", "All comparisons", "Failed trials", "Noise", "Host and fairness", "How to read this",
-            "Provenance",
+            "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness",
+            "How to read this", "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
@@ -247,7 +250,7 @@ class TestEscaping:
             failures={3: (HOSTILE, f"{HOSTILE}\n</pre>```\n~~~\n")},
         )
         page = Page(html)
-        assert "script" not in page.tags
+        assert page.tags.count("script") == 1, "ours"
         assert not [name for _, name, _ in page.attributes if name.startswith("on")]
         assert any(HOSTILE in text for text in page.text)
         outside = re.sub(r"^````text$.*?^````$", "", markdown, flags=re.MULTILINE | re.DOTALL)
@@ -279,6 +282,43 @@ class TestEscaping:
     )
     def test_markdown(self, text, expected):
         assert escaped(text) == expected
+
+
+class TestTrials:
+    def test_every_trial_has_a_row_and_a_link_where_its_log_is(self, store, make_run):
+        run = make_run(blocks=1, failures={2: ("broke", "a\nlog"), 3: ("broke", None)})
+        directory = store.run_directory(run.id)
+        (directory / "trials" / "2" / "log").rename(directory / "trials" / "2" / "moved")
+        data = RunData.load(store, run)
+        (table,) = trials(data, directory / "report").tables
+        assert [row[0] for row in table.rows] == [str(trial.trial) for trial in data.trials]
+        assert table.rows[1][-1] == Link("not there")
+        assert table.rows[2][-1] == Link("none")
+        (directory / "trials" / "2" / "moved").rename(directory / "trials" / "2" / "log")
+        (table,) = trials(data, directory / "report").tables
+        assert table.rows[1][-1].href == "./../trials/2/log"
+        (table,) = trials(data, directory.parent).tables
+        assert table.rows[1][-1].href == f"./{run.id}/trials/2/log"
+
+    def test_a_link_out_of_the_run_is_none(self, store, make_run):
+        run = make_run(blocks=1, failures={2: ("broke", "secret")})
+        log = store.run_directory(run.id) / "trials" / "2" / "log"
+        log.unlink()
+        log.symlink_to("/etc/hostname")
+        (table,) = trials(RunData.load(store, run), store.run_directory(run.id)).tables
+        assert table.rows[1][-1] == Link("outside the run's directory")
+
+    @pytest.mark.parametrize("target", ['javascript:alert(1)"x', "a b/<i>&'", "\udce9?#", "c:/x"])
+    def test_a_link_leads_to_a_file_whatever_it_is_called(self, target):
+        assert re.fullmatch(r"\./[A-Za-z0-9_.%/~-]*", Link("log", target).href)
+
+    def test_a_link_that_leads_to_a_server_is_refused(self):
+        with pytest.raises(ValueError, match="files beside it only"):
+            Link("log", "//example.org/x")
+
+    def test_a_page_that_is_moved_has_no_links_to_files(self):
+        page = '<a href="#limits">Limits</a> <a href="./../trials/2/log">log</a>'
+        assert without_files(page) == '<a href="#limits">Limits</a> log'
 
 
 class TestLogs:
