@@ -108,7 +108,7 @@ def _label(axes: Axes, series: Series) -> None:
     arrow = {"lower": "↓ lower is better", "higher": "↑ higher is better"}.get(series.better, "")
     axes.set_title(f"{shown(series.key.title, 90)}  {arrow}".rstrip(), loc="left", color=INK)
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value, series.unit)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value, series.unit, 4)))
     axes.tick_params(length=0)
     axes.grid(axis="y", color=GRID)
     axes.margins(x=0.02, y=0.18)
