@@ -15,8 +15,8 @@ _VERBS = {
     "run": ("bench.cli.run", "Run a suite: a shipped one by name, or a file."),
     "rerun": ("bench.cli.rerun", "Carry out a run again, and tell what is different around it."),
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
-    "show": ("bench.cli.results", "Print what a run measured."),
-    "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
+    "show": ("bench.cli.compare", "Print what a run measured."),
+    "compare": ("bench.cli.compare", "Compare the arms of a run with its baseline, or runs with each other."),
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
     "export": ("bench.cli.results", "Write a run's samples as tidy data."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
@@ -72,12 +72,12 @@ def cli() -> None:
 def _explain(error: Exception) -> int | None:
     """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
     from bench.errors import RunError
-    from results.errors import StoreError
+    from results.errors import SelectionError, StoreError
     from runtimes.base import HostError, InstanceError
     from workloads.errors import InvalidInput
     from workloads.image.errors import ImageError
 
-    if isinstance(error, InvalidInput | HostError | StoreError):
+    if isinstance(error, InvalidInput | HostError | StoreError | SelectionError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_BAD_INPUT
     if isinstance(error, RunError | InstanceError | ImageError):
