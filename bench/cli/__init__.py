@@ -111,4 +111,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The ``bench`` console script."""
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        from bench.cli.plain_text import spell_plainly
+
+        spell_plainly()
     sys.exit(run_command_line(sys.argv[1:]))
