@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,12 @@ from results.errors import StoreError
 from results.liveness import alive, is_alive
 from results.noise import CpuSpin, NoiseReading
 from results.records import Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord
+from results.removal import delete_rows, finish_removals, put_aside, put_back
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.history.samples import Samples, StoredMetric
 
 DATABASE = "bench.sqlite"
 LATEST = "latest"
@@ -62,6 +66,9 @@ class Store:
         with open_database(self._path, create) as connection:
             self._opened = connection
             try:
+                if create and any(self._runs.glob(".*")):
+                    with transaction(connection, self._path):
+                        finish_removals(connection, self._runs)
                 yield self
             finally:
                 self._opened = None
@@ -71,7 +78,7 @@ class Store:
 
     def run_directory(self, run_id: str) -> Path:
         """Where a run's files are: ``suite.yaml``, ``host.json``, ``trials/<n>/``…; made by :meth:`add_run`."""
-        return self.directory / "runs" / run_id
+        return self._runs / run_id
 
     def add_run(self, record: RunRecord) -> None:
         """Begin a run: its directory, its row, and the claim that it is being written.
@@ -107,6 +114,45 @@ class Store:
             if changed.rowcount == 0:
                 raise self._unknown(run_id)
         self._claims.pop(run_id, ExitStack()).close()
+
+    def remove_run(self, run_id: str) -> None:
+        """Delete a run with all that is recorded of it, and its directory; what is left of a crash is cleared up later.
+
+        Raises:
+            StoreError: there is no such run, it is being written, a baseline names it, or its files cannot be deleted.
+        """
+        self._exactly(run_id)
+        directory = self.run_directory(run_id)
+        with mended(self._path), ExitStack() as stack:
+            if directory.is_dir():
+                try:
+                    stack.enter_context(alive(directory / "lock"))
+                except BlockingIOError as error:
+                    raise StoreError(f"run {run_id} is being written: wait for it to end, then remove it") from error
+            aside = self._remove_rows(run_id, directory)
+            if aside is not None:
+                with suppress(FileNotFoundError):  # somebody else who opened the store clears it up too
+                    shutil.rmtree(aside)
+
+    def _remove_rows(self, run_id: str, directory: Path) -> Path | None:
+        """Delete what is recorded of a run, and give the place where its directory is now."""
+        try:
+            with transaction(self._connection, self._path):
+                finish_removals(self._connection, self._runs)
+                self._require_unnamed(run_id)
+                delete_rows(self._connection, run_id)
+                return put_aside(directory)
+        except BaseException:
+            put_back(directory)
+            raise
+
+    def _require_unnamed(self, run_id: str) -> None:
+        named = [baseline.name for baseline in self.baselines() if baseline.run == run_id]
+        if named:
+            raise StoreError(
+                f"run {run_id} is the baseline {', '.join(named)}: give the name to another run, or remove it, before "
+                "the run"
+            )
 
     def add_trial(self, record: TrialRecord, samples: Iterable[Sample]) -> None:
         """Record a trial with all its samples, or nothing of it; committed and on disk when this returns.
@@ -163,13 +209,15 @@ class Store:
         Raises:
             StoreError: none or several; the message names the nearest.
         """
-        runs = self.runs()
-        if text == LATEST and runs:
-            return runs[0]
-        found = [run for run in runs if text and run.id.startswith(text)]
-        exact = [run for run in found if run.id == text]
-        if len(found) == 1 or exact:
-            return (exact or found)[0]
+        newest_first = "ORDER BY started DESC, id DESC"
+        with mended(self._path):
+            if text == LATEST:
+                query, values = f"{newest_first} LIMIT 1", []
+            else:
+                query, values = f"WHERE ?1 != '' AND substr(id, 1, length(?1)) = ?1 {newest_first}", [text]
+            found = [run_id for (run_id,) in self._connection.execute(f"SELECT id FROM run {query}", values)]
+        if len(found) == 1 or text in found:
+            return self._exactly(text if text in found else found[0])
         if found:
             raise StoreError(f"{text} is the beginning of several runs: {_some(found)}; give more of it")
         raise self._unknown(text)
@@ -190,6 +238,20 @@ class Store:
         run = self._exactly(run_id)
         with mended(self._path):
             return read_frame(self._connection, run)
+
+    def metrics(self) -> list[StoredMetric]:
+        """All metrics that some run has a sample of."""
+        from results.history.samples import read_metrics
+
+        with mended(self._path):
+            return read_metrics(self._connection)
+
+    def samples(self, runs: Sequence[str], metrics: Sequence[int]) -> Samples:
+        """The samples of these metrics (:attr:`StoredMetric.id`) in the successful trials of these runs."""
+        from results.history.samples import read_samples
+
+        with mended(self._path):
+            return read_samples(self._connection, runs, metrics)
 
     def set_baseline(self, baseline: Baseline) -> None:
         """Give a run a name; a name that is taken moves to it.
@@ -240,6 +302,10 @@ class Store:
         )
 
     @property
+    def _runs(self) -> Path:
+        return self.directory / "runs"
+
+    @property
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None:
             raise RuntimeError("the store is not open: use it inside `with store.open(…)`")
@@ -273,16 +339,16 @@ class Store:
         return self._run(row)
 
     def _unknown(self, text: str) -> StoreError:
-        runs = self.runs()
+        runs = [run.id for run in self.runs()]
         if not runs:
             return StoreError(f"no run in {self.directory} yet: `bench run` makes one")
-        nearest = difflib.get_close_matches(text, [run.id for run in runs], n=3, cutoff=0.5)
+        nearest = difflib.get_close_matches(text, runs, n=3, cutoff=0.5)
         named = ", ".join(nearest) if nearest else _some(runs)
         return StoreError(f"no run {text!r} in {self.directory}; the nearest: {named}")
 
 
-def _some(runs: list[RunRecord]) -> str:
-    return ", ".join(run.id for run in runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+def _some(runs: list[str]) -> str:
+    return ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
 
 
 def _run_row(record: RunRecord) -> dict[str, object]:
