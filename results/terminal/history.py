@@ -14,7 +14,7 @@ from results.history.changes import Change
 from results.history.regress import Finding, Regress
 from results.history.series import Series
 from results.history.wording import difference, levels, since, summary_line
-from results.terminal.view import VERDICT_STYLES
+from results.terminal.rows import VERDICT_STYLES
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 60
