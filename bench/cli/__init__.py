@@ -16,8 +16,8 @@ _VERBS = {
     "rerun": ("bench.cli.rerun", "Carry out a run again, and tell what is different around it."),
     "nightly": ("bench.cli.nightly", "Run a suite, look for regressions, report, and bring a site up to date."),
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
-    "show": ("bench.cli.results", "Print what a run measured."),
-    "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
+    "show": ("bench.cli.compare", "Print what a run measured."),
+    "compare": ("bench.cli.compare", "Compare the arms of a run with its baseline, or runs with each other."),
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
     "site": ("bench.cli.site", "Write the store as a static site, or bring one up to date."),
     "export": ("bench.cli.results", "Write a run's samples as tidy data."),
@@ -79,12 +79,12 @@ def cli() -> None:
 def _explain(error: Exception) -> int | None:
     """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
     from bench.errors import RunError
-    from results.errors import StoreError
+    from results.errors import SelectionError, StoreError
     from runtimes.base import HostError, InstanceError
     from workloads.errors import InvalidInput
     from workloads.image.errors import ImageError
 
-    if isinstance(error, InvalidInput | HostError | StoreError):
+    if isinstance(error, InvalidInput | HostError | StoreError | SelectionError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_BAD_INPUT
     if isinstance(error, RunError | InstanceError | ImageError):
@@ -118,4 +118,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The ``bench`` console script."""
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        from bench.cli.plain_text import spell_plainly
+
+        spell_plainly()
     sys.exit(run_command_line(sys.argv[1:]))
