@@ -18,7 +18,8 @@ _VERBS = {
     "show": ("bench.cli.results", "Print what a run measured."),
     "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
-    "export": ("bench.cli.results", "Write a run's samples as tidy data."),
+    "export": ("bench.cli.export", "Write a run's samples as tidy data, or whole runs as a bundle."),
+    "import": ("bench.cli.import_runs", "Bring in the runs of bundles and of other stores."),
     "remove": ("bench.cli.remove", "Delete runs from the store."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
     "tune": ("bench.cli.tune", "Make the host quiet for measurements."),
@@ -29,6 +30,9 @@ _VERBS = {
     "clean": ("bench.cli.clean", "Remove what runs that died have left on the host."),
 }
 """Verb → where it lives, and the line of help that does not need it imported."""
+
+_TAKEN_NAMES = ("list", "import")
+"""Verbs that are words of Python; their functions have another name."""
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -45,7 +49,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _VERBS:
             return None
         module = importlib.import_module(_VERBS[cmd_name][0])
-        command = getattr(module, cmd_name if cmd_name != "list" else "list_command")
+        command = getattr(module, f"{cmd_name}_command" if cmd_name in _TAKEN_NAMES else cmd_name)
         assert isinstance(command, click.Command)
         return command
 

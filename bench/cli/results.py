@@ -1,4 +1,4 @@
-"""``bench show``, ``compare``, ``report`` and ``export``: what to do with a run that is done."""
+"""``bench show``, ``compare`` and ``report``: what to do with a run that is done."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from bench.cli.options import format_option, open_run, print_json, print_renderable, run_argument, store_option
-from results.export import FORMATS
 
 
 @click.command()
@@ -78,18 +77,3 @@ def report(run: str, store_directory: Path, output: Path | None) -> None:
         written = write_report(store, record, output or store.run_directory(record.id) / "report")
     click.echo(written.html)
     click.echo(written.markdown)
-
-
-@click.command()
-@run_argument
-@store_option
-@format_option(*FORMATS)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to [standard output]."
-)
-def export(run: str, store_directory: Path, output_format: str, output: Path | None) -> None:
-    """Write RUN's samples as tidy data, one row a sample."""
-    from results.export import export_run
-
-    with open_run(store_directory, run) as (store, record):
-        export_run(store, record, output_format, output)
