@@ -5,25 +5,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from results.checks import UNIT as CHECK
-from results.limits import is_limit
+from results.families import Family, adjusted, family_of, is_compared
 from results.noise import disturbance_warning
-from results.records import INSTANCE_METRICS, is_part, is_step
 from results.stats.detectable import detectable_ratio
-from results.stats.false_discovery import q_values
+from results.stats.estimate import RatioEstimate
 from results.stats.paired import PairedRatio, paired_ratio
 from results.stats.verdict import THRESHOLD, Verdict, judge
-from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference, unpaired_warning
+from results.trials import ArmTrials, Case, cases_of, choose_reference, unpaired_warning
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from results.records import RunRecord
-
-Family = Literal["results", "parts", "repeats"]
-"""Comparisons among which false discoveries are controlled together, see :func:`compare`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +75,31 @@ class Comparison:
     detectable: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sides of one case that are to be compared, and how they differ, before there is a verdict.
+
+    Attributes:
+        case: the metric, and what both sides measured it with.
+        family: which comparisons its p-value is adjusted with.
+        arm: name of the arm that is divided.
+        baseline: name of the arm that it is divided by.
+        ours: the trials of the one.
+        theirs: the trials of the other; None if it has none.
+        estimate: of ours/theirs.
+        doubts: warnings beyond those of the estimate.
+    """
+
+    case: Case
+    family: Family
+    arm: str
+    baseline: str
+    ours: ArmTrials
+    theirs: ArmTrials | None
+    estimate: RatioEstimate
+    doubts: tuple[str, ...]
+
+
 def compare_run(frame: pd.DataFrame, run: RunRecord, disturbed: Collection[int] = ()) -> list[Comparison]:
     """Compare every arm of a run with its baseline, by the run's own practical threshold; see :func:`compare`.
 
@@ -99,21 +119,11 @@ def compare(
     Each trial counts once, as the median over its iterations, and is paired with the baseline's trial in the same
     block; trials without partner are left out and counted in a warning. A metric that the baseline does not have (a
     phase of start-up that it does not go through) is no comparison; a workload case in which the baseline has no trial
-    at all is, with n = 0 and a warning. Checks (:mod:`results.checks`) and limits (:mod:`results.limits`) are no
-    comparisons: a claim holds or does not, whatever it does in another arm. Nor are the steps of a density.
+    at all is, with n = 0 and a warning. Left out is what :func:`results.families.is_compared` leaves out.
 
     A verdict ``better`` or ``worse`` also needs a q-value of at most 0.05 (Benjamini & Hochberg, J. R. Statist. Soc. B
-    57 (1995) 289–300). It is adjusted over the comparison's family, of which there are three in a run:
-
-    * ``results``: what workloads measure, peak memory and CPU time in every case, and what an instance has before any
-      workload (:data:`results.records.INSTANCE_METRICS`) in the one case that stands for it
-      (:func:`results.trials.choose_reference`);
-    * ``parts``: phases of startup, parts of memory and of the image;
-    * ``repeats``: what an instance has before any workload, in the other cases: the same quantities once more.
-
-    Parts and repeats are many, and most of them are certain: a guest starts slower than a process in every case and in
-    every phase. Each rejection lets the bar down for all others of its family, so that they are kept apart and change
-    nothing in what the run says of its results.
+    57 (1995) 289–300). It is adjusted over the comparison's family (:data:`results.families.Family`), of which there
+    are three in a run.
 
     To a family belongs every comparison that could give such a verdict: not neutral metrics, and not tests that no
     signs of the differences could have made significant (Gilbert, Appl. Statist. 54 (2005) 143–158, after Tarone).
@@ -128,19 +138,34 @@ def compare(
     cases = cases_of(frame)
     reference = choose_reference({(case.workload, case.params): len(case.workload_arms) for case in cases})
     pairs = [
-        (case, arm, _paired(case, arm, baseline))
+        Pair(
+            case,
+            family_of(case, reference),
+            arm,
+            baseline,
+            case.arms[arm],
+            case.arms.get(baseline),
+            _paired(case, arm, baseline),
+            _doubts(case, arm, baseline, disturbed),
+        )
         for case in cases
-        if case.unit != CHECK and not is_limit(case.metric) and not is_step(case.metric)
+        if is_compared(case)
         if baseline in case.arms or baseline not in case.workload_arms
         for arm in case.arms
         if arm != baseline
     ]
-    families = [_family(case, reference) for case, _, _ in pairs]
-    adjusted = _q_values(pairs, families)
-    return [
-        _comparison(case, arm, baseline, paired, family, q_value, threshold, disturbed)
-        for (case, arm, paired), family, q_value in zip(pairs, families, adjusted, strict=True)
-    ]
+    return judged(pairs, threshold)
+
+
+def judged(pairs: Sequence[Pair], threshold: float) -> list[Comparison]:
+    """The comparison of each pair, after control of false discoveries over each family among them.
+
+    Args:
+        pairs: all that there are: a part of them would be judged differently.
+        threshold: the practical threshold of the verdicts, 0.05 for 5 %.
+    """
+    q_values = adjusted([(pair.case, pair.family, pair.estimate) for pair in pairs])
+    return [_comparison(pair, q_value, threshold) for pair, q_value in zip(pairs, q_values, strict=True)]
 
 
 def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, object]]:
@@ -183,64 +208,37 @@ def _shared_blocks(case: Case, arm: str, baseline: str) -> list[int]:
     return [block for block in case.arms[arm].by_block() if block in below]
 
 
-def _family(case: Case, reference: WorkloadCase | None) -> Family:
-    if is_part(case.metric):
-        return "parts"
-    if case.metric in INSTANCE_METRICS and (case.workload, case.params) != reference:
-        return "repeats"
-    return "results"
-
-
-def _q_values(pairs: Sequence[tuple[Case, str, PairedRatio]], families: Sequence[Family]) -> list[float | None]:
-    members: dict[Family, dict[int, PairedRatio]] = {}
-    for index, ((case, _, paired), family) in enumerate(zip(pairs, families, strict=True)):
-        if case.better != "neutral":
-            members.setdefault(family, {})[index] = paired
-    adjusted: dict[int, float] = {}
-    for of_family in members.values():
-        adjusted |= q_values(of_family)
-    return [adjusted.get(index) for index in range(len(pairs))]
-
-
-def _comparison(
-    case: Case,
-    arm: str,
-    baseline: str,
-    paired: PairedRatio,
-    family: Family,
-    q_value: float | None,
-    threshold: float,
-    disturbed: Collection[int],
-) -> Comparison:
+def _doubts(case: Case, arm: str, baseline: str, disturbed: Collection[int]) -> tuple[str, ...]:
     ours, theirs = case.arms[arm], case.arms.get(baseline)
-    verdict, verdict_warnings = judge(paired.interval, case.better, q_value, threshold)
-    low, high = paired.interval or (None, None)
-    noise = disturbance_warning(_shared_blocks(case, arm, baseline), disturbed)
+    missing = (f"no trial of {baseline} succeeded",) if theirs is None else unpaired_warning(ours, theirs)
+    return (*missing, *disturbance_warning(_shared_blocks(case, arm, baseline), disturbed))
+
+
+def _comparison(pair: Pair, q_value: float | None, threshold: float) -> Comparison:
+    case, ours, theirs, estimate = pair.case, pair.ours, pair.theirs, pair.estimate
+    verdict, verdict_warnings = judge(estimate.interval, case.better, q_value, threshold)
+    low, high = estimate.interval or (None, None)
     return Comparison(
         workload=case.workload,
         params=case.params,
         metric=case.metric,
         unit=case.unit,
         better=case.better,
-        arm=arm,
-        baseline=baseline,
-        n=paired.n,
-        ratio=paired.ratio,
+        arm=pair.arm,
+        baseline=pair.baseline,
+        n=estimate.n,
+        ratio=estimate.ratio,
         ci_low=low,
         ci_high=high,
-        p_value=paired.p_value,
+        p_value=estimate.p_value,
         verdict=verdict,
-        warnings=(*paired.warnings, *_unpaired(ours, theirs, baseline), *noise, *verdict_warnings),
+        warnings=(*estimate.warnings, *pair.doubts, *verdict_warnings),
         median=statistics.median(ours.values),
         baseline_median=None if theirs is None else statistics.median(theirs.values),
         accel="tcg" if theirs is not None and theirs.accel == "tcg" else ours.accel,
         primary=case.primary,
-        family=family,
+        family=pair.family,
         q_value=q_value,
         threshold=threshold,
-        detectable=detectable_ratio(paired.interval, threshold),
+        detectable=detectable_ratio(estimate.interval, threshold),
     )
-
-
-def _unpaired(ours: ArmTrials, theirs: ArmTrials | None, baseline: str) -> tuple[str, ...]:
-    return (f"no trial of {baseline} succeeded",) if theirs is None else unpaired_warning(ours, theirs)

@@ -14,7 +14,7 @@ import difflib
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -30,6 +30,8 @@ from results.whole_run import WholeRun, WholeTrial
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from results.history.samples import Samples, StoredMetric
 
 DATABASE = "bench.sqlite"
 LATEST = "latest"
@@ -291,6 +293,20 @@ class Store:
         run = self._exactly(run_id)
         with mended(self._path):
             return read_frame(self._connection, run)
+
+    def metrics(self) -> list[StoredMetric]:
+        """All metrics that some run has a sample of."""
+        from results.history.samples import read_metrics
+
+        with mended(self._path):
+            return read_metrics(self._connection)
+
+    def samples(self, runs: Sequence[str], metrics: Sequence[int]) -> Samples:
+        """The samples of these metrics (:attr:`StoredMetric.id`) in the successful trials of these runs."""
+        from results.history.samples import read_samples
+
+        with mended(self._path):
+            return read_samples(self._connection, runs, metrics)
 
     def set_baseline(self, baseline: Baseline) -> None:
         """Give a run a name; a name that is taken moves to it.

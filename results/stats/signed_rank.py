@@ -19,6 +19,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from results.stats.ranks import doubled_midranks
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -44,9 +46,7 @@ def signed_rank_test(differences: Floats) -> Outcome:
     kept = differences[differences != 0]
     if not kept.size:
         return Outcome(1.0, 1.0)
-    from scipy.stats import rankdata
-
-    doubled = (2 * rankdata(np.abs(kept))).astype(np.int64)  # twice the midranks: whole numbers also where values tie
+    doubled = doubled_midranks(np.abs(kept))
     probabilities = _distribution(tuple(np.sort(doubled).tolist()))
     statistic = int(doubled[kept > 0].sum())
     tail = min(float(probabilities[: statistic + 1].sum()), float(probabilities[statistic:].sum()))

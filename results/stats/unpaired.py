@@ -20,6 +20,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from results.stats.ranks import doubled_midranks
+
 Floats = npt.NDArray[np.float64]
 
 MIN_VALUES = 4
@@ -95,13 +97,13 @@ def unpaired_ratio(ours: Sequence[float], theirs: Sequence[float], confidence: f
 
 def rank_sum_test(x: Floats, y: Floats) -> float:
     """The two-sided p-value of "no shift"; exact, given the values, up to ``_MOST_PAIRS`` pairs."""
-    from scipy.stats import mannwhitneyu, rankdata
-
     if x.size * y.size > _MOST_PAIRS:
+        from scipy.stats import mannwhitneyu
+
         return float(mannwhitneyu(x, y, method="asymptotic").pvalue)
     if x.size > y.size:
         x, y = y, x
-    doubled = (2 * rankdata(np.concatenate([x, y]))).astype(np.int64)  # twice the midranks: whole numbers
+    doubled = doubled_midranks(np.concatenate([x, y]))
     probabilities = _distribution(tuple(np.sort(doubled).tolist()), x.size)
     statistic = int(doubled[: x.size].sum())
     tail = min(float(probabilities[: statistic + 1].sum()), float(probabilities[statistic:].sum()))

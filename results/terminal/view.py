@@ -1,8 +1,4 @@
-"""Tables for a terminal: functions that return rich renderables, and print nothing.
-
-Nothing is said by colour alone, so that a pipe, a log and ``NO_COLOR`` lose nothing. Names are always wrapped in
-``Text``: in plain strings rich would take square brackets for markup.
-"""
+"""What a run measured, and its comparison, on a terminal."""
 
 from __future__ import annotations
 
@@ -44,13 +40,13 @@ from results.resources import counting_note
 from results.stored_comparisons import comparisons_of
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
-from results.terminal_experiments import density_tables, slowdown_tables
-from results.terminal_iterations import iterations_table
-from results.terminal_noise import noise_view
-from results.terminal_noise_floor import noise_floor_table
-from results.terminal_outcomes import check_tables, limit_table, outcome_notes
-from results.terminal_references import no_reference, reference_tables
-from results.terminal_waterfall import waterfall_table
+from results.terminal.experiments import density_tables, slowdown_tables
+from results.terminal.iterations import iterations_table
+from results.terminal.noise import noise_view
+from results.terminal.noise_floor import noise_floor_table
+from results.terminal.outcomes import check_tables, limit_table, outcome_notes
+from results.terminal.references import no_reference, reference_tables
+from results.terminal.waterfall import waterfall_table
 from results.trials import choose_reference, natural
 from results.waterfall import waterfalls_of
 

@@ -1,0 +1,343 @@
+"""Whether the newest run is worse than what was before it: by its history, or by one named run.
+
+By history, a metric is worse if its level has changed for the worse, for good, and nobody has acknowledged it
+(:mod:`results.history.changes`). One night is not enough for that. What stands out tonight is *suspicious*: it is no
+alarm before a rerun has shown the same (``bench regress --confirm``) or the nights that follow have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from results.history.changes import Change, changes_of
+from results.history.policy import Policy
+from results.history.series import Joinable, Series, SeriesKey, Wanted, alike, series_of
+from results.stats.change_points import MIN_HISTORY, WINDOW, Floats
+from results.stats.unpaired import unpaired_ratio
+from results.stats.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from results.records import Acknowledgement, RunRecord
+    from results.store import Store
+
+NIGHTS = 120
+"""So many runs at the most are looked at: what was acknowledged or mended four months ago is history."""
+
+RECENT = 5
+"""So many of the last nights are held against those before where nothing has changed."""
+
+SUSPICIOUS = 4.0
+"""How many standard deviations of the noise a night stands out that is worth a rerun. It decides on work, not on a
+verdict."""
+
+EXIT_REGRESSED = 3
+EXIT_INCONCLUSIVE = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one metric.
+
+    Attributes:
+        key: which.
+        unit: of the values.
+        better: the good direction that it was judged by.
+        verdict: ``worse`` is an alarm; ``better``, ``same``, ``inconclusive``.
+        value: of the newest run.
+        nights: how many points the history has, the newest run among them.
+        ratio: what was judged: the new level divided by the one before, or the newest run by the named one; None where
+            there is too little to say.
+        interval: its 95 % interval.
+        threshold: the practical threshold.
+        change: the last change of level that lasts, alarming or not; None where there is none.
+        suspicious: whether the newest run stands out, and nothing has shown yet whether that lasts.
+        confirmed: what a rerun said; None where there was none.
+        notes: what a reader must know.
+    """
+
+    key: SeriesKey
+    unit: str
+    better: str
+    verdict: Verdict
+    value: float
+    nights: int
+    ratio: float | None
+    interval: tuple[float, float] | None
+    threshold: float
+    change: Change | None = None
+    suspicious: bool = False
+    confirmed: bool | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def new(self) -> bool:
+        """Whether this is the night on which it is first worth a rerun: it stands out, or its alarm is fresh."""
+        fresh = self.change is not None and self.change.alarming and self.change.shift.after <= RECENT
+        return self.suspicious or (self.verdict == "worse" and (self.change is None or fresh))
+
+
+@dataclass(frozen=True)
+class Regress:
+    """What became of all metrics of a run.
+
+    Attributes:
+        run: the newest.
+        baseline: name of the run that it was held against; None where it was its history.
+        runs: how many runs the history has, this one among them.
+        findings: by workload case, metric and arm.
+    """
+
+    run: RunRecord
+    baseline: str | None
+    runs: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The metrics that are worse."""
+        return tuple(each for each in self.findings if each.verdict == "worse")
+
+    @property
+    def suspicious(self) -> tuple[Finding, ...]:
+        """The metrics that stand out tonight and are no alarm."""
+        return tuple(each for each in self.findings if each.suspicious and each.verdict != "worse")
+
+    def exit_code(self, *, strict: bool) -> int:
+        """0, 3 for an alarm, and where ``strict``, 4 if some metric is inconclusive."""
+        if self.alarms:
+            return EXIT_REGRESSED
+        return EXIT_INCONCLUSIVE if strict and any(each.verdict == "inconclusive" for each in self.findings) else 0
+
+
+def regress(
+    store: Store,
+    run: RunRecord,
+    policy: Policy,
+    *,
+    wanted: Wanted | None = None,
+    joined: Collection[Joinable] = (),
+    nights: int = NIGHTS,
+) -> Regress:
+    """Judge a run by its history.
+
+    Args:
+        store: open.
+        run: of the store; runs after it are not looked at.
+        policy: of its suite.
+        wanted: which metrics.
+        joined: in what runs of one history may differ.
+        nights: how many runs at the most.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    runs = alike(store.runs(), run, joined)[-nights:]
+    known = store.acknowledgements()
+    watched = _watched(series_of(store, runs, wanted), run, policy)
+    changes = {series.key: _changes(series, policy, known) for series in watched}
+    findings = [_finding(series, policy, changes[series.key], _control(series, run, changes)) for series in watched]
+    return Regress(run, None, len(runs), tuple(findings))
+
+
+def regress_against(
+    store: Store,
+    run: RunRecord,
+    name: str,
+    theirs: RunRecord,
+    policy: Policy,
+    *,
+    wanted: Wanted | None = None,
+    joined: Collection[Joinable] = (),
+    nights: int = NIGHTS,
+) -> Regress:
+    """Judge a run by a named one: trial against trial, and by how much nights differ where that is known.
+
+    Args:
+        store: open.
+        run: of the store.
+        name: of the other one.
+        theirs: the named run.
+        policy: of the suite.
+        wanted: which metrics.
+        joined: in what runs of one history may differ.
+        nights: how many runs before it tell how much nights differ.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    runs = alike(store.runs(), run, joined)[-nights:]
+    others = {series.key: series.trials[-1] for series in series_of(store, [theirs], wanted)}
+    watched = _watched(series_of(store, runs, wanted), run, policy)
+    findings = [_against(series, others.get(series.key), name, policy) for series in watched]
+    return Regress(run, name, len(runs), tuple(findings))
+
+
+def with_rerun(found: Regress, store: Store, rerun: RunRecord) -> Regress:
+    """The same after a rerun: what stood out is an alarm if it stands out again, and else it is not.
+
+    Args:
+        found: from :func:`regress` or :func:`regress_against`.
+        store: open; the history is read again.
+        rerun: the run of just the trials that were in question.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    again = {series.key: series for series in series_of(store, [rerun], Wanted(parts=True))}
+    return replace(found, findings=tuple(_after_rerun(each, again.get(each.key)) for each in found.findings))
+
+
+def _after_rerun(finding: Finding, again: Series | None) -> Finding:
+    if not finding.new or again is None or finding.ratio is None or finding.better == "neutral":
+        return finding
+    value = float(again.values[-1])
+    # What it would have been without the change: the newest value over the ratio that is in question.
+    before = finding.value / finding.ratio if finding.change is None else finding.change.before
+    sign = 1 if finding.better == "lower" else -1
+    lasts = (
+        value > 0
+        and before > 0
+        and sign * math.log(value / before) > max(math.log1p(finding.threshold), abs(math.log(finding.ratio)) / 2)
+    )
+    if lasts:
+        note = "a rerun shows the same"
+        return replace(finding, verdict="worse", confirmed=True, notes=(*finding.notes, note))
+    note = "a rerun does not show it: no alarm"
+    return replace(finding, verdict="inconclusive", confirmed=False, notes=(*finding.notes, note))
+
+
+def _watched(found: Iterable[Series], run: RunRecord, policy: Policy) -> list[Series]:
+    """The series that end with the run, whose metric has a good direction and is not ignored."""
+    return [
+        series
+        for series in found
+        if series.runs[-1].id == run.id
+        and not (rule := policy.rule(series.key.metric)).ignored
+        and (rule.better or series.better) != "neutral"
+    ]
+
+
+def _changes(series: Series, policy: Policy, known: Sequence[Acknowledgement]) -> list[Change]:
+    metric = series.key.metric
+    return changes_of(series, policy.threshold_of(metric), known, better=policy.rule(metric).better)
+
+
+def _control(series: Series, run: RunRecord, changes: Mapping[SeriesKey, Sequence[Change]]) -> Sequence[Change]:
+    """The changes of the baseline arm in the same metric: what changes there as well is not the arm's."""
+    if series.key.arm == run.baseline:
+        return ()
+    return next(
+        (found for key, found in changes.items() if key.arm == run.baseline and _same_but_arm(key, series.key)), ()
+    )
+
+
+def _same_but_arm(one: SeriesKey, other: SeriesKey) -> bool:
+    return (one.workload, one.params, one.metric) == (other.workload, other.params, other.metric)
+
+
+def _finding(series: Series, policy: Policy, changes: Sequence[Change], control: Sequence[Change]) -> Finding:
+    metric = series.key.metric
+    threshold = policy.threshold_of(metric)
+    nights = int(series.values.size)
+    lasting = [change for change in changes if change.lasts and change.known is None]
+    alarms = [change for change in lasting if change.alarming]
+    change = next(reversed(alarms or lasting), None)
+    plain = Finding(
+        series.key,
+        series.unit,
+        policy.rule(metric).better or series.better,
+        "inconclusive",
+        float(series.values[-1]),
+        nights,
+        None,
+        None,
+        threshold,
+        change,
+    )
+    if change is not None:
+        word: Verdict = "worse" if change.alarming else "better"
+        notes = _control_notes(change, control)
+        return replace(plain, verdict=word, ratio=change.shift.ratio, interval=change.shift.interval, notes=notes)
+    last = changes[-1].shift.index if changes and changes[-1].shift.kind == "step" else 0
+    level = series.values[last:]
+    if level.size < MIN_HISTORY:
+        told = f"{nights} runs of at least {MIN_HISTORY}" if last == 0 else f"{level.size} runs since the last change"
+        return replace(plain, notes=(f"too little history: {told}",))
+    return _quiet(plain, level)
+
+
+def _quiet(plain: Finding, level: Floats) -> Finding:
+    """A metric whose level has not changed: whether the last nights are as those before, and tonight stands out."""
+    recent, before = level[-RECENT:], level[:-RECENT][-WINDOW:]
+    found = unpaired_ratio(recent.tolist(), before.tolist())
+    sign = 1 if plain.better == "lower" else -1
+    verdict: Verdict = "inconclusive"
+    if found.interval is not None:
+        verdict = "same" if judge(found.interval, plain.better, None, plain.threshold)[0] == "same" else "inconclusive"
+    outstanding = _outstanding(level)
+    if outstanding is not None and sign * outstanding > math.log1p(plain.threshold):
+        ratio = math.exp(outstanding)
+        note = "stands out tonight; one night is no level: --confirm runs it again"
+        return replace(plain, ratio=ratio, suspicious=True, notes=(note,))
+    return replace(plain, verdict=verdict, ratio=found.ratio, interval=found.interval)
+
+
+def _outstanding(level: Floats) -> float | None:
+    """How far the last value lies from the median of those before, if that is beyond their noise; logarithmic."""
+    if level.min() <= 0:
+        return None
+    logarithms = np.log(level)
+    before = logarithms[:-1]
+    middle = float(np.median(before))
+    noise = 1.4826 * float(np.median(np.abs(before - middle)))
+    distance = float(logarithms[-1]) - middle
+    return distance if abs(distance) > SUSPICIOUS * noise and distance != 0 else None
+
+
+def _control_notes(change: Change, control: Sequence[Change]) -> tuple[str, ...]:
+    together = [
+        each
+        for each in control
+        if (each.shift.ratio > 1) == (change.shift.ratio > 1)
+        and abs(each.shift.index - change.shift.index) <= RECENT
+        and abs(math.log(each.shift.ratio)) > abs(math.log(change.shift.ratio)) / 3
+    ]
+    if not together:
+        return ()
+    arm = together[0].series.key.arm
+    return (f"{arm} changed as well ({together[0].shift.ratio - 1:+.1%}): the host or the image, rather than this arm",)
+
+
+def _against(series: Series, theirs: Floats | None, name: str, policy: Policy) -> Finding:
+    metric = series.key.metric
+    rule, threshold = policy.rule(metric), policy.threshold_of(metric)
+    better, nights = rule.better or series.better, int(series.values.size)
+    plain = Finding(
+        series.key, series.unit, better, "inconclusive", float(series.values[-1]), nights, None, None, threshold
+    )
+    if theirs is None:
+        return replace(plain, notes=(f"{name} has no trial of it",))
+    found = unpaired_ratio(series.trials[-1].tolist(), theirs.tolist())
+    interval, notes = _widened(found.ratio, found.interval, series.values)
+    verdict, warnings = judge(interval, better, found.p_value, threshold)
+    return replace(
+        plain, verdict=verdict, ratio=found.ratio, interval=interval, notes=(*found.warnings, *notes, *warnings)
+    )
+
+
+def _widened(
+    ratio: float | None, interval: tuple[float, float] | None, values: Floats
+) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """An interval between two runs that also covers how much one night differs from another."""
+    if ratio is None or interval is None:
+        return None, ()
+    if values.size < MIN_HISTORY or values.min() <= 0:
+        return interval, ("how much one night differs from another is not known yet: the trials alone speak",)
+    # Differences of neighbours have the variance of two nights, as has the ratio of two.
+    spread = 1.96 * 1.4826 * float(np.median(np.abs(np.diff(np.log(values)))))
+    return (min(interval[0], ratio * math.exp(-spread)), max(interval[1], ratio * math.exp(spread))), ()

@@ -1,0 +1,215 @@
+"""Where the level of a series changed for good: proposed by segmentation, confirmed by a test of our own.
+
+A segmentation finds the best places for changes, whether or not there are any that matter. So it only proposes, and
+liberally. What it proposes is taken for a change if the values on its two sides tell it as two independent groups do
+that are compared anywhere else here: by a rank-sum interval that lies wholly beyond the practical threshold
+(:mod:`results.stats.unpaired`). Three things are asked for besides, because the place was chosen for its difference,
+and because the question is put anew every night: a small p-value of Student's test, a few values on either side (a
+single outlier is no level), and where the new level is noisier than the old one, Welch's test instead.
+
+What creeps is never a step. After the last change a trend is looked for as well (Theil & Sen's slope, Kendall's test).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from results.stats.unpaired import unpaired_ratio
+
+Floats = npt.NDArray[np.float64]
+Kind = Literal["step", "drift"]
+
+MIN_SIDE = 3
+"""The least number of values on either side of a change: two outliers in a row are not taken for a level."""
+
+MIN_HISTORY = 8
+"""The least number of values for a change to be looked for. With 5 against 3 the least p-value is 0.036, so that in
+fact it takes some more."""
+
+WINDOW = 60
+"""So many values at the most on either side are compared: what was longer ago says little of today."""
+
+LEVEL = 0.0005
+"""Greatest p-value of a step. By simulation (``tests/results/history/test_detection.py``), not by a correction: see
+there for what comes of it."""
+
+SPREAD_LEVEL = 0.02
+"""Where a one-sided F test of the variances has a p-value below this, the new level is noisier than the old one."""
+
+UNEQUAL_LEVEL = 0.005
+"""Greatest p-value of a step to a noisier level, by Welch's test, which needs some more nights then."""
+
+DRIFT_NIGHTS = 21
+"""The least number of values for a drift: three weeks of nights."""
+
+DRIFT_LEVEL = 1e-5
+"""Greatest p-value of Kendall's test for a drift; it is looked for at every night, and nights are not independent."""
+
+_PENALTY = 1.5
+"""What a proposed change must be worth, in units of the logarithm of the length: by how much it lowers the sum of
+squares, divided by the variance of the noise. Schwarz's criterion has 2 (Yao, Statist. Probab. Lett. 6 (1988) 181–189);
+less proposes too much rather than too little."""
+
+_LEAST_NOISE = 1e-4
+"""Of a value; figures such as counts of bytes can be the same every night."""
+
+_OUTLIER = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A change of level.
+
+    Attributes:
+        index: the first value of the new level; of a drift, where it has begun.
+        kind: ``step`` from one value to the next, or ``drift`` over many.
+        ratio: the new level divided by the one before it; of a drift, its end by its beginning.
+        interval: its 95 % confidence interval.
+        p_value: of the test that confirmed it.
+        before: values of the level before that were compared.
+        after: values of the new level that were compared; of a drift, all that it has gone on for.
+    """
+
+    index: int
+    kind: Kind
+    ratio: float
+    interval: tuple[float, float]
+    p_value: float
+    before: int
+    after: int
+
+
+class Proposer(Protocol):
+    """Something that divides a series into segments of one level each."""
+
+    def propose(self, scaled: Floats) -> list[int]:
+        """Where new levels begin, ascending, without 0.
+
+        Args:
+            scaled: with noise of a standard deviation of 1.
+        """
+        ...
+
+
+class Segmentation:
+    """The exact optimum by PELT (Killick, Fearnhead & Eckley, J. Amer. Statist. Assoc. 107 (2012) 1590–1598)."""
+
+    def propose(self, scaled: Floats) -> list[int]:
+        """See :class:`Proposer`."""
+        from ruptures import KernelCPD
+
+        # The linear kernel is the squared deviation from the mean; ruptures counts PELT's penalty in the same unit.
+        search = KernelCPD(kernel="linear", min_size=MIN_SIDE).fit((scaled - np.median(scaled)).reshape(-1, 1))
+        return [int(at) for at in search.predict(pen=_PENALTY * math.log(scaled.size))[:-1]]
+
+
+def find_shifts(values: Sequence[float], threshold: float, proposer: Proposer | None = None) -> list[Shift]:
+    """The confirmed changes of a series, in its order; none where it is short, constant, or has no logarithms.
+
+    Args:
+        values: one a night, finite, the earliest first.
+        threshold: the practical threshold; 0.02 for 2 %.
+        proposer: what proposes steps; :class:`Segmentation` if None.
+    """
+    series = np.asarray(values, dtype=np.float64)
+    if series.size < MIN_HISTORY or series.min() <= 0 or series.min() == series.max():
+        return []
+    logarithms = np.log(series)
+    noise = _noise(logarithms)
+    proposed = (proposer or Segmentation()).propose(_without_outliers(logarithms, noise) / noise)
+    steps = _confirmed(series, proposed, threshold)
+    last = steps[-1].index if steps else 0
+    drift = _drift(logarithms, last, threshold)
+    return [*steps, drift] if drift else steps
+
+
+def _confirmed(series: Floats, proposed: list[int], threshold: float) -> list[Shift]:
+    """The proposals that stand. The weakest is given up and its two sides joined until all of the rest do."""
+    places = list(proposed)
+    while places:
+        shifts = [
+            _step(series, before, at, after)
+            for before, at, after in zip([0, *places], places, [*places[1:], series.size], strict=False)
+        ]
+        weakest = min(range(len(places)), key=lambda index: _strength(shifts[index], threshold))
+        if _strength(shifts[weakest], threshold) > 0:
+            return shifts
+        del places[weakest]
+    return []
+
+
+def _step(series: Floats, before: int, at: int, after: int) -> Shift:
+    ours, theirs = series[at : min(after, at + WINDOW)], series[max(before, at - WINDOW) : at]
+    found = unpaired_ratio(ours.tolist(), theirs.tolist())
+    assert found.ratio is not None
+    p_value = _p_value(np.log(ours), np.log(theirs))
+    interval = found.interval or (0.0, math.inf)
+    return Shift(at, "step", found.ratio, interval, p_value, theirs.size, ours.size)
+
+
+def _strength(shift: Shift, threshold: float) -> float:
+    """How far the interval lies beyond the threshold, on a logarithmic scale; zero or less if it does not stand."""
+    if min(shift.before, shift.after) < MIN_SIDE or shift.p_value >= LEVEL:
+        return -shift.p_value
+    low, high = shift.interval
+    if low <= 0 or math.isinf(high):
+        return -1.0
+    return max(math.log(low), -math.log(high)) - math.log1p(threshold)
+
+
+def _p_value(x: Floats, y: Floats) -> float:
+    """Of "no shift", by Student's test, and by Welch's where the new level is noisier than the old one.
+
+    Not by ranks: those of five values are as good as they get at two standard deviations, and a step of two and a half
+    would be told no better than that.
+    """
+    from scipy.stats import f as f_distribution
+    from scipy.stats import ttest_ind
+
+    if np.ptp(x) == 0 and np.ptp(y) == 0:
+        return 0.0
+    spread = 1.0 if np.ptp(y) == 0 else float(f_distribution.sf(x.var(ddof=1) / y.var(ddof=1), x.size - 1, y.size - 1))
+    if spread > SPREAD_LEVEL:
+        return float(ttest_ind(x, y).pvalue)
+    return float(ttest_ind(x, y, equal_var=False).pvalue) * LEVEL / UNEQUAL_LEVEL
+
+
+def _drift(logarithms: Floats, begin: int, threshold: float) -> Shift | None:
+    """A trend since ``begin``, if it comes to more than the threshold."""
+    from scipy.stats import kendalltau, theilslopes
+
+    part = logarithms[begin:][-2 * WINDOW :]
+    begin = logarithms.size - part.size
+    if part.size < DRIFT_NIGHTS:
+        return None
+    nights = np.arange(part.size)
+    p_value = float(kendalltau(nights, part).pvalue)
+    if not p_value < DRIFT_LEVEL:
+        return None
+    slope = theilslopes(part, nights)
+    low, middle, high = (float(each) * (part.size - 1) for each in (slope.low_slope, slope.slope, slope.high_slope))
+    if max(low, -high) <= math.log1p(threshold):
+        return None
+    return Shift(begin, "drift", math.exp(middle), (math.exp(low), math.exp(high)), p_value, 0, part.size)
+
+
+def _noise(logarithms: Floats) -> float:
+    """The standard deviation of the noise, from differences of neighbours, which a change of level hardly moves."""
+    estimate = 1.4826 * float(np.median(np.abs(np.diff(logarithms)))) / math.sqrt(2)
+    return max(estimate, _LEAST_NOISE)
+
+
+def _without_outliers(logarithms: Floats, noise: float) -> Floats:
+    """The series with the mean of its neighbours in the place of every value that stands out from both of them."""
+    smooth = logarithms.copy()
+    left, here, right = logarithms[:-2], logarithms[1:-1], logarithms[2:]
+    above = np.minimum(here - left, here - right) > _OUTLIER * noise
+    below = np.minimum(left - here, right - here) > _OUTLIER * noise
+    smooth[1:-1] = np.where(above | below, (left + right) / 2, here)
+    return smooth
