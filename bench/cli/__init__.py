@@ -20,6 +20,7 @@ _VERBS = {
     "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
     "export": ("bench.cli.export", "Write a run's samples as tidy data, or whole runs as a bundle."),
     "import": ("bench.cli.import_runs", "Bring in the runs of bundles and of other stores."),
+    "query": ("bench.cli.query", "Print what a SELECT finds in the store."),
     "remove": ("bench.cli.remove", "Delete runs from the store."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
     "tune": ("bench.cli.tune", "Make the host quiet for measurements."),

@@ -112,3 +112,22 @@ def test_a_mistake_is_one_message(
     assert run_command_line([*arguments, "--store", str(directory)]) == 2
     assert expected in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("csv", "arm,n,x\nnative,2,\nvm,2,\n"),
+        ("markdown", "| arm | n | x |\n| --- | --- | --- |\n| native | 2 |  |\n| vm | 2 |  |\n"),
+        ("json", '[\n{"arm": "native", "n": 2, "x": null},\n{"arm": "vm", "n": 2, "x": null}\n]\n'),
+    ],
+)
+def test_a_query_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, expected: str) -> None:
+    directory = str(a_store(tmp_path / "store", RUNS[0]))
+    question = "SELECT arm, n, NULL AS x FROM points ORDER BY arm"
+    assert run_command_line(["query", question, "--store", directory, "--format", form]) == 0
+    assert capsys.readouterr().out == expected
+    assert run_command_line(["query", question, "--store", directory]) == 0
+    assert capsys.readouterr().out.split() == ["arm", "n", "x", "native", "2", "vm", "2"]
+    assert run_command_line(["query", "DELETE FROM run", "--store", directory]) == 2
+    assert "a query may only read" in capsys.readouterr().err
