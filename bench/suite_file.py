@@ -19,6 +19,8 @@ from pydantic import (
 )
 
 from bench.host import host_cpus, host_memory
+from bench.regression import IGNORE
+from results.history.policy import THRESHOLD as HISTORY_THRESHOLD
 from results.stats.verdict import MIN_BLOCKS, THRESHOLD
 from workloads.document import InvalidValue
 from workloads.fields import Duration, Name, Part, Scalar, ScalarField, check_scalar
@@ -361,6 +363,42 @@ class SamplingFile(Part):
         return self
 
 
+class WatchFile(Part):
+    """How a metric is watched over many runs.
+
+    Attributes:
+        threshold: the practical threshold of its level; a change of less is none that matters.
+        better: its good direction, where that is not the one that the workload says.
+    """
+
+    threshold: Width | None = None
+    better: Literal["lower", "higher"] | None = None
+
+
+def _watch(value: object) -> object:
+    return value if isinstance(value, dict | WatchFile) or value == IGNORE else {"threshold": value}
+
+
+Watch = Annotated[
+    Literal["ignore"] | WatchFile,
+    BeforeValidator(_watch),
+    WithJsonSchema(one_of({"const": IGNORE}, SHARE, WatchFile.model_json_schema())),
+]
+
+
+class RegressFile(Part):
+    """What ``bench regress`` holds against the runs before.
+
+    Attributes:
+        threshold: the practical threshold of a level, for metrics that say nothing else.
+        metrics: how single metrics are watched, by name or shell pattern, the first that fits: a threshold, or
+            ``threshold`` and ``better``, or ``ignore``.
+    """
+
+    threshold: Width = HISTORY_THRESHOLD
+    metrics: dict[str, Watch] = {}  # noqa: RUF012  # pydantic copies defaults
+
+
 class SuiteFile(Part):
     """A suite: what is measured in which arms.
 
@@ -373,6 +411,7 @@ class SuiteFile(Part):
         arms: configured runtimes under comparison, by name.
         workloads: what is run in every arm: names, or a ``workload`` with ``params``, or all that have a ``tag``.
         sampling: how much is measured.
+        regress: what is watched over many runs, and from which change on it matters.
     """
 
     name: Name
@@ -383,3 +422,4 @@ class SuiteFile(Part):
     arms: Annotated[dict[Name, ArmFile], Field(min_length=1)]
     workloads: Annotated[tuple[AnyUse, ...], Field(min_length=1)]
     sampling: SamplingFile = SamplingFile()
+    regress: RegressFile = RegressFile()

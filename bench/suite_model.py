@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.neighbours import Neighbour
+from bench.regression import policy_data
 from bench.sampling import Sampling
 from bench.suite_file import TimeoutsFile
+from results.history.policy import WATCH_ALL, Policy
 from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, Limits, Options
 from workloads.document import dump_document
 from workloads.fields import Scalar
@@ -103,6 +105,7 @@ class Suite:
         arms: in the order of the file.
         uses: the workloads, in the order of the file.
         sampling: how much is measured.
+        regress: what is watched over many runs.
     """
 
     name: str
@@ -113,6 +116,7 @@ class Suite:
     uses: tuple[Use, ...]
     sampling: Sampling
     timeouts: Timeouts = Timeouts()
+    regress: Policy = WATCH_ALL
 
     @property
     def definitions(self) -> dict[str, Workload]:
@@ -124,8 +128,8 @@ class Suite:
         """SHA-256 of all that decides what is measured, hexadecimal.
 
         That is the baseline, the arms with limits and options, and the cases with the definition of their workloads;
-        not the order they stand in, not how often they are measured, not when a trial is given up, and no text that is
-        only for reading.
+        not the order they stand in, not how often they are measured, not when a trial is given up, not what is watched
+        over time, and no text that is only for reading.
         """
         reading = {"description", "source", "tags", "quick"}
         cases = [
@@ -164,6 +168,7 @@ class Suite:
             "arms": arms,
             "workloads": [_use_data(use) for use in self.uses],
             "sampling": self.sampling.as_data(),
+            **({"regress": policy_data(self.regress)} if self.regress != WATCH_ALL else {}),
         }
 
     def as_yaml(self) -> str:

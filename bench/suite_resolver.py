@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from bench.asked_limits import check_limit
 from bench.neighbours import SAME_ARM, Neighbour
+from bench.regression import policy_of
 from bench.sampling import Sampling
 from bench.suite_file import (
     ArmFile,
@@ -86,6 +87,7 @@ class Resolver:
             arms=tuple(arm for arm in arms if arm is not None),
             uses=tuple(uses),
             sampling=Sampling.of_file(file.sampling),
+            regress=policy_of(file.regress),
             timeouts=Timeouts().overridden(file.timeouts),
         )
 

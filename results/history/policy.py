@@ -52,3 +52,7 @@ class Policy:
         """The practical threshold of a metric."""
         own = self.rule(metric).threshold
         return self.threshold if own is None else own
+
+
+WATCH_ALL = Policy()
+"""What holds where a suite says nothing."""

@@ -6,14 +6,9 @@ Nothing is said by colour alone, so that a pipe, a log and ``NO_COLOR`` lose not
 
 from __future__ import annotations
 
-from results.terminal.view import (
-    compare_json,
-    compare_renderables,
-    emulation_banner,
-    findings_renderables,
-    show_json,
-    show_renderables,
-)
+from results.terminal.compare import compare_json, compare_renderables, findings_renderables
+from results.terminal.rows import emulation_banner
+from results.terminal.show import show_json, show_renderables
 
 __all__ = [
     "compare_json",

@@ -406,3 +406,26 @@ def test_iterations(directory: Path) -> None:
     assert [case.iterations for case in make_plan(suite).cases] == [1, 5, 5, 5, 5]
     with pytest.raises(InvalidInput, match="iterations: null runs no command that could be repeated"):
         load(directory, BASE.replace("  - null", "  - {workload: null, iterations: 2}"))
+
+
+def test_what_is_watched_over_time_reads_back_and_is_no_other_suite(directory: Path) -> None:
+    said = """
+regress:
+  threshold: 3%
+  metrics:
+    startup_time: 10%
+    "memory_*": {threshold: 2%, better: higher}
+    cpu_time: ignore
+"""
+    plain, suite = load(directory), load(directory, BASE + said)
+    assert suite.hash == plain.hash
+    assert [suite.regress.threshold_of(name) for name in ("startup_time", "memory_peak", "iops")] == [0.1, 0.02, 0.03]
+    assert suite.regress.rule("memory_peak").better == "higher"
+    assert suite.regress.rule("cpu_time").ignored
+    assert load(directory, suite.as_yaml()).regress == suite.regress
+    assert "regress" not in plain.as_data()
+
+
+@pytest.mark.parametrize("watch", ["5", "{threshold: fast}", "{better: neutral}", "maybe"])
+def test_a_metric_is_watched_by_a_share_or_not_at_all(directory: Path, watch: str) -> None:
+    assert "cpu_time" in refusal(directory, BASE + f"regress: {{metrics: {{cpu_time: {watch}}}}}\n")

@@ -69,7 +69,7 @@ def test_parts_are_counted_instead_of_shown_unless_they_are_primary(run: RunBuil
     for text, rows in ((comparison(run), 3), (summary(run), 6)):
         assert "latency.p99" in text
         assert "startup.exec" not in text
-        assert f"Not shown: {rows} rows (startup.*, memory.*); --format json has them." in words(text)
+        assert f"Not shown: {rows} rows (startup.*, memory.*); --metric NAME or --format json has them." in words(text)
     assert "startup.exec" in {row["metric"] for row in compare_json(run.store, run.record)}
     assert "startup.exec" in json.dumps(show_json(run.store, run.record))
 
@@ -110,11 +110,11 @@ def test_startup_and_footprint_are_shown_once_from_the_workload_made_for_it(run:
     for workload, seconds in (("busy", 7.0), ("null", 3.0)):
         for arm in ("native", "vm"):
             run.trial(0, arm, workload=workload, startup_time=seconds, cpu_time=1.0)
-    for text, rows in ((comparison(run), 1), (summary(run), 2)):
+    for text, rows in ((comparison(run), "1 row"), (summary(run), "2 rows")):
         assert sum(line.startswith("startup_time") for line in text.splitlines()) == 1
         assert sum(line.startswith("cpu_time") for line in text.splitlines()) == 2
         assert text.index("null") < text.index("startup_time") < text.index("busy  ")
-        assert f"Not shown: {rows} rows (startup and footprint of further workloads)" in words(text)
+        assert f"Not shown: {rows} (startup and footprint of further workloads)" in words(text)
 
 
 def test_the_case_names_its_parameters(measured: RunBuilder) -> None:

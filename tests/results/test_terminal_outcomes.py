@@ -132,4 +132,6 @@ def test_details_of_use_are_left_out_and_named(run: RunBuilder) -> None:
         run.trial(0, arm, *use, cpu_time=1.0)
     shown = show(run)
     assert not [line for line in lines(shown) if line.startswith(("cpus_used", "pids_peak"))]
-    assert "Not shown: 6 rows (cpus_used, pids_peak); --format json has them." in " ".join(lines(shown))
+    assert "Not shown: 6 rows (cpus_used, pids_peak); --metric NAME or --format json has them." in " ".join(
+        lines(shown)
+    )

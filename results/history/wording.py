@@ -1,0 +1,60 @@
+"""What became of a run in words, the same in the terminal, in Markdown and in JUnit's XML."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from results.charts.quantities import MISSING, percentage, quantity
+from results.history.regress import Finding, Regress
+
+
+def summary_line(found: Regress) -> str:
+    """The whole outcome in one line."""
+    counted = Counter(each.verdict for each in found.findings)
+    held = f"against {found.baseline}" if found.baseline else f"against {_count(found.runs - 1, 'earlier run')}"
+    parts = [
+        f"{counted['worse']} worse",
+        f"{counted['better']} better",
+        f"{counted['same']} same",
+        f"{counted['inconclusive']} inconclusive",
+    ]
+    suspicious = f", {len(found.suspicious)} of them suspicious" if found.suspicious else ""
+    return f"{_count(len(found.findings), 'metric')} {held}: {', '.join(parts)}{suspicious}"
+
+
+def difference(finding: Finding) -> str:
+    """By how much, with its interval: ``+7.8 % [+7.3 … +8.3]``."""
+    if finding.ratio is None:
+        return MISSING
+    text = percentage(100 * (finding.ratio - 1))
+    if finding.interval is None or math.isinf(finding.interval[1]):
+        return text
+    low, high = (percentage(100 * (end - 1)).removesuffix(" %") for end in finding.interval)
+    return f"{text} [{low} … {high}]"
+
+
+def levels(finding: Finding) -> str:
+    """From which level to which, or the newest value alone."""
+    if finding.change is None:
+        return quantity(finding.value, finding.unit)
+    return f"{quantity(finding.change.before, finding.unit)} → {quantity(finding.change.after, finding.unit)}"
+
+
+def since(finding: Finding) -> str:
+    """Since which run, and how; empty where no level has changed."""
+    if finding.change is None:
+        return ""
+    change = finding.change
+    how = "drifting since" if change.shift.kind == "drift" else "since"
+    return f"{how} {change.run.id} ({change.run.started[:10]}, {_count(change.shift.after, 'run')})"
+
+
+def explained(finding: Finding) -> str:
+    """A finding in a sentence."""
+    parts = [f"{finding.verdict}: {difference(finding)}", levels(finding), since(finding), *finding.notes]
+    return "; ".join(part for part in parts if part)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

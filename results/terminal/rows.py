@@ -1,0 +1,154 @@
+"""What rows of figures have in common, whether they compare or only tell: which are shown, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from results.charts.quantities import is_scaled, quantity
+from results.compare import Comparison
+from results.records import INSTANCE_METRICS, TrialRecord, is_part
+from results.selection import EVERYTHING, Selection
+from results.summary import Summary
+from results.trials import WorkloadCase, choose_reference, natural
+
+Row = TypeVar("Row", bound=Comparison | Summary)
+
+VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": "yellow"}
+EMULATED = "tcg"
+
+_DETAILS = ("cpus_used", "pids_peak")
+"""Neutral metrics of every trial that stand for themselves, and are details all the same."""
+
+
+def emulation_banner(arms: Iterable[str]) -> Panel:
+    """The loud notice that the named arms ran under software emulation."""
+    text = Text.assemble(
+        ("NOT A PERFORMANCE RESULT: ", "bold"),
+        ", ".join(arms),
+        " ran under QEMU's software emulation (tcg), not KVM. It shows that everything works. Its figures say nothing"
+        " about how fast a virtual machine is, and are marked ",
+        (EMULATED, "bold"),
+        ".",
+    )
+    return Panel(text, border_style="bold red", title="software emulation", title_align="left")
+
+
+def banner(rows: Sequence[Comparison] | Sequence[Summary]) -> list[RenderableType]:
+    """The notice of emulation, if any of the rows is of it."""
+    emulated = list(dict.fromkeys(row.arm for row in rows if row.accel == EMULATED))
+    return [emulation_banner(emulated)] if emulated else []
+
+
+def shown_of(rows: Sequence[Row], selection: Selection = EVERYTHING) -> list[Row]:
+    """The rows to show of those that were selected, by workload case, that of the instances themselves first; in a
+    case primary metrics first.
+
+    Left out are parts of a metric (``startup.exec``, ``memory.file``) and other details, with which a run is hundreds
+    of lines, and in all cases but one what instances have before any workload has touched them; but who asks for
+    metrics gets all of them.
+
+    Args:
+        rows: all that there are.
+        selection: which of them are asked for.
+    """
+    reference, places = _places(rows)
+
+    def is_shown(row: Row) -> bool:
+        of_instance = row.metric in INSTANCE_METRICS
+        is_detail = is_part(row.metric) or row.metric in _DETAILS
+        return (row.primary or not is_detail) and (case_of(row) == reference or not of_instance)
+
+    kept = [row for row in selection.of(rows) if selection.metrics or is_shown(row)]
+    return sorted(kept, key=lambda row: (places[case_of(row)], not row.primary))
+
+
+def _places(rows: Sequence[Row]) -> tuple[WorkloadCase | None, dict[WorkloadCase, int]]:
+    """The case that stands for the instances themselves, and in which order cases are shown: that one first."""
+    arms: dict[tuple[str, str], set[str]] = {case: set() for case in sorted(map(case_of, rows), key=natural)}
+    for row in rows:
+        arms[case_of(row)].add(row.arm)
+        if isinstance(row, Comparison) and row.baseline_median is not None:
+            arms[case_of(row)].add(row.baseline)
+    reference = choose_reference({case: len(names) for case, names in arms.items()})
+    places = {case: place for place, case in enumerate(arms)} | ({reference: -1} if reference else {})
+    return reference, places
+
+
+def left_out(rows: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]:
+    """A line that says what :func:`shown_of` has left out of the rows that were selected; nothing for nothing."""
+    if len(rows) == len(shown):
+        return []
+    kept = set(map(id, shown))
+    missing = [row.metric for row in rows if id(row) not in kept]
+    details = [metric for metric in missing if is_part(metric) or metric in _DETAILS]
+    named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" if is_part(metric) else metric for metric in details))
+    if len(details) < len(missing):
+        named.append("startup and footprint of further workloads")
+    count = f"{len(missing)} row{'s' if len(missing) > 1 else ''}"
+    return [Text(f"Not shown: {count} ({', '.join(named)}); --metric NAME or --format json has them.", "dim")]
+
+
+def case_of(row: Comparison | Summary) -> WorkloadCase:
+    """The workload case of a row."""
+    return row.workload, row.params
+
+
+def metric_of(row: Comparison | Summary) -> str:
+    """The metric of a row."""
+    return row.metric
+
+
+def metric_title(row: Comparison | Summary) -> Text:
+    """The metric, with its unit unless each figure has its own."""
+    unit = "" if is_scaled(row.unit) or not row.unit else f" ({row.unit})"
+    return Text.assemble((row.metric, "bold" if row.primary else ""), (unit, "dim"))
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A value; with its unit where that goes by the value, otherwise it stands beside the metric."""
+    return quantity(value, unit if is_scaled(unit) else "")
+
+
+def case_title(case: WorkloadCase) -> Text:
+    """The title of a case's table."""
+    return Text.assemble((case[0], "bold underline"), ("  " + case[1].replace(",", " ") if case[1] else "", "not dim"))
+
+
+def row_label(case: str, row: Comparison | Summary) -> Text:
+    """A row's name in a list of all: what :func:`results.charts.cases.case_labels` calls its case, and the metric."""
+    return Text.assemble(case, ("  ", ""), metric_title(row))
+
+
+def arm_label(arm: str, accel: str, before: str = "  ") -> Text:
+    """An arm, marked where it was emulated."""
+    return Text.assemble(before, arm, (f" {EMULATED}", "bold red") if accel == EMULATED else "")
+
+
+def nothing(trials: Sequence[TrialRecord]) -> RenderableType:
+    """That a run measured nothing, and why."""
+    reason = "no trial succeeded" if trials else "no trial was carried out"
+    return Text(f"Nothing was measured: {reason}.\n", "bold")
+
+
+def failed_trials(trials: Sequence[TrialRecord]) -> list[RenderableType]:
+    """A table of the trials that failed, with reason and log; nothing for none."""
+    failed = [trial for trial in trials if trial.status == "failed"]
+    if not failed:
+        return []
+    table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column(Text("failed trial", "bold red"), justify="right")
+    for name in ("workload", "arm"):
+        table.add_column(name, overflow="fold")
+    table.add_column("error, log", ratio=1, overflow="fold")
+    for trial in failed:
+        error = Text(trial.error or "no reason recorded")
+        if trial.log:
+            error.append(f"\n{trial.log}", "dim")
+        table.add_row(str(trial.trial), Text(trial.workload), Text(trial.arm), error)
+    return [table]
