@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from results.report.build import Report, save_chart, write_report
+from results.report.build import Report, save_chart, write_comparison, write_report
 
-__all__ = ["Report", "save_chart", "write_report"]
+__all__ = ["Report", "save_chart", "write_comparison", "write_report"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from results.charts import style
 from results.charts.catalogue import CHARTS
 from results.errors import StoreError
-from results.report import background, experiments, outcomes, overview, sections
+from results.report import background, experiments, outcomes, overview, sections, two_runs
 from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
@@ -55,7 +55,21 @@ def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
     data = RunData.load(store, run)
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
-    document = build_document(data, frozenset(wide), directory)
+    return _write(directory, build_document(data, frozenset(wide), directory), wide, narrow)
+
+
+def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory: Path) -> Report:
+    """Write the same files about two runs: the later one against the first.
+
+    Raises:
+        StoreError: the store or a run's ``host.json`` cannot be read, or the directory cannot be written.
+    """
+    data = two_runs.TwoRuns.load(store, first, later)
+    wide = two_runs.figures(data, style.WIDE)
+    return _write(directory, two_runs.document(data, wide), wide, two_runs.figures(data, style.NARROW))
+
+
+def _write(directory: Path, document: Document, wide: Mapping[str, Figure], narrow: Mapping[str, Figure]) -> Report:
     charts = directory / "charts"
     report = Report(directory / "report.html", directory / "report.md")
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
