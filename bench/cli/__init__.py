@@ -19,6 +19,7 @@ _VERBS = {
     "show": ("bench.cli.compare", "Print what a run measured."),
     "compare": ("bench.cli.compare", "Compare the arms of a run with its baseline, or runs with each other."),
     "report": ("bench.cli.report", "Write a run's HTML and Markdown report."),
+    "chart": ("bench.cli.chart", "Write one chart of a run as a file, with a title and a caption."),
     "site": ("bench.cli.site", "Write the store as a static site, or bring one up to date."),
     "export": ("bench.cli.export", "Write a run's samples as tidy data, or whole runs as a bundle."),
     "import": ("bench.cli.import_runs", "Bring in the runs of bundles and of other stores."),

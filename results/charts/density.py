@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from results.charts.cases import case_labels
 from results.charts.quantities import is_bytes, quantity, spread, tick
 from results.charts.rows import log_ticks
-from results.charts.style import NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.charts.style import COMPACT, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.density import Density, Knee, Steps
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def density_chart(densities: Sequence[Density], arms: Sequence[ArmStyle], width:
     style = {arm.name: arm for arm in arms}
     cases = [(key, list(members)) for key, members in groupby(densities, lambda one: (one.workload, one.params))]
     labels = case_labels(key for key, _ in cases)
-    columns = 1 if width <= NARROW else 2
+    columns = 1 if width <= COMPACT else 2
     rows = len(cases) * (2 // columns)
     with drawing():
         figure = new_figure(width, rows * _PANEL + 0.3)
@@ -59,7 +59,7 @@ def density_chart(densities: Sequence[Density], arms: Sequence[ArmStyle], width:
             _finish(memory, title, _MEMORY, most)
             _finish(start, title, _START, most)
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=2 if width <= NARROW else 4, frameon=False)
+        figure.legend(handles, names, loc="outside upper left", ncols=2 if width <= COMPACT else 4, frameon=False)
         return figure
 
 

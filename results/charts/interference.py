@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, ratio
-from results.charts.style import GRID, NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.charts.style import COMPACT, GRID, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.interference import Slowdown
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def interference_chart(slowdowns: Sequence[Slowdown], arms: Sequence[ArmStyle], 
     furthest = max(abs(math.log(one.slowdown)) for one in known if one.slowdown is not None)
     norm = CenteredNorm(0.0, min(max(furthest, _LEAST_RANGE), _GREATEST_RANGE))
     with drawing():
-        most = max(6, int(width * (11 if width <= NARROW else 12) / (len(neighbours) + 1)))
+        most = max(6, int(width * (11 if width <= COMPACT else 12) / (len(neighbours) + 1)))
         columns = [_folded(name, most) for name in neighbours]
         heading = _TITLE + _LINE * max(name.count("\n") for name in columns)
         figure = new_figure(width, len(present) * (heading + len(names) * _ROW) + 0.1)
@@ -65,7 +65,7 @@ def interference_chart(slowdowns: Sequence[Slowdown], arms: Sequence[ArmStyle], 
             empty = {(column, row) for column in range(len(neighbours)) for row in range(len(names))}
             for one in own:
                 row, column = names.index(victims[_key(one)]), neighbours.index(one.neighbour)
-                _cell(axes, column, row, one, norm, narrow=width <= NARROW)
+                _cell(axes, column, row, one, norm, narrow=width <= COMPACT)
                 empty.discard((column, row))
             for column, row in empty:
                 _no_cell(axes, column, row)
@@ -90,7 +90,7 @@ def _key(one: Slowdown) -> tuple[str, str, str]:
 
 
 def _lay_out(axes: Axes, arm: ArmStyle, rows: Sequence[str], columns: Sequence[str], width: float) -> None:
-    narrow = width <= NARROW
+    narrow = width <= COMPACT
     axes.set_title(arm.label, loc="left", weight="bold")
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)

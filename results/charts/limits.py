@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from results.charts.cases import case_labels
 from results.charts.quantities import percentage, tick
 from results.charts.rows import Group, Rows, lay_out, percent_axis
-from results.charts.style import GRID, MUTED, NARROW, WIDE, ArmStyle, drawing
+from results.charts.style import COMPACT, GRID, MUTED, WIDE, ArmStyle, drawing
 from results.limits import GivenLimit, tolerance
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def limits_chart(limits: Sequence[GivenLimit], arms: Sequence[ArmStyle], width: 
             for limit, y in zip(members, positions, strict=True):
                 _draw(rows, y, style[limit.arm], limit, high)
         rows.axes.set_xlabel(
-            "← less · more than asked →" if width <= NARROW else "← less than asked for · more than asked for →"
+            "← less · more than asked →" if width <= COMPACT else "← less than asked for · more than asked for →"
         )
         return rows.figure
 
@@ -98,7 +98,7 @@ def _titles(groups: Sequence[Sequence[GivenLimit]]) -> list[str]:
 
 
 def _label(limit: GivenLimit, arm: ArmStyle, members: Sequence[GivenLimit], width: float) -> str:
-    return arm.label if width <= NARROW or _is_same(members) else f"{arm.label}, {_asked(limit)}"
+    return arm.label if width <= COMPACT or _is_same(members) else f"{arm.label}, {_asked(limit)}"
 
 
 def _is_same(members: Sequence[GivenLimit]) -> bool:

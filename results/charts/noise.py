@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.patches import Rectangle
 
 from results.charts.quantities import percent
-from results.charts.style import GRID, INK, MUTED, NARROW, SERIES, WIDE, drawing, new_figure
+from results.charts.style import COMPACT, GRID, INK, MUTED, SERIES, WIDE, drawing, new_figure
 from results.noise import OUTSIDE_LIMIT, SPEED_LIMIT, STEAL_LIMIT, BlockNoise
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BEYOND, _WITHIN = SERIES[2], SERIES[3]
 _LABELS = 1.25
 """Inches for the names of the rows."""
-_CELL = {WIDE: 0.6, NARROW: 0.5}
+_CELL = {WIDE: 0.6, COMPACT: 0.5}
 _HEIGHT = 0.26
 """Inches of a row."""
 
@@ -74,7 +74,7 @@ def noise_chart(blocks: Sequence[BlockNoise], width: float = WIDE) -> Figure | N
     """
     if not blocks:
         return None
-    columns = int((width - _LABELS) / _CELL[NARROW if width <= NARROW else WIDE])
+    columns = int((width - _LABELS) / _CELL[COMPACT if width <= COMPACT else WIDE])
     lines = [blocks[start : start + columns] for start in range(0, len(blocks), columns)]
     rows = len(_ROWS) + 2  # the numbers above, and what it comes to below
     with drawing():

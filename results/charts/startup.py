@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import number, quantity
 from results.charts.rows import ROW, linear_axis, plain_axes
-from results.charts.style import MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.charts.style import COMPACT, MUTED, PAPER, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.floor import floor_of, times_floor
 
 if TYPE_CHECKING:
@@ -97,4 +97,4 @@ def _draw_phases(axes: Axes, arm: ArmStyle, phases: dict[str, float], width: flo
     axes.set_yticks(range(len(phases)), [shown(phase, 24) for phase in phases])
     axes.set_ylim(len(phases) - 0.4, -0.6)
     # Room beside the last bar for its figure.
-    linear_axis(axes, total, "s", width, headroom=1.6 if width <= NARROW else 1.25)
+    linear_axis(axes, total, "s", width, headroom=1.6 if width <= COMPACT else 1.25)

@@ -33,6 +33,9 @@ WIDE = 7.6
 NARROW = 3.9
 """Inches across for a phone: the same chart with the same size of text."""
 
+COMPACT = 5.5
+"""Inches up to which a chart leaves out what does not fit beside each other."""
+
 INK, MUTED, GRID, PAPER = "#1b1f24", "#57606a", "#d0d7de", "#ffffff"
 SERIES = ("#5c6773", "#0072b2", "#d55e00", "#00825f", "#b0568c", "#9a6a00", "#1a8aa8")
 """Colours of series, ``--series-<index>`` in a page's style."""

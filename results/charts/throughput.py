@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, quantity, ratio, tick
 from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, tell
+from results.charts.style import COMPACT, GRID, MUTED, PAPER, WIDE, ArmStyle, drawing, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,7 +79,7 @@ def throughput_chart(
         rows = lay_out(groups, width)
         for members, positions in zip(grouped.values(), rows.positions, strict=True):
             for member, y in zip(members, positions, strict=True):
-                mark = _draw(rows, y, style[member.arm], member, narrow=width <= NARROW)
+                mark = _draw(rows, y, style[member.arm], member, narrow=width <= COMPACT)
                 if mark:
                     _tell(mark, style[member.arm].label, member, against or member.baseline)
         _scale(rows, directed, width, against or "the baseline")
@@ -130,5 +130,5 @@ def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float, against:
     rows.axes.axvspan(1 / (1 + threshold), 1 + threshold, color=GRID, alpha=0.45, lw=0, zorder=0)
     rows.axes.axvline(1, color=MUTED, lw=1, zorder=0.5)
     rows.axes.set_xlabel(
-        "← worse · better →" if width <= NARROW else f"← worse than {against} · better than {against} →"
+        "← worse · better →" if width <= COMPACT else f"← worse than {against} · better than {against} →"
     )

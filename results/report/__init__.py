@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from results.report.build import Report, save_chart, write_comparison, write_report
+from results.report.build import Report, write_comparison, write_report
+from results.report.chart_file import chart_titles, save_chart
 
-__all__ = ["Report", "save_chart", "write_comparison", "write_report"]
+__all__ = ["Report", "chart_titles", "save_chart", "write_comparison", "write_report"]

@@ -1,10 +1,8 @@
-"""From a run in the store to its report, HTML and Markdown, and to single charts."""
+"""From a run in the store to its report, HTML and Markdown."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from results.charts import style
 from results.charts.catalogue import CHARTS
-from results.errors import StoreError
 from results.report import background, experiments, outcomes, overview, sections, two_runs
 from results.report.data import RunData
 from results.report.document import Document
@@ -23,6 +20,7 @@ from results.report.noise import noise
 from results.report.noise_floor import noise_floor
 from results.report.references import references
 from results.report.trials import trials
+from results.report.writing import replace_files, unwritable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,36 +73,12 @@ def _write(directory: Path, document: Document, wide: Mapping[str, Figure], narr
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
     files[report.markdown] = _encoded(render_markdown(document, "charts"))
     files[report.html] = _encoded(render_html(document, wide, narrow))
-    with _writing(directory):
+    try:
         charts.mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
-            _replace(path, content)
+    except OSError as error:
+        raise unwritable(directory, error) from error
+    replace_files(directory, files)
     return report
-
-
-def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
-    """Write one chart of a run, on a white ground, for a page outside the report.
-
-    Args:
-        store: open.
-        run: of the store.
-        kind: a key of :data:`results.charts.catalogue.CHARTS`.
-        path: ends in ``.svg`` or ``.png``; its directory exists.
-
-    Raises:
-        ValueError: no such chart, no such format, or the run has nothing for it.
-        StoreError: the file cannot be written.
-    """
-    if kind not in CHARTS:
-        raise ValueError(f"no chart {kind!r}; there are {', '.join(CHARTS)}")
-    if path.suffix not in {".svg", ".png"}:
-        raise ValueError(f"{path}: a chart is written as .svg or .png")
-    figure = CHARTS[kind](RunData.load(store, run).charts, style.WIDE)
-    if figure is None:
-        raise ValueError(f"run {run.id} measured nothing for the chart {kind!r}")
-    content = style.render(figure, "svg" if path.suffix == ".svg" else "png")
-    with _writing(path):
-        _replace(path, content)
 
 
 def build_document(data: RunData, charts: frozenset[str], place: Path) -> Document:
@@ -131,6 +105,7 @@ def build_document(data: RunData, charts: frozenset[str], place: Path) -> Docume
             sections.startup(data, charts),
             sections.memory(data, charts),
             sections.throughput(data, charts),
+            *sections.latency(data, charts),
             *references(data, charts),
             sections.cpu_time(data, charts),
             *iterations(data),
@@ -158,24 +133,3 @@ def _readable(moment: str) -> str:
 def _encoded(text: str) -> bytes:
     # A lone surrogate from a file name or a log has no UTF-8.
     return text.encode("utf-8", "replace")
-
-
-@contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    """Say what cannot be written, and why."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {place}: {error.strerror or error}; name another place with --output"
-        ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink()

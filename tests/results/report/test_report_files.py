@@ -68,8 +68,8 @@ class TestContents:
     def test_sections_in_their_order(self, written):
         html, markdown = written(blocks=1, outcomes=True)
         order = [
-            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "As published", "CPU time",
-            "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness",
+            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "Latency", "As published",
+            "CPU time", "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness",
             "How to read this", "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
@@ -348,18 +348,18 @@ class TestLogs:
 
 
 class TestSingleCharts:
-    @pytest.mark.parametrize("suffix", [".svg", ".png"])
+    @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
     def test_saved_on_a_ground_of_its_own(self, store, make_run, tmp_path, suffix):
         path = tmp_path / f"chart{suffix}"
         save_chart(store, make_run(blocks=6), "throughput", path)
-        assert path.read_bytes().startswith({".svg": b"<?xml", ".png": b"\x89PNG"}[suffix])
+        assert path.read_bytes().startswith({".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}[suffix])
         assert [entry.name for entry in tmp_path.iterdir() if entry.is_file()] == [path.name]
 
     def test_mistakes_are_named(self, store, make_run, tmp_path):
         run = make_run(arms=("native",), blocks=1)
         with pytest.raises(ValueError, match="no chart 'startpu'; there are startup,"):
             save_chart(store, run, "startpu", tmp_path / "a.svg")
-        with pytest.raises(ValueError, match=r"\.svg or \.png"):
-            save_chart(store, run, "startup", tmp_path / "a.pdf")
+        with pytest.raises(ValueError, match=r"written as \.svg, \.png, \.pdf"):
+            save_chart(store, run, "startup", tmp_path / "a.jpg")
         with pytest.raises(ValueError, match="measured nothing"):
             save_chart(store, run, "throughput", tmp_path / "a.svg")
