@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from results.charts.cases import arm_medians, cases, of_case, trial_values
@@ -39,7 +40,7 @@ class Starts:
         """What these are a multiple of; None for stops, which have no floor, and where it was not measured."""
         return None if self.metric == "parallel_stop_time" else floor_of(reference)
 
-    @property
+    @cached_property
     def medians(self) -> dict[str, float]:
         """Seconds by arm."""
         return arm_medians(self.frame, self.metric)

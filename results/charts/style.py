@@ -22,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -206,8 +207,23 @@ def _render(figure: Figure, kind: Form, *, fonttype: str, salt: str, ground: str
     with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt, "pdf.fonttype": 42}):
         figure.set_canvas(_CANVASES[kind](figure))
         resolution = 200 if kind == "png" else 72
+        _settle(figure, resolution)
         figure.savefig(buffer, format=kind, dpi=resolution, metadata=_METADATA[kind], facecolor=ground)
     return buffer.getvalue()
+
+
+def _settle(figure: Figure, resolution: int) -> None:
+    """Lay a figure out once for all its files: by itself matplotlib does so, and draws, twice for each.
+
+    The solver's last digits are not the same in every process, and would be in the identifiers of an SVG.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        figure.set_dpi(resolution)
+        engine.execute(figure)
+        for axes in figure.axes:
+            axes.set_position(Bbox(axes.get_position().get_points().round(6)))
+        figure.set_layout_engine(None)
 
 
 def _put_titles(root: ET.Element) -> None:
