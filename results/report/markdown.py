@@ -25,7 +25,8 @@ def render_markdown(document: Document, charts: str) -> str:
     for banner in document.banners:
         sign = "🛑" if banner.level == "alarm" else "⚠️"
         blocks.append(f"> {sign} **{escaped(banner.title)}**  \n> {escaped(banner.text)}")
-    blocks += ["## Overview", *_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
+    blocks += ["## Overview", *(_table(document.scores) if document.scores else ())]
+    blocks += [*_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
     for section in document.sections:
         blocks += _section(section, charts)
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -85,7 +86,7 @@ def _signed(cell: str, kind: str) -> str:
 
 
 def _rows(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    lines = [_line(titles), "|" + "|".join("---:" if kind == "number" else "---" for kind in kinds) + "|"]
+    lines = [_line(titles), "|" + "|".join("---:" if kind in {"number", "score"} else "---" for kind in kinds) + "|"]
     lines += [_line(row) for row in rows]
     yield "\n".join(lines)
 

@@ -22,7 +22,7 @@
       });
       this.rows = this.groups.flatMap((group) => group.rows);
       this.sortable();
-      if (this.rows.length > FEW) this.filterable();
+      if (this.rows.length > FEW && !table.classList.contains("scores")) this.filterable();
     }
 
     sortable() {
@@ -43,7 +43,7 @@
 
     // Rows stay in their group; groups stand in the order of their first rows. What has no value is always last.
     sort(column, order) {
-      const numeric = this.headings[column].classList.contains("number");
+      const numeric = ["number", "score"].some((kind) => this.headings[column].classList.contains(kind));
       const key = (row) => {
         const cell = row.cells[column];
         if (!numeric) return cell.textContent.trim();

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -47,8 +48,13 @@ def environment(*directories: Path) -> Environment:
         "outcome_sign": outcome_sign,
         "choosable": CHOOSABLE,
     }
-    made.filters |= {"machine_value": machine_value, "address": quote}
+    made.filters |= {"machine_value": machine_value, "address": _address}
     return made
+
+
+def _address(path: str) -> str:
+    """A path as a link; what is no UTF-8 in it keeps its bytes."""
+    return quote(os.fsencode(path))
 
 
 def policy(script: str) -> str:

@@ -65,8 +65,8 @@ class TestContents:
     def test_sections_in_their_order(self, written):
         html, markdown = written(blocks=1, outcomes=True)
         order = [
-            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "As published", "CPU time",
-            "Iterations", "All comparisons", "Failed trials", "Noise", "Host and fairness", "How to read this",
+            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "Latency", "As published", "CPU time",
+            "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness", "How to read this",
             "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
