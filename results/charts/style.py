@@ -194,6 +194,11 @@ def _render(figure: Figure, kind: str, *, fonttype: str, salt: str, ground: str 
     metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt}):
         figure.set_canvas(FigureCanvasSVG(figure) if kind == "svg" else FigureCanvasAgg(figure))
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            # Once for all files of this figure, and before it is saved: else each file is drawn twice, first for that.
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(buffer, format=kind, dpi=200 if kind == "png" else 72, metadata=metadata, facecolor=ground)
     return buffer.getvalue()
 
