@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from results.report.build import Report, save_chart, write_report
+from results.report.build import Report, write_report
+from results.report.single import save_chart
 
 __all__ = ["Report", "save_chart", "write_report"]

@@ -7,11 +7,11 @@ import pytest
 
 from results.charts.catalogue import CHARTS
 from results.errors import StoreError
+from results.markdown import escaped
 from results.records import WATERFALL_STEPS
 from results.report import save_chart, write_report
 from results.report.background import read_end
 from results.report.data import RunData
-from results.report.markdown import escaped
 from results.report.overview import banners, cards, findings
 
 HOSTILE = "<script>alert('x')</script>"
@@ -65,9 +65,9 @@ class TestContents:
     def test_sections_in_their_order(self, written):
         html, markdown = written(blocks=1, outcomes=True)
         order = [
-            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "Latency", "As published", "CPU time",
-            "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness", "How to read this",
-            "Provenance",
+            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "Latency", "As published",
+            "CPU time", "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness",
+            "How to read this", "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order
