@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,6 +62,23 @@ def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
     document = build_document(data, frozenset(wide), directory)
+    return write_document(document, wide, narrow, directory)
+
+
+def write_document(
+    document: Document, wide: Mapping[str, Figure], narrow: Mapping[str, Figure], directory: Path
+) -> Report:
+    """Write the files of a report.
+
+    Args:
+        document: what it says.
+        wide: its charts by name, for a screen and for the Markdown.
+        narrow: the same for a phone.
+        directory: for the files, made if need be.
+
+    Raises:
+        StoreError: the directory cannot be written.
+    """
     charts = directory / "charts"
     report = Report(directory / "report.html", directory / "report.md")
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
