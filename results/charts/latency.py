@@ -14,7 +14,7 @@ from results.charts.cases import case_labels, cases, of_case, trial_values
 from results.charts.quantities import spread_lines, tick
 from results.charts.rows import log_ticks
 from results.charts.style import NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
-from results.trials import WorkloadCase
+from results.trials import WorkloadCase, arms_in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def latencies_of(frame: pd.DataFrame) -> list[Latency]:
                 if above_zero:
                     by_arm.setdefault(str(arm), {})[names[metric]] = above_zero
         if len({name for seconds in by_arm.values() for name in seconds}) > 1:
-            found += [Latency(case, arm, seconds) for arm, seconds in by_arm.items()]
+            found += [Latency(case, arm, by_arm[arm]) for arm in arms_in_order(frame) if arm in by_arm]
     return found
 
 

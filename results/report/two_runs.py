@@ -19,6 +19,7 @@ from results.report.data import read_host
 from results.report.document import Banner, ColumnKind, Document, Finding, Picture, Section, Table
 from results.report.overview import VERDICTS, with_interval
 from results.report.sections import ARROWS
+from results.trials import natural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,11 +38,12 @@ def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory
         StoreError: the store or a run's ``host.json`` cannot be read, or the directory cannot be written.
     """
     runs = [measured(store, first), measured(store, later)]
-    found = compare_measured(runs)
+    found = sorted(compare_measured(runs), key=lambda one: natural((one.workload, one.params)))
     emulated = {one.arm for one in found if one.accel == "tcg"}
     arms = arm_styles(later.arms, later.baseline, emulated)
     hosts = [read_host(store.run_directory(run.id) / "host.json") for run in (first, later)]
-    foremost = [one for one in found if one.primary or one.metric in INSTANCE_METRICS]
+    of_results = [one for one in found if one.family == "results"]  # what instances have before any work: once only
+    foremost = [one for one in of_results if one.primary or one.metric in INSTANCE_METRICS]
     wide, narrow = (_figures(foremost, arms, width) for width in (style.WIDE, style.NARROW))
     document = _document(first, later, found, foremost, arms, hosts, unshared(runs), charted=bool(wide))
     return write_document(document, wide, narrow, directory)

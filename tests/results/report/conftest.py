@@ -111,6 +111,8 @@ class MadeRun:
     """A run to be written: arms, blocks and failures as a test wants them."""
 
     arms: tuple[str, ...] = ("native", "container", "vm")
+    id: str = "20261124-114502-3f9a"
+    fingerprint: str = "c0ffee12"
     blocks: int = 10
     vm_accel: str = "tcg"
     suite: str = "quick"
@@ -127,8 +129,8 @@ class MadeRun:
     def write(self, store: Store) -> RunRecord:
         rng = random.Random(7)
         run = RunRecord(
-            id="20261124-114502-3f9a", suite=self.suite, suite_hash="9b1e77a0c2", baseline=self.arms[0], seed=20261124,
-            image="4f1c2e9d", host_fingerprint="c0ffee12", started="2026-11-24T11:45:02Z", ended=None, status="running",
+            id=self.id, suite=self.suite, suite_hash="9b1e77a0c2", baseline=self.arms[0], seed=20261124,
+            image="4f1c2e9d", host_fingerprint=self.fingerprint, started="2026-11-24T11:45:02Z", ended=None, status="running",
             stop_reason=None, version="0.1.0", threshold=0.05, ci_width=None, arms=self.arms,
         )  # fmt: skip
         store.add_run(run)
