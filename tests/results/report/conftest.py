@@ -130,8 +130,8 @@ class MadeRun:
         rng = random.Random(7)
         run = RunRecord(
             id=self.id, suite=self.suite, suite_hash="9b1e77a0c2", baseline=self.arms[0], seed=20261124,
-            image="4f1c2e9d", host_fingerprint=self.fingerprint, started="2026-11-24T11:45:02Z", ended=None, status="running",
-            stop_reason=None, version="0.1.0", threshold=0.05, ci_width=None, arms=self.arms,
+            image="4f1c2e9d", host_fingerprint=self.fingerprint, started="2026-11-24T11:45:02Z", ended=None,
+            status="running", stop_reason=None, version="0.1.0", threshold=0.05, ci_width=None, arms=self.arms,
         )  # fmt: skip
         store.add_run(run)
         directory = store.run_directory(run.id)
