@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from results.charts.density import density_chart
 from results.charts.interference import interference_chart
+from results.charts.latency import latency_chart
 from results.charts.levels import cpu_time_chart, memory_peak_chart
 from results.charts.limits import limits_chart
 from results.charts.memory import image_chart, memory_chart
@@ -77,6 +78,7 @@ CHARTS: Mapping[str, Callable[[ChartData, float], Figure | None]] = {
     "image-size": lambda data, width: image_chart(data.reference, data.arms, width),
     "throughput": lambda data, width: throughput_chart(_executed(data, emulated=False), data.arms, width),
     "throughput-emulated": lambda data, width: throughput_chart(_executed(data, emulated=True), data.arms, width),
+    "latency": lambda data, width: latency_chart(data.frame, data.arms, width),
     "cpu-time": lambda data, width: cpu_time_chart(data.frame, data.arms, width),
     "references": lambda data, width: references_chart(
         [each for each in data.references if each.comparison.accel != "tcg"], data.arms, width

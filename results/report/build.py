@@ -18,10 +18,13 @@ from results.report.data import RunData
 from results.report.document import Document
 from results.report.html import render_html
 from results.report.iterations import iterations
+from results.report.latency import latency
 from results.report.markdown import render_markdown
 from results.report.noise import noise
 from results.report.noise_floor import noise_floor
 from results.report.references import references
+from results.report.scores import scores
+from results.report.trials import trials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,10 +46,16 @@ class Report:
     markdown: Path
 
 
-def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
+def write_report(store: Store, run: RunRecord, directory: Path, *, link_logs: bool = True) -> Report:
     """Write ``report.html``, ``report.md`` and ``charts/*.png`` into ``directory``, which is made if need be.
 
     Each file is replaced whole, so that a reader never sees half of one.
+
+    Args:
+        store: open.
+        run: of the store.
+        directory: for the files.
+        link_logs: whether there are links to the logs in the store; not for a report that is published without it.
 
     Raises:
         StoreError: the store or the run's ``host.json`` cannot be read, or the directory cannot be written.
@@ -54,7 +63,7 @@ def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
     data = RunData.load(store, run)
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
-    document = build_document(data, frozenset(wide))
+    document = build_document(data, frozenset(wide), directory if link_logs else None)
     charts = directory / "charts"
     report = Report(directory / "report.html", directory / "report.md")
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
@@ -92,13 +101,20 @@ def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
         _replace(path, content)
 
 
-def build_document(data: RunData, charts: frozenset[str]) -> Document:
-    """What the report of ``data`` says, given the names of the charts that have something to show."""
+def build_document(data: RunData, charts: frozenset[str], directory: Path | None) -> Document:
+    """What the report of ``data`` says.
+
+    Args:
+        data: the run.
+        charts: names of those that have something to show.
+        directory: where the report will lie, for links to the logs; None for none.
+    """
     run = data.run
     return Document(
         title=f"{run.suite}: {' · '.join(run.arms)}",
         subtitle=f"Run {run.id}, started {_readable(run.started)}, {len(data.trials)} trials, baseline {run.baseline}",
         banners=overview.banners(data),
+        scores=scores(data),
         cards=overview.cards(data),
         findings=overview.findings(data),
         overview_note=overview.note(data),
@@ -110,12 +126,14 @@ def build_document(data: RunData, charts: frozenset[str]) -> Document:
             sections.startup(data, charts),
             sections.memory(data, charts),
             sections.throughput(data, charts),
+            *latency(data, charts),
             *references(data, charts),
             sections.cpu_time(data, charts),
             *iterations(data),
             *noise_floor(data),
             sections.comparisons(data),
             background.failed_trials(data),
+            trials(data, directory),
             *noise(data, charts),
             background.host(data),
             background.method(data),

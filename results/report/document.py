@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ColumnKind = Literal["text", "number", "verdict", "outcome"]
+ColumnKind = Literal["text", "number", "verdict", "outcome", "link", "score"]
+"""What stands in a column: a score begins with a verdict; a link is the path of a file from the report, or
+nothing."""
 
 _OUTCOME_SIGNS = {"holds": "✓", "met": "✓", "broken": "✗", "exceeded": "✗", "not reached": "✗"}
 
@@ -160,6 +162,7 @@ class Document:
         title: the heading.
         subtitle: one line below it.
         banners: before everything else, the gravest first.
+        scores: the overview in one table, who wins what; None where nothing is compared.
         cards: the overview, one an arm.
         findings: the overview in sentences.
         overview_note: where the overview's figures come from.
@@ -169,6 +172,7 @@ class Document:
     title: str
     subtitle: str
     banners: tuple[Banner, ...]
+    scores: Table | None
     cards: tuple[Card, ...]
     findings: tuple[Finding, ...]
     overview_note: str

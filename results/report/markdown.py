@@ -23,7 +23,8 @@ def render_markdown(document: Document, charts: str) -> str:
     for banner in document.banners:
         sign = "🛑" if banner.level == "alarm" else "⚠️"
         blocks.append(f"> {sign} **{escaped(banner.title)}**  \n> {escaped(banner.text)}")
-    blocks += ["## Overview", *_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
+    blocks += ["## Overview", *(_table(document.scores) if document.scores else ())]
+    blocks += [*_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
     for section in document.sections:
         blocks += _section(section, charts)
     return "\n\n".join(block for block in blocks if block) + "\n"

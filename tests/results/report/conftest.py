@@ -251,6 +251,9 @@ def _samples(rng: random.Random, arm: str, name: str, params: dict[str, object],
             factor = 1 / speed if better == "lower" else speed
             for iteration in range(3):
                 yield Sample(metric, near(value * factor, spread), unit, better, iteration, primary=True)
+                if metric == "latency_p99":
+                    yield Sample("latency_p50", near(0.4 * value * factor, spread), unit, better, iteration)
+                    yield Sample("latency_p999", near(4 * value * factor, spread), unit, better, iteration)
 
     if name == "isolation":
         for claim, broken in CLAIMS.items():

@@ -115,3 +115,116 @@ for (const element of document.querySelectorAll('body *')) {
 }
 return found;
 """
+
+
+def test_tables_and_charts_answer(browser, page):
+    browser.get_log("browser")
+    open_page(browser, page, "desktop-light")
+    table = "[...document.querySelectorAll('table')].find(each => each.caption.textContent.startsWith('Throughput'))"
+    found = browser.execute_script(_TABLE.replace("TABLE", table))
+    for name, order in (("ascending", found["ascending"]), ("descending", found["descending"])):
+        for group in order["groups"]:
+            assert group == sorted(group, reverse=name == "descending")
+        firsts = [group[0] for group in order["groups"]]
+        assert firsts == sorted(firsts, reverse=name == "descending")
+        assert order["sort"] == name
+        assert order["headed"], "every group keeps its heading first"
+    assert found["again"]["groups"] == found["natural"]["groups"], "a third click gives the order of the page"
+    assert found["all"] == f"{found['rows']} rows"
+    assert found["chosen"]["arms"] == ["container"]
+    assert found["chosen"]["count"] == f"{found['rows'] // 2} of {found['rows']} rows"
+    assert found["typed"]["count"] == f"1 of {found['rows']} rows"
+    assert found["typed"]["groups"] == 1
+    assert found["live"] == "polite"
+
+    told = browser.execute_script(_HOVER)
+    assert told["hovered"].startswith("container: ")
+    assert "95 % interval" in told["hovered"]
+    assert "n = 6 blocks" in told["hovered"]
+    assert told["focused"]
+    assert told["stepped"] != told["focused"]
+    assert told["gone"]
+    assert browser.get_log("browser") == []
+
+
+def test_it_is_whole_without_scripts(browser, page):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        open_page(browser, page, "desktop-light")
+        counts = browser.execute_cdp_cmd("DOM.getDocument", {"depth": -1})
+        names = _names(counts["root"])
+        assert names.count("input") == names.count("button") == 0, "no control that does nothing"
+        assert names.count("title") > 100, "marks tell their values by themselves"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_no_script_but_ours_runs(browser, page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.html"
+    added = "<script>document.title = 'injected'</script><img src=x onerror=\"document.title = 'injected'\"></body>"
+    changed.write_text(text.replace("</body>", added), encoding="utf-8")
+    browser.get_log("browser")
+    open_page(browser, changed, "desktop-light")
+    assert browser.title != "injected"
+    assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))
+
+
+def _names(node):
+    found = [node["nodeName"].lower()]
+    for child in node.get("children", ()):
+        found += _names(child)
+    return found
+
+
+_TABLE = """
+const table = TABLE;
+const controls = table.closest('.scroll').previousElementSibling;
+const heading = [...table.tHead.rows[0].cells].find(each => each.textContent.startsWith('Ratio'));
+const column = heading.cellIndex;
+const look = () => ({
+  groups: [...table.tBodies].map(body => [...body.rows].slice(1).map(row => Number(row.cells[column].dataset.value))),
+  headed: [...table.tBodies].every(body => body.rows[0].cells[0].scope === 'rowgroup'),
+  sort: heading.getAttribute('aria-sort'),
+});
+const rows = () => [...table.querySelectorAll('tbody tr')].filter(
+  row => row.getClientRects().length && row.cells[0].scope !== 'rowgroup');
+const click = () => { heading.querySelector('button').click(); return look(); };
+const set = (input, value) => { input.value = value; input.dispatchEvent(new Event('input')); };
+const count = controls.querySelector('output');
+const [arm] = controls.querySelectorAll('select');
+const found = {natural: look(), ascending: click(), descending: click(), again: click(), all: count.value};
+found.rows = rows().length;
+set(arm, 'container');
+found.chosen = {
+  count: count.value,
+  arms: [...new Set(rows().map(row => row.cells[1].textContent))],
+};
+set(controls.querySelector('input'), 'IPERF3 bandwidth');
+found.typed = {
+  count: count.value,
+  groups: [...table.tBodies].filter(body => body.getClientRects().length).length,
+};
+set(arm, ''); set(controls.querySelector('input'), '');
+found.live = count.getAttribute('aria-live');
+return found;
+"""
+
+_HOVER = """
+const svg = document.querySelector('#chart-throughput .wide svg');
+svg.scrollIntoView();
+const tip = document.querySelector('.tip');
+const mark = svg.querySelector('.mark');
+const box = mark.getBoundingClientRect();
+const pointer = type => svg.dispatchEvent(new PointerEvent(type, {
+  clientX: box.x + box.width / 2 + 5, clientY: box.y + box.height / 2, pointerType: 'mouse', bubbles: true}));
+const key = name => { svg.dispatchEvent(new KeyboardEvent('keydown', {key: name, bubbles: true})); };
+const shown = () => tip.hidden ? '' : tip.textContent;
+const told = {};
+pointer('pointermove'); told.hovered = shown(); pointer('pointerleave');
+svg.focus({focusVisible: true}); told.focused = shown();
+key('ArrowRight'); told.stepped = shown();
+key('Escape'); told.gone = tip.hidden;
+svg.blur();
+return told;
+"""
