@@ -152,10 +152,13 @@ class Steps:
 
     def retention(self) -> Outcome:
         """Remove what is older than asked for; never a baseline."""
+        from bench.confirm import CONFIRMING
+
         assert self._wishes.keep is not None
+        suite = self._wishes.suite.name
         with Store(self._wishes.store).open(create=True) as store:
             baselines = {baseline.run for baseline in store.baselines()}
-            old = outdated(store.runs(), self._wishes.suite.name, self._wishes.keep, baselines)
+            old = outdated(store.runs(), suite, self._wishes.keep, baselines, [f"{suite}{CONFIRMING}"])
             for run in old:
                 store.remove_run(run.id)
         return Outcome(facts={"removed": len(old)})
