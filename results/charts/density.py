@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from results.charts.cases import case_labels
-from results.charts.quantities import is_bytes, tick
+from results.charts.quantities import is_bytes, spread_lines, tick
 from results.charts.rows import log_ticks
-from results.charts.style import NARROW, WIDE, ArmStyle, drawing, new_figure, shown
+from results.charts.style import NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.density import Density, Knee, Steps
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def density_chart(densities: Sequence[Density], arms: Sequence[ArmStyle], width:
             title = shown(labels[key], 40)
             for one in members:
                 arm = style[one.arm]
-                _draw(memory, arm, one.steps, [steps.footprint for steps in one.steps], one.memory_knee)
-                _draw(start, arm, one.steps, [steps.start_time for steps in one.steps], one.start_time_knee)
+                _draw(memory, arm, one.steps, [steps.footprint for steps in one.steps], one.memory_knee, "bytes")
+                _draw(start, arm, one.steps, [steps.start_time for steps in one.steps], one.start_time_knee, "s")
             most = max(count for one in members for steps in one.steps for count in steps.instances)
             _finish(memory, f"{title}: memory of all", "bytes", most)
             _finish(start, f"{title}: start of the last", "s", most)
@@ -62,7 +62,9 @@ def density_chart(densities: Sequence[Density], arms: Sequence[ArmStyle], width:
         return figure
 
 
-def _draw(axes: Axes, arm: ArmStyle, trials: Sequence[Steps], levels: Sequence[Sequence[float]], knee: Knee) -> None:
+def _draw(
+    axes: Axes, arm: ArmStyle, trials: Sequence[Steps], levels: Sequence[Sequence[float]], knee: Knee, unit: str
+) -> None:
     by_count: dict[float, list[float]] = {}
     for steps, values in zip(trials, levels, strict=True):
         axes.plot(steps.instances, values, "-", color=arm.colour, alpha=0.25, lw=1)
@@ -71,6 +73,9 @@ def _draw(axes: Axes, arm: ArmStyle, trials: Sequence[Steps], levels: Sequence[S
     counts = sorted(by_count)
     middle = [statistics.median(by_count[count]) for count in counts]
     axes.plot(counts, middle, "-", marker=arm.marker, ms=4.5, lw=1.6, color=arm.colour, label=arm.label)
+    for count, level in zip(counts, middle, strict=True):
+        (mark,) = axes.plot([count], [level], arm.marker, ms=4.5, color=arm.colour)
+        tell(mark, f"{arm.label}: {count:g} instances", *spread_lines(by_count[count], unit))
     if knee.at is not None and 2 * knee.found > knee.trials:
         axes.axvline(knee.at, ls=":", lw=1.2, color=arm.colour)
 

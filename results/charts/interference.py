@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, ratio
-from results.charts.style import GRID, NARROW, WIDE, ArmStyle, drawing, new_figure, shown
+from results.charts.style import GRID, NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.interference import Slowdown
 
 if TYPE_CHECKING:
@@ -122,10 +122,18 @@ def _cell(axes: Axes, column: int, row: int, one: Slowdown, norm: CenteredNorm, 
         _no_cell(axes, column, row)
         return
     red, green, blue, _ = mpl.colormaps[_MAP](norm(math.log(one.slowdown)))
-    axes.add_patch(
+    cell = axes.add_patch(
         Rectangle(
             at, 0.96, 0.92, fc=(red, green, blue), lw=0, label=f"{one.workload} beside {one.neighbour} in {one.arm}"
         )
+    )
+    ends = interval(one.ci_low, one.ci_high)
+    tell(
+        cell,
+        f"{one.arm}: {one.workload} {one.metric}, {one.verdict}",
+        f"beside {one.neighbour}",
+        f"{ratio(one.slowdown)} slower than alone",
+        f"{f'95 % interval {ends}' if ends else 'no interval'}, n = {one.n} blocks",
     )
     # Relative luminance decides which ink can be read (WCAG 2.1, with the weights of sRGB).
     ink = _DARK if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 else _LIGHT

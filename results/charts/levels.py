@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from results.charts.cases import arm_medians, case_labels, cases, of_case, trial_values
-from results.charts.quantities import quantity
+from results.charts.quantities import quantity, spread_lines
 from results.charts.rows import Group, lay_out, log_axis
-from results.charts.style import WIDE, ArmStyle, drawing
+from results.charts.style import WIDE, ArmStyle, drawing, tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +56,9 @@ def levels_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], metric: str, wid
                 spread = of_this[of_this["arm"] == arm.name]["value"]
                 rows.axes.plot([spread.min(), spread.max()], [y, y], "-", color=arm.colour, lw=1.5, alpha=0.5)
                 median = medians[case][arm.name]
-                rows.axes.plot([median], [y], arm.marker, ms=6, color=arm.colour, label=f"median of {arm.name}")
+                (mark,) = rows.axes.plot(
+                    [median], [y], arm.marker, ms=6, color=arm.colour, label=f"median of {arm.name}"
+                )
+                tell(mark, f"{arm.label}: {metric}", labels[case], *spread_lines(spread.tolist(), unit))
                 rows.write(y, quantity(median, unit))
         return rows.figure

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from results.charts.cases import case_labels
-from results.charts.quantities import percentage, tick
+from results.charts.quantities import percentage, quantity, tick
 from results.charts.rows import Group, Rows, lay_out, percent_axis
-from results.charts.style import GRID, MUTED, NARROW, WIDE, ArmStyle, drawing
+from results.charts.style import GRID, MUTED, NARROW, WIDE, ArmStyle, drawing, tell
 from results.limits import GivenLimit, tolerance
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, limit: GivenLimit, edge: float) -
     inside = [error for error in limit.errors if error <= edge]
     rows.axes.plot(inside, [y] * len(inside), arm.marker, ms=4, color=arm.colour, alpha=0.3, mew=0)
     beyond = limit.error > edge
-    rows.axes.plot(
+    (mark,) = rows.axes.plot(
         [min(limit.error, edge)],
         [y],
         ">" if beyond else arm.marker,
@@ -76,6 +76,12 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, limit: GivenLimit, edge: float) -
         color=arm.colour,
         label=f"{limit.limit} of {arm.name}",
         clip_on=False,
+    )
+    tell(
+        mark,
+        f"{arm.label}: {limit.limit}, {limit.outcome}",
+        f"asked {_asked(limit)}, given {quantity(limit.given, limit.unit)} ({percentage(limit.error)})",
+        f"errors {percentage(min(limit.errors))} to {percentage(max(limit.errors))}, n = {len(limit.errors)} trials",
     )
     rows.write(y, percentage(limit.error))
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import quantity
 from results.charts.rows import Group, lay_out, linear_axis
-from results.charts.style import INK, WIDE, ArmStyle, drawing, shown
+from results.charts.style import INK, WIDE, ArmStyle, drawing, shown, tell
 from results.records import FOOTPRINT_PARTS
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def _stacked(
         for arm, y in zip(present, rows.positions[0], strict=True):
             left = 0.0
             for name, value in splits[arm.name].items():
-                rows.axes.barh(y, value, left=left, height=0.68, color=arm.colour, alpha=tints[name], label=name)
+                bar = rows.axes.barh(y, value, left=left, height=0.68, color=arm.colour, alpha=tints[name], label=name)
+                whole = f"of {quantity(wholes[arm.name], 'bytes')} in all"
+                tell(bar.patches[0], f"{arm.label}: {name}", f"median {quantity(value, 'bytes')}", whole)
                 left += value
             rows.write(y, quantity(wholes[arm.name], "bytes"))
         linear_axis(rows.axes, max(wholes[arm.name] for arm in present), "bytes", width)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.charts.cases import arm_medians, cases, of_case, trial_values
-from results.charts.quantities import quantity
+from results.charts.quantities import quantity, spread_lines
 from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import MUTED, WIDE, ArmStyle, drawing
+from results.charts.style import MUTED, WIDE, ArmStyle, drawing, tell
 from results.floor import floor_of, times_floor
 from results.records import split_params
 
@@ -124,13 +124,16 @@ def _chart(
         for (kind, shown), of_trials, positions in zip(present, values, rows.positions, strict=True):
             for arm, y in zip(shown, positions, strict=True):
                 of_arm = of_trials[of_trials["arm"] == arm.name]["value"]
-                _draw(rows, arm, y, of_arm, kind.medians[arm.name], kind.floor(reference))
+                _draw(rows, arm, y, of_arm, kind, kind.floor(reference))
         return rows.figure
 
 
-def _draw(rows: Rows, arm: ArmStyle, y: float, trials: pd.Series[float], median: float, floor: float | None) -> None:
+def _draw(rows: Rows, arm: ArmStyle, y: float, trials: pd.Series[float], kind: Starts, floor: float | None) -> None:
+    median = kind.medians[arm.name]
     rows.axes.plot(trials, [y] * len(trials), arm.marker, ms=4, color=arm.colour, alpha=0.3, mew=0)
     label = f"median of {arm.name}"
-    rows.axes.plot([median], [y], arm.marker, ms=7, color=arm.colour, label=label, clip_on=False)
+    (mark,) = rows.axes.plot([median], [y], arm.marker, ms=7, color=arm.colour, label=label, clip_on=False)
+    multiple = "" if floor is None else f"{times_floor(median, floor)} the bare exec"
+    tell(mark, f"{arm.label}: {kind.metric}", kind.title, *spread_lines(trials.tolist(), "s"), multiple)
     beside = "" if floor is None else f" · {times_floor(median, floor)}"
     rows.write(y, f"{quantity(median, 's')}{beside}")

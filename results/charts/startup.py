@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import number, quantity
 from results.charts.rows import ROW, linear_axis, plain_axes
-from results.charts.style import MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, new_figure, shown
+from results.charts.style import MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.floor import floor_of, times_floor
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def _draw_phases(axes: Axes, arm: ArmStyle, phases: dict[str, float], width: flo
     start = 0.0
     for y, (phase, seconds) in enumerate(phases.items()):
         hatch = _GUEST_HATCH if _by_guest(phase) else None
-        axes.barh(y, seconds, left=start, height=0.68, color=arm.colour, ec=PAPER, lw=0.4, hatch=hatch)
+        bar = axes.barh(y, seconds, left=start, height=0.68, color=arm.colour, ec=PAPER, lw=0.4, hatch=hatch)
+        share = f"median {quantity(seconds, 's')}, {number(100 * seconds / total, 2)} % of all phases"
+        tell(bar.patches[0], f"{arm.label}: {phase}", share, f"begins at {quantity(start, 's')}")
         start += seconds
         axes.annotate(
             f"{quantity(seconds, 's')} ({number(100 * seconds / total, 2)} %)",

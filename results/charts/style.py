@@ -24,6 +24,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.typing import RcKeyType
 
 WIDE = 7.6
@@ -127,6 +128,33 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
 
+_TIP = "tip:"
+_BREAK = "\u2028"  # a break between lines that attributes of XML keep
+
+
+def tell(artist: Artist, *lines: str) -> None:
+    """Have a mark tell what it shows, wherever a reader points at it in an SVG.
+
+    Args:
+        artist: the mark.
+        lines: arm, metric, value, interval, n: what there is of them; empty ones are left out.
+    """
+    # The one property of an artist that its group in an SVG has; the serialiser makes it an element of its own.
+    artist.set_gid(_TIP + _BREAK.join(shown(line, 200) for line in lines if line))
+
+
+def _tell_titles(root: ET.Element) -> None:
+    """Put what marks tell into a ``title`` of each, which any viewer of SVG shows."""
+    for element in root.iter():
+        text = element.get("id", "")
+        if text.startswith(_TIP):
+            del element.attrib["id"]
+            element.set("class", "mark")
+            title = ET.Element(f"{{{_SVG}}}title")
+            title.text = text.removeprefix(_TIP).replace(_BREAK, "\n")
+            element.insert(0, title)
+
+
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
     """``figure`` as an SVG element to stand in an HTML page.
 
@@ -141,6 +169,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     root = ET.fromstring(_render(figure, "svg", fonttype="none", salt=name))
     root.attrib.pop("width", None)
     root.attrib.pop("height", None)
+    _tell_titles(root)
     root.attrib.update({"role": "img", "aria-label": shown(alt, 2000), "class": "plot"})
     for parent in list(root.iter()):
         for child in list(parent):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from results.charts.cases import case_labels
-from results.charts.quantities import MISSING, interval, ratio, tick
+from results.charts.quantities import MISSING, interval, quantity, ratio, tick
 from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing
+from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,11 +88,19 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow
     if turned.low is not None and turned.high is not None:
         rows.axes.plot([turned.low, turned.high], [y, y], "-", color=arm.colour, lw=1.8, solid_capstyle="butt")
     hollow = comparison.verdict == "inconclusive"
-    rows.axes.plot(
+    (mark,) = rows.axes.plot(
         [turned.ratio], [y], arm.marker, ms=6, mec=arm.colour, mew=1.3, mfc=PAPER if hollow else arm.colour,
         label=f"{arm.name}: {comparison.verdict}",
     )  # fmt: skip
     between = interval(turned.low, turned.high)
+    tell(
+        mark,
+        f"{arm.label}: {comparison.metric}, {comparison.verdict}",
+        f"{ratio(turned.ratio)} {comparison.baseline}, above 1 is better",
+        f"{f'95 % interval {between}' if between else 'no interval'}, n = {comparison.n} blocks",
+        f"{quantity(comparison.median, comparison.unit)} beside "
+        f"{quantity(comparison.baseline_median, comparison.unit)}, medians",
+    )
     if narrow and between:
         rows.write(y, ratio(turned.ratio))
     else:

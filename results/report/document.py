@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-ColumnKind = Literal["text", "number", "verdict", "outcome"]
+ColumnKind = Literal["text", "number", "verdict", "outcome", "link"]
+"""What stands in a column; a link is the address of a file beside the report, or nothing."""
 
 _OUTCOME_SIGNS = {"holds": "✓", "met": "✓", "broken": "✗", "exceeded": "✗", "not reached": "✗"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians
-from results.charts.quantities import MISSING, effect, quantity, ratio, tick
+from results.charts.quantities import MISSING, Written, effect, quantity, ratio, tick
 from results.charts.throughput import advantage
 from results.compare import Comparison
 from results.records import is_part, split_params
@@ -224,7 +224,10 @@ def _level(data: RunData, summary: Summary) -> tuple[str, ...]:
         data.labels[summary.arm],
         quantity(summary.median, summary.unit),
         quantity(summary.minimum, summary.unit),
-        f"{quantity(summary.quartile_low, summary.unit)} – {quantity(summary.quartile_high, summary.unit)}",
+        Written(
+            f"{quantity(summary.quartile_low, summary.unit)} – {quantity(summary.quartile_high, summary.unit)}",
+            summary.quartile_low,
+        ),
         quantity(summary.maximum, summary.unit),
         str(summary.n),
         with_interval(comparison) if comparison else "",
