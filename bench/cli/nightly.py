@@ -86,23 +86,20 @@ def _measure(
     suite: Suite, named: str, workload_directories: tuple[Path, ...], store_directory: Path, shown: bool
 ) -> RunResult:
     """Carry out the suite as 'bench run' does, without the telling."""
-    from bench.cli.run import run_and_tell
+    from bench.measure import measure
     from bench.plan import make_plan
     from bench.privileges import check_privileges
     from bench.progress import open_progress
 
     plan = make_plan(suite)
     check_privileges(suite, plan, [named, *(f"--workloads={directory}" for directory in workload_directories)])
-    results: list[RunResult] = []
-    progress = partial(open_progress, quiet=not shown, verbose=False)
-    run_and_tell(suite, plan, store_directory, progress, lambda store, result: results.append(result))
-    return results[0]
+    return measure(suite, plan, store_directory, partial(open_progress, quiet=not shown, verbose=False))
 
 
 def _judge(store_directory: Path, baseline: str | None, confirm: bool, run: str) -> Regress:
     """Compare a run with its past as 'bench regress' does."""
-    from bench.cli.regress import judged
     from bench.confirm import confirm as run_again
+    from bench.regression import judged
     from results.history.regress import NIGHTS
     from results.selection import Selection
     from results.store import Store

@@ -165,9 +165,10 @@ class Steps:
 
     def site(self) -> Outcome:
         """Bring the site up to date."""
+        from bench.regression import policy_of_run
         from results.site import write_site
 
         assert self._wishes.site is not None
         with Store(self._wishes.store).open(create=False) as store:
-            update = write_site(store, self._wishes.site)
+            update = write_site(store, self._wishes.site, lambda run: policy_of_run(store.run_directory(run.id)))
         return Outcome(facts={"site": update.index.resolve()})

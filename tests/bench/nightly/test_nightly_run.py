@@ -12,8 +12,9 @@ import pytest
 from leftovers import leftovers
 from waiting import eventually
 
-from bench.nightly.line import FACTS, read_line
+from bench.nightly.line import read_line
 from bench.nightly.lock import night_lock
+from bench.nightly.night import FACTS
 from results.store import Store
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]

@@ -185,6 +185,7 @@ def test_names_are_fit_for_files_and_urls():
 def test_an_acknowledged_change_is_no_open_regression(tmp_path):
     from results.history.changes import changes_of
     from results.history.series import Wanted, series_of
+    from results.selection import Selection
 
     with Store(tmp_path / "store").open(create=True) as store:
         without_waiting_for_the_disk(store)
@@ -194,7 +195,7 @@ def test_an_acknowledged_change_is_no_open_regression(tmp_path):
         page = tmp_path / "site" / "regressions.html"
         assert "1 open, 0 acknowledged" in page.read_text()
         runs = sorted(store.runs(), key=lambda run: run.started)
-        (series,) = series_of(store, runs, Wanted(metrics=["rate"], arms=["container"]))
+        (series,) = series_of(store, runs, Wanted(Selection(metrics=("rate",), arms=("container",))))
         (change,) = changes_of(series, 0.015)
         store.acknowledge(change.acknowledged("a new <kernel>", "2026-11-01T00:00:00+00:00"))
         second = write_site(store, tmp_path / "site")
