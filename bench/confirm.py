@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.history.regress import Regress, with_rerun
+from results.records import CONFIRMING
 from results.store import Store
 
 if TYPE_CHECKING:
     from bench.suite_model import Suite
-
-CONFIRMING = "-confirm"
-"""What the suite of such a run is called more, so that no history takes it for a night of its own."""
 
 
 def confirm(store_directory: Path, found: Regress, *, quiet: bool) -> Regress:

@@ -17,6 +17,7 @@ from bench.nightly.lock import night_lock
 from bench.nightly.night import Outcome, Status, Step
 from results.errors import StoreError
 from results.files import replace_file
+from results.records import CONFIRMING
 from results.retention import Keep, outdated
 from results.store import Store
 
@@ -152,8 +153,6 @@ class Steps:
 
     def retention(self) -> Outcome:
         """Remove what is older than asked for; never a baseline."""
-        from bench.confirm import CONFIRMING
-
         assert self._wishes.keep is not None
         suite = self._wishes.suite.name
         with Store(self._wishes.store).open(create=True) as store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,9 @@ from results.site.runs import RunSummary
 from results.site.trend import ChangeSummary, PageSummary, Trend
 
 _HERE = Path(__file__).parent
+
+_BESIDE = re.compile(r'<a href="(?!#|https?:)[^"]*">[^<]*</a>')
+"""A link out of a report, which is one file and links to nothing but itself, the Web, and what lies beside it."""
 
 EMULATION = "Software emulation"
 
@@ -84,10 +88,14 @@ def regressions_page(changes: Sequence[ChangeSummary]) -> str:
     )
 
 
-def with_way_back(report: str) -> str:
-    """A run's report with a link to the site's index before everything else."""
+def of_site(report: str) -> str:
+    """A run's report as a page of the site.
+
+    With a link to the index before everything else, and without those to files beside the report, which stay in the
+    store: the logs of trials.
+    """
     link = '<p class="way-back"><a href="../index.html">← All runs</a></p>'
-    before, body, after = report.partition("<body>")
+    before, body, after = _BESIDE.sub("", report).partition("<body>")
     if not body:
         raise ValueError("the report has no <body>")
     return f"{before}{body}\n{link}{after}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from results.history.changes import Change, changes_of
 from results.history.policy import Policy
 from results.history.series import Series, series_of
+from results.records import CONFIRMING
 from results.site.output import Output, digest
 from results.site.pages import look, trend_page
 from results.site.trend import (
@@ -79,7 +80,7 @@ def _lineages(runs: Sequence[RunRecord]) -> dict[Lineage, list[RunRecord]]:
     """Complete runs by what they have in common, the earliest first and not more than a chart has room for."""
     found: dict[Lineage, list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.started, run.id)):
-        if run.status == "complete":
+        if run.status == "complete" and not run.suite.endswith(CONFIRMING):
             lineage = Lineage(run.suite, run.suite_hash, run.image, run.host_fingerprint)
             found.setdefault(lineage, []).append(run)
     return {lineage: own[-MOST_POINTS:] for lineage, own in found.items()}

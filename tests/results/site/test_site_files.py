@@ -127,6 +127,16 @@ def test_a_report_of_before_the_end_is_not_taken(small, tmp_path):
     assert "rate" in page
 
 
+def test_logs_stay_in_the_store(small, tmp_path):
+    run = small.runs()[0]
+    links = '<a href="#host">Host</a> <a href="../trials/1/log%20%231">log</a> <a href="https://example.org/">paper</a>'
+    report = small.run_directory(run.id) / "report" / "report.html"
+    report.write_text(f"<html><body>{links}</body></html>")
+    write_site(small, tmp_path / "site")
+    page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
+    assert set(_Links(page).targets) == {"../index.html", "#host", "https://example.org/"}
+
+
 def test_a_file_of_somebody_else_is_never_replaced(small, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("my homepage")
@@ -211,6 +221,7 @@ def test_runs_that_are_not_alike_are_not_of_one_trend(small, tmp_path):
     add_night(small, 2, host_fingerprint="beef")
     add_night(small, 3, suite_hash="0ther")
     add_night(small, 4, status="partial")
+    add_night(small, 5, suite="nightly-confirm")
     write_site(small, tmp_path / "site")
     pages = sorted((tmp_path / "site" / "trends").rglob("*.html"))
     assert len(pages) == 3
