@@ -26,32 +26,6 @@ VIEWS = {
 }
 """Width in CSS pixels and colour scheme of each view that a report is looked at in."""
 
-CONTRASTS = """
-const parse = colour => (colour.match(/[\\d.]+/g) || []).map(Number);
-const luminance = ([r, g, b]) => {
-  const linear = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-};
-const ground = element => {
-  for (let at = element; at; at = at.parentElement) {
-    const colour = parse(getComputedStyle(at).backgroundColor);
-    if (colour.length === 3 || colour[3] > 0) return colour;
-  }
-  return [255, 255, 255];
-};
-const found = [];
-for (const element of document.querySelectorAll('body *')) {
-  const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-  if (!own || !element.getClientRects().length) continue;
-  const style = getComputedStyle(element);
-  const colour = element.closest('svg') ? style.fill : style.color;
-  const [a, b] = [luminance(parse(colour)), luminance(ground(element))].sort((x, y) => y - x);
-  found.push({text: element.textContent.slice(0, 40), colour, ratio: (a + 0.05) / (b + 0.05)});
-}
-return found;
-"""
-"""Gives the contrast, as WCAG 2.2 defines it, of every text against the nearest ground that is painted."""
-
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",

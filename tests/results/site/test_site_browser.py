@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from report_browser import CONTRASTS, VIEWS, open_page, print_pdf
+from report_browser import VIEWS, open_page, print_pdf
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from site_history import NIGHTS
+from test_report_browser import _CONTRASTS
 
 pytestmark = pytest.mark.browser
 
@@ -38,7 +39,7 @@ def test_every_page_in_every_view(browser, pages, view):
         assert browser.get_log("browser") == [], name
         assert _requested(browser) == [page.as_uri()], name
         assert browser.execute_script("return document.documentElement.scrollWidth") <= VIEWS[view][0], name
-        low = [each for each in browser.execute_script(CONTRASTS) if each["ratio"] < 4.5]
+        low = [each for each in browser.execute_script(_CONTRASTS) if each["ratio"] < 4.5]
         assert low == [], name
 
 
