@@ -217,6 +217,16 @@ def test_an_acknowledged_change_is_no_open_regression(tmp_path):
     assert second.written < 5 < first.written
 
 
+def test_a_regression_of_a_suite_that_is_another_by_now_is_not_open(tmp_path):
+    with Store(tmp_path / "store").open(create=True) as store:
+        without_waiting_for_the_disk(store)
+        for night in range(NIGHTS):
+            add_night(store, night)
+        add_night(store, NIGHTS, suite_hash="0ther")
+        write_site(store, tmp_path / "site")
+    assert "No open regression" in (tmp_path / "site" / "regressions.html").read_text()
+
+
 def test_runs_that_are_not_alike_are_not_of_one_trend(small, tmp_path):
     add_night(small, 2, host_fingerprint="beef")
     add_night(small, 3, suite_hash="0ther")
