@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from results.compare import Comparison
 from results.errors import SelectionError
+from results.records import INSTANCE_METRICS, is_part
 from results.summary import Summary
-from results.trials import natural
+from results.trials import WorkloadCase, choose_reference, natural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ class Named(Protocol):
 
 
 Row = TypeVar("Row", bound=Named)
+Told = TypeVar("Told", bound=Comparison | Summary)
 Compared = TypeVar("Compared", bound=Comparison)
 
 COMPARISON_ORDERS = ("ratio", "effect", "verdict", "workload", "metric", "arm")
@@ -40,6 +42,9 @@ better, then undecided, then the same, each by effect."""
 
 SUMMARY_ORDERS = ("spread", "workload", "metric", "arm")
 """``spread``: the widest first, by the distance of the quartiles relative to the median."""
+
+_DETAILS = ("cpus_used", "pids_peak")
+"""Neutral metrics of every trial that stand for themselves, and are details all the same."""
 
 _VERDICTS = ("worse", "better", "inconclusive", "same")
 
@@ -137,6 +142,65 @@ class View:
 
 
 AS_IT_IS = View()
+
+
+def shown_of(rows: Sequence[Told], selection: Selection = EVERYTHING) -> list[Told]:
+    """The rows to show of those that were selected, by workload case, that of the instances themselves first; in a
+    case primary metrics first.
+
+    Left out are parts of a metric (``startup.exec``, ``memory.file``) and other details, with which a run is hundreds
+    of lines, and in all cases but one what instances have before any workload has touched them; but who asks for
+    metrics gets all of them.
+
+    Args:
+        rows: all that there are.
+        selection: which of them are asked for.
+    """
+    reference, places = _places(rows)
+
+    def is_shown(row: Told) -> bool:
+        of_instance = row.metric in INSTANCE_METRICS
+        is_detail = is_part(row.metric) or row.metric in _DETAILS
+        return (row.primary or not is_detail) and (case_of(row) == reference or not of_instance)
+
+    kept = [row for row in selection.of(rows) if selection.metrics or is_shown(row)]
+    return sorted(kept, key=lambda row: (places[case_of(row)], not row.primary))
+
+
+def _places(rows: Sequence[Told]) -> tuple[WorkloadCase | None, dict[WorkloadCase, int]]:
+    """The case that stands for the instances themselves, and in which order cases are shown: that one first."""
+    arms: dict[tuple[str, str], set[str]] = {case: set() for case in sorted(map(case_of, rows), key=natural)}
+    for row in rows:
+        arms[case_of(row)].add(row.arm)
+        if isinstance(row, Comparison) and row.baseline_median is not None:
+            arms[case_of(row)].add(row.baseline)
+    reference = choose_reference({case: len(names) for case, names in arms.items()})
+    places = {case: place for place, case in enumerate(arms)} | ({reference: -1} if reference else {})
+    return reference, places
+
+
+def left_out(rows: Sequence[Told], shown: Sequence[Told]) -> str:
+    """What :func:`shown_of` has left out of the rows that were selected, in words; empty for nothing."""
+    if len(rows) == len(shown):
+        return ""
+    kept = set(map(id, shown))
+    missing = [row.metric for row in rows if id(row) not in kept]
+    details = [metric for metric in missing if is_part(metric) or metric in _DETAILS]
+    named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" if is_part(metric) else metric for metric in details))
+    if len(details) < len(missing):
+        named.append("startup and footprint of further workloads")
+    count = f"{len(missing)} row{'s' if len(missing) > 1 else ''}"
+    return f"Not shown: {count} ({', '.join(named)}); --metric NAME or --format json has them."
+
+
+def case_of(row: Comparison | Summary) -> WorkloadCase:
+    """The workload case of a row."""
+    return row.workload, row.params
+
+
+def metric_of(row: Comparison | Summary) -> str:
+    """The metric of a row."""
+    return row.metric
 
 
 def nearest(text: str, names: Sequence[str]) -> str:

@@ -14,14 +14,20 @@ from bench import __version__
 _VERBS = {
     "run": ("bench.cli.run", "Run a suite: a shipped one by name, or a file."),
     "rerun": ("bench.cli.rerun", "Carry out a run again, and tell what is different around it."),
+    "nightly": ("bench.cli.nightly", "Run a suite, look for regressions, report, and bring a site up to date."),
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
-    "show": ("bench.cli.results", "Print what a run measured."),
-    "compare": ("bench.cli.results", "Compare the arms of a run with its baseline."),
-    "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
+    "show": ("bench.cli.compare", "Print what a run measured."),
+    "compare": ("bench.cli.compare", "Compare the arms of a run with its baseline, or runs with each other."),
+    "report": ("bench.cli.report", "Write a run's HTML and Markdown report."),
+    "site": ("bench.cli.site", "Write the store as a static site, or bring one up to date."),
     "export": ("bench.cli.export", "Write a run's samples as tidy data, or whole runs as a bundle."),
     "import": ("bench.cli.import_runs", "Bring in the runs of bundles and of other stores."),
     "query": ("bench.cli.query", "Print what a SELECT finds in the store."),
     "remove": ("bench.cli.remove", "Delete runs from the store."),
+    "history": ("bench.cli.history", "Show a metric over all runs of the same thing."),
+    "regress": ("bench.cli.regress", "Find out whether the newest run is worse than what was before it."),
+    "baseline": ("bench.cli.baseline", "Give runs names, for others to be held against."),
+    "ack": ("bench.cli.ack", "Acknowledge changes that are known, or list them."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
     "tune": ("bench.cli.tune", "Make the host quiet for measurements."),
     "untune": ("bench.cli.tune", "Put back what 'bench tune' has changed."),
@@ -78,12 +84,12 @@ def cli() -> None:
 def _explain(error: Exception) -> int | None:
     """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
     from bench.errors import RunError
-    from results.errors import StoreError
+    from results.errors import SelectionError, StoreError
     from runtimes.base import HostError, InstanceError
     from workloads.errors import InvalidInput
     from workloads.image.errors import ImageError
 
-    if isinstance(error, InvalidInput | HostError | StoreError):
+    if isinstance(error, InvalidInput | HostError | StoreError | SelectionError):
         click.echo(f"bench: {error}", err=True)
         return EXIT_BAD_INPUT
     if isinstance(error, RunError | InstanceError | ImageError):
@@ -117,4 +123,8 @@ def run_command_line(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The ``bench`` console script."""
+    if not (sys.stdout.encoding or "").lower().startswith("utf"):
+        from bench.cli.plain_text import spell_plainly
+
+        spell_plainly()
     sys.exit(run_command_line(sys.argv[1:]))

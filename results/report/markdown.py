@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from markupsafe import escape
 
+from results.markdown import escaped
+from results.markdown import table as table_of
 from results.report.document import Card, Document, Excerpt, Finding, Section, Table, outcome_sign
-
-# What CommonMark and GitHub's tables give a meaning anywhere in a line; and what they give one at its start.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
-_AT_START = re.compile(r"^(\s*)([-+](?=[\s-]|$)|=|\d+[.)](?=\s|$))")
 
 
 def render_markdown(document: Document, charts: str) -> str:
@@ -29,14 +27,6 @@ def render_markdown(document: Document, charts: str) -> str:
     for section in document.sections:
         blocks += _section(section, charts)
     return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def escaped(text: str) -> str:
-    """``text`` as one line that Markdown shows as it is."""
-    line = _SPECIAL.sub(r"\\\1", " ".join(text.split()))
-    # Raw HTML must not start even where a renderer ignores the backslash.
-    line = line.replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
-    return _AT_START.sub(lambda found: f"{found[1]}{found[2][:-1]}\\{found[2][-1]}", line)
 
 
 def _section(section: Section, charts: str) -> Iterator[str]:
@@ -61,7 +51,7 @@ def _cards(cards: Sequence[Card]) -> Iterator[str]:
         verdicts = ", ".join(f"{count} {word}" for word, count in card.verdicts.items() if count)
         tags = f" ({', '.join(card.tags)})" if card.tags else ""
         rows.append((card.name + tags, *(shown.get(name, "") for name in names), verdicts))
-    yield from _rows(("Arm", *names, "Verdicts"), ("text", *("number" for _ in names), "text"), rows)
+    yield table_of(("Arm", *names, "Verdicts"), ("text", *("number" for _ in names), "text"), rows)
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -75,23 +65,13 @@ def _table(table: Table) -> Iterator[str]:
         for row in (*table.rows, table.total)
         if row
     ]
-    yield from _rows(tuple(table.columns), kinds, rows)
+    yield table_of(tuple(table.columns), kinds, rows)
     if table.folded:
         yield "</details>"
 
 
 def _signed(cell: str, kind: str) -> str:
     return f"{outcome_sign(cell)} {cell}".lstrip() if kind == "outcome" else cell
-
-
-def _rows(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    lines = [_line(titles), "|" + "|".join("---:" if kind == "number" else "---" for kind in kinds) + "|"]
-    lines += [_line(row) for row in rows]
-    yield "\n".join(lines)
-
-
-def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
 
 
 def _excerpt(excerpt: Excerpt) -> Iterator[str]:

@@ -20,7 +20,7 @@ from results.records import RunRecord
 from results.references import references_of, runtimes_of
 from results.references import to_json as reference_json
 from results.resources import counting_note
-from results.selection import AS_IT_IS, View, sorted_comparisons
+from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sorted_comparisons
 from results.stored_comparisons import comparisons_of
 from results.summary import describe
 from results.terminal.bar import axis_of
@@ -32,16 +32,13 @@ from results.terminal.references import no_reference, reference_tables
 from results.terminal.rows import (
     arm_label,
     banner,
-    case_of,
     case_title,
     failed_trials,
     figure,
-    left_out,
-    metric_of,
+    left_out_line,
     metric_title,
     nothing,
     row_label,
-    shown_of,
 )
 
 if TYPE_CHECKING:
@@ -142,7 +139,7 @@ def comparison_view(comparisons: Sequence[Comparison], view: View = AS_IT_IS) ->
     selected = view.selection.of(comparisons)
     shown = shown_of(comparisons, view.selection)
     tables = [_list(sorted_comparisons(shown, view.order))] if view.order else [_by_case(shown)]
-    hidden = left_out(selected, shown)
+    hidden = left_out_line(selected, shown)
     return [*banner(selected), *tables, *notes_on(shown), *tally_view(shown, lambda row: row.arm), *hidden]
 
 

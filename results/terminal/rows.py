@@ -12,18 +12,15 @@ from rich.text import Text
 
 from results.charts.quantities import is_scaled, quantity
 from results.compare import Comparison
-from results.records import INSTANCE_METRICS, TrialRecord, is_part
-from results.selection import EVERYTHING, Selection
+from results.records import TrialRecord
+from results.selection import left_out
 from results.summary import Summary
-from results.trials import WorkloadCase, choose_reference, natural
+from results.trials import WorkloadCase
 
 Row = TypeVar("Row", bound=Comparison | Summary)
 
 VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": "yellow"}
 EMULATED = "tcg"
-
-_DETAILS = ("cpus_used", "pids_peak")
-"""Neutral metrics of every trial that stand for themselves, and are details all the same."""
 
 
 def emulation_banner(arms: Iterable[str]) -> Panel:
@@ -45,63 +42,10 @@ def banner(rows: Sequence[Comparison] | Sequence[Summary]) -> list[RenderableTyp
     return [emulation_banner(emulated)] if emulated else []
 
 
-def shown_of(rows: Sequence[Row], selection: Selection = EVERYTHING) -> list[Row]:
-    """The rows to show of those that were selected, by workload case, that of the instances themselves first; in a
-    case primary metrics first.
-
-    Left out are parts of a metric (``startup.exec``, ``memory.file``) and other details, with which a run is hundreds
-    of lines, and in all cases but one what instances have before any workload has touched them; but who asks for
-    metrics gets all of them.
-
-    Args:
-        rows: all that there are.
-        selection: which of them are asked for.
-    """
-    reference, places = _places(rows)
-
-    def is_shown(row: Row) -> bool:
-        of_instance = row.metric in INSTANCE_METRICS
-        is_detail = is_part(row.metric) or row.metric in _DETAILS
-        return (row.primary or not is_detail) and (case_of(row) == reference or not of_instance)
-
-    kept = [row for row in selection.of(rows) if selection.metrics or is_shown(row)]
-    return sorted(kept, key=lambda row: (places[case_of(row)], not row.primary))
-
-
-def _places(rows: Sequence[Row]) -> tuple[WorkloadCase | None, dict[WorkloadCase, int]]:
-    """The case that stands for the instances themselves, and in which order cases are shown: that one first."""
-    arms: dict[tuple[str, str], set[str]] = {case: set() for case in sorted(map(case_of, rows), key=natural)}
-    for row in rows:
-        arms[case_of(row)].add(row.arm)
-        if isinstance(row, Comparison) and row.baseline_median is not None:
-            arms[case_of(row)].add(row.baseline)
-    reference = choose_reference({case: len(names) for case, names in arms.items()})
-    places = {case: place for place, case in enumerate(arms)} | ({reference: -1} if reference else {})
-    return reference, places
-
-
-def left_out(rows: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]:
-    """A line that says what :func:`shown_of` has left out of the rows that were selected; nothing for nothing."""
-    if len(rows) == len(shown):
-        return []
-    kept = set(map(id, shown))
-    missing = [row.metric for row in rows if id(row) not in kept]
-    details = [metric for metric in missing if is_part(metric) or metric in _DETAILS]
-    named = list(dict.fromkeys(f"{metric.split('.')[0]}.*" if is_part(metric) else metric for metric in details))
-    if len(details) < len(missing):
-        named.append("startup and footprint of further workloads")
-    count = f"{len(missing)} row{'s' if len(missing) > 1 else ''}"
-    return [Text(f"Not shown: {count} ({', '.join(named)}); --metric NAME or --format json has them.", "dim")]
-
-
-def case_of(row: Comparison | Summary) -> WorkloadCase:
-    """The workload case of a row."""
-    return row.workload, row.params
-
-
-def metric_of(row: Comparison | Summary) -> str:
-    """The metric of a row."""
-    return row.metric
+def left_out_line(selected: Sequence[Row], shown: Sequence[Row]) -> list[RenderableType]:
+    """A line that says what is left out of the rows that were selected; nothing for nothing."""
+    said = left_out(selected, shown)
+    return [Text(said, "dim")] if said else []
 
 
 def metric_title(row: Comparison | Summary) -> Text:

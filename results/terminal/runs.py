@@ -20,13 +20,11 @@ from results.compare_runs import (
     BETWEEN_RUNS,
     RunComparison,
     compare_measured,
-    compare_runs,
     measured,
-    to_json,
     unlike,
     unshared,
 )
-from results.selection import AS_IT_IS, View, sorted_comparisons
+from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sorted_comparisons
 from results.terminal.bar import axis_of
 from results.terminal.comparisons import comparison_cells, comparison_columns, notes_on, tally_view
 from results.terminal.grid import Column, Grid, Line, Table
@@ -34,14 +32,11 @@ from results.terminal.rows import (
     VERDICT_STYLES,
     arm_label,
     banner,
-    case_of,
     case_title,
     figure,
-    left_out,
-    metric_of,
+    left_out_line,
     metric_title,
     row_label,
-    shown_of,
 )
 
 if TYPE_CHECKING:
@@ -52,17 +47,6 @@ SIGNS = {"better": "✓", "worse": "✗", "same": "=", "inconclusive": "?"}
 """A verdict in a column of a run, for which a word is too long."""
 
 _FITTING = 0.75
-
-
-def runs_json(store: Store, runs: Sequence[RunRecord], view: View = AS_IT_IS) -> list[dict[str, object]]:
-    """The comparison of runs as plain data, parts of metrics included: :func:`results.compare_runs.to_json`.
-
-    Raises:
-        SelectionError: something is asked for that is not there.
-        StoreError: the store cannot be read.
-    """
-    comparisons = compare_runs(store, runs)
-    return to_json(sorted_comparisons(view.selection.checked(comparisons), view.order))
 
 
 def runs_renderables(store: Store, runs: Sequence[RunRecord], view: View = AS_IT_IS) -> list[RenderableType]:
@@ -102,7 +86,7 @@ def runs_view(
         ordered = sorted_comparisons(shown, view.order)
         table = _pair_list(ordered, explained) if view.order else _pair_by_case(shown, explained)
         tally = tally_view(shown, lambda row: row.arm)
-    return [*banner(selected), table, *notes_on(shown, explained), *tally, *left_out(selected, shown)]
+    return [*banner(selected), table, *notes_on(shown, explained), *tally, *left_out_line(selected, shown)]
 
 
 def _legend(runs: Sequence[RunRecord]) -> RenderableType:

@@ -29,7 +29,7 @@ from results.noise import to_json as noise_json
 from results.noise_floor import NoiseFloor, noise_floors, overhead
 from results.noise_floor import to_json as noise_floors_json
 from results.records import RunRecord, TrialRecord
-from results.selection import AS_IT_IS, Selection, View, sorted_summaries, spread
+from results.selection import AS_IT_IS, Selection, View, case_of, metric_of, shown_of, sorted_summaries, spread
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
 from results.terminal.experiments import density_tables, slowdown_tables
@@ -42,16 +42,13 @@ from results.terminal.rows import (
     EMULATED,
     arm_label,
     banner,
-    case_of,
     case_title,
     failed_trials,
     figure,
-    left_out,
-    metric_of,
+    left_out_line,
     metric_title,
     nothing,
     row_label,
-    shown_of,
 )
 from results.terminal.waterfall import waterfall_table
 from results.waterfall import waterfalls_of
@@ -162,7 +159,7 @@ def summary_view(
     summaries = [summary for summary in summaries if summary.unit != CHECK and not is_limit(summary.metric)]
     shown = shown_of(summaries, view.selection)
     notes = [Text.assemble("* ", (warning, "yellow")) for warning in clock_warnings(trials)]
-    hidden = left_out(view.selection.of(summaries), shown)
+    hidden = left_out_line(view.selection.of(summaries), shown)
     return [head, *notice, *outcomes, *_tables(shown, view.order), *notes, *hidden, *failed_trials(trials)]
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from results.charts.catalogue import CHARTS
 from results.errors import StoreError
+from results.markdown import escaped
 from results.records import WATERFALL_STEPS
 from results.report import save_chart, write_report
 from results.report.background import read_end
 from results.report.data import RunData
-from results.report.markdown import escaped
 from results.report.overview import banners, cards, findings
 
 HOSTILE = "<script>alert('x')</script>"

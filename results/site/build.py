@@ -1,0 +1,108 @@
+"""From a store to its site: what has not changed since the last update is neither read nor written again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.history.policy import WATCH_ALL, Policy
+from results.report import write_report
+from results.site.output import Output, file_name, open_output
+from results.site.pages import index_page, regressions_page, trends_page, with_way_back
+from results.site.runs import RunSummary, state_of, summarise
+from results.site.trends import write_trends
+
+if TYPE_CHECKING:
+    from results.records import RunRecord
+    from results.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SiteUpdate:
+    """What an update of a site did.
+
+    Attributes:
+        index: the page to begin with.
+        written: files that were written.
+        kept: files that were as they had to be.
+        removed: files that were taken away, of runs that are gone.
+    """
+
+    index: Path
+    written: int
+    kept: int
+    removed: int
+
+
+def write_site(
+    store: Store,
+    directory: Path,
+    policy_of: Callable[[RunRecord], Policy] = lambda run: WATCH_ALL,
+    telling: Callable[[str], None] = lambda what: None,
+) -> SiteUpdate:
+    """Write a store as a site into ``directory``, which is made if need be, or bring it up to date.
+
+    Each file is replaced whole. Runs that have not ended are left out until they have. Only files that an earlier
+    update wrote are replaced or removed.
+
+    Args:
+        store: open.
+        directory: of the site.
+        policy_of: what the suite of a run says of its history; asked of the newest run that is alike.
+        telling: is told what is done, a line each.
+
+    Raises:
+        StoreError: the store cannot be read, the directory cannot be written, holds a file in our way, or is being
+            updated by somebody else.
+    """
+    runs = [run for run in store.runs() if run.status != "running"]
+    with open_output(directory) as output:
+        output.claim(map(_page, runs))
+        summaries = []
+        for run in runs:
+            summaries.append(_summary(store, run, output))
+            _write_run(store, run, output, telling)
+        pages, changes = write_trends(store, runs, output, policy_of, telling)
+        output.write("trends.html", trends_page(pages))
+        output.write("regressions.html", regressions_page(changes))
+        output.write("index.html", index_page(summaries))
+        output.finish()
+        return SiteUpdate(directory / "index.html", output.written, output.kept, output.removed)
+
+
+def _summary(store: Store, run: RunRecord, output: Output) -> RunSummary:
+    name, state = f"run {run.id}", state_of(run)
+    plain = output.recall(name, state)
+    summary = summarise(store, run) if plain is None else RunSummary.from_plain(plain)
+    output.remember(name, state, summary.plain())
+    return summary
+
+
+def _page(run: RunRecord) -> str:
+    return f"runs/{file_name(run.id)}.html"
+
+
+def _write_run(store: Store, run: RunRecord, output: Output, telling: Callable[[str], None]) -> None:
+    name, state = _page(run), state_of(run)
+    if output.is_current(name, state):
+        output.keep(name)
+        return
+    telling(f"run {run.id}")
+    output.write(name, with_way_back(_report(store, run)), made_from=state)
+
+
+def _report(store: Store, run: RunRecord) -> str:
+    """The run's report: as it lies in the store if it was written after the run had ended, else made now."""
+    stored = store.run_directory(run.id) / "report" / "report.html"
+    if run.ended is not None and stored.is_file() and _written_since(stored, run.ended):
+        return stored.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="bench-site-") as directory:
+        return write_report(store, run, Path(directory)).html.read_text(encoding="utf-8")
+
+
+def _written_since(path: Path, moment: str) -> bool:
+    return path.stat().st_mtime >= datetime.fromisoformat(moment).timestamp()

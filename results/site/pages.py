@@ -1,0 +1,144 @@
+"""The pages of a site, from what they show to HTML. Everything that comes from a run is escaped."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from results.charts.quantities import MISSING, interval, quantity, ratio
+from results.report.html import VERDICT_SIGNS
+from results.site.output import digest, file_name
+from results.site.plot import Plot, draw, readable
+from results.site.runs import RunSummary
+from results.site.trend import ChangeSummary, PageSummary, Trend
+
+_HERE = Path(__file__).parent
+_LOOKS = (_HERE.parent / "report" / "style.css", _HERE / "site.css")
+
+EMULATION = "Software emulation"
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    trend: Trend
+    plot: Plot
+    latest: str
+
+
+def index_page(runs: Sequence[RunSummary]) -> str:
+    """The list of runs, newest first."""
+    return _render(
+        "index",
+        "Runs",
+        runs=runs,
+        suites=sorted({run.suite for run in runs}),
+        statuses=sorted({run.status for run in runs}),
+        hosts=sorted({run.host for run in runs}),
+        duration=lambda seconds: MISSING if seconds is None else quantity(seconds, "s", 2),
+        signs=VERDICT_SIGNS,
+    )
+
+
+def trend_page(trends: Sequence[Trend], limited: int | None) -> str:
+    """The trends of one workload in one lineage; ``limited`` is how many points each has at the most, if it is so."""
+    groups: dict[str, list[_Card]] = {}
+    for trend in trends:
+        latest = quantity(trend.points[-1].value, trend.unit)
+        name = EMULATION if trend.accel == "tcg" else "What the workload measures" if trend.primary else "Other metrics"
+        groups.setdefault(name, []).append(_Card(trend, draw(trend, _described(trend, latest)), latest))
+    ordered = {name: groups[name] for name in sorted(groups, key=lambda name: (name == EMULATION, name[0] != "W"))}
+    first = trends[0]
+    return _render(
+        "trend",
+        f"{first.workload} over time",
+        page="",
+        root="../../",
+        lineage=first.lineage,
+        groups=ordered,
+        limited=limited,
+        ratio=ratio,
+        interval=interval,
+    )
+
+
+def trends_page(pages: Sequence[PageSummary]) -> str:
+    """The list of all pages of trends."""
+    return _render(
+        "trends",
+        "Trends",
+        pages=sorted(pages, key=lambda page: (page.lineage.suite, page.newest), reverse=True),
+        suites=sorted({page.lineage.suite for page in pages}),
+        workloads=sorted({page.workload for page in pages}),
+        hosts=sorted({page.lineage.host for page in pages}),
+    )
+
+
+def regressions_page(changes: Sequence[ChangeSummary]) -> str:
+    """What got worse and is open, and what is acknowledged; the newest first."""
+    newest_first = sorted(changes, key=lambda each: each.since, reverse=True)
+    return _render(
+        "regressions",
+        "Regressions",
+        open=[each for each in newest_first if each.change.is_open],
+        known=[each for each in newest_first if each.change.reason is not None],
+        ratio=ratio,
+        interval=interval,
+    )
+
+
+def with_way_back(report: str) -> str:
+    """A run's report with a link to the site's index before everything else."""
+    link = '<p class="way-back"><a href="../index.html">← All runs</a></p>'
+    before, body, after = report.partition("<body>")
+    if not body:
+        raise ValueError("the report has no <body>")
+    return f"{before}{body}\n{link}{after}"
+
+
+def _described(trend: Trend, latest: str) -> str:
+    changes = len(trend.changes)
+    told = "no change of level" if not changes else "one change" if changes == 1 else f"{changes} changes"
+    return (
+        f"{trend.metric} of {trend.arm} over {len(trend.points)} runs, from {readable(trend.points[0].started)} to "
+        f"{readable(trend.points[-1].started)}; {latest} at last; {told}"
+    )
+
+
+@cache
+def look() -> str:
+    """Changes when the look of our pages does."""
+    sources = sorted((*_LOOKS, *(_HERE / "templates").iterdir(), *_HERE.glob("*.js"), *_HERE.glob("*.py")))
+    return digest("".join(path.read_text(encoding="utf-8") for path in sources))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(_HERE / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = (_HERE / "site.js").read_text(encoding="utf-8").strip()
+    text = f"\n{script}\n"  # as it stands between the tags
+    environment.globals |= {
+        "style": Markup("\n".join(path.read_text(encoding="utf-8") for path in _LOOKS)),
+        "script": Markup(script),
+        "script_hash": "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+        "readable": readable,
+        "file_name": file_name,
+    }
+    return environment
+
+
+def _render(name: str, title: str, **values: object) -> str:
+    context = {"page": f"{name}.html", "root": "", "title": title, **values}
+    return _environment().get_template(f"{name}.html.jinja").render(context)
