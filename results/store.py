@@ -31,7 +31,7 @@ from results.whole_run import WholeRun, WholeTrial
 if TYPE_CHECKING:
     import pandas as pd
 
-    from results.history.samples import Samples, StoredMetric
+    from results.history.samples import CaseTrials, Samples, StoredMetric
 
 DATABASE = "bench.sqlite"
 LATEST = "latest"
@@ -306,12 +306,19 @@ class Store:
         with reading(self._path):
             return read_metrics(self._connection)
 
-    def samples(self, runs: Sequence[str], metrics: Sequence[int]) -> Samples:
-        """The samples of these metrics (:attr:`StoredMetric.id`) in the successful trials of these runs."""
+    def case_trials(self, runs: Sequence[str]) -> list[CaseTrials]:
+        """The successful trials of these runs by case."""
+        from results.history.samples import read_trials
+
+        with reading(self._path):
+            return read_trials(self._connection, runs)
+
+    def samples(self, wanted: Sequence[tuple[CaseTrials, Sequence[int]]]) -> Samples:
+        """The samples of the trials of each case that are of its metrics (:attr:`StoredMetric.id`)."""
         from results.history.samples import read_samples
 
         with reading(self._path):
-            return read_samples(self._connection, runs, metrics)
+            return read_samples(self._connection, wanted)
 
     def set_baseline(self, baseline: Baseline) -> None:
         """Give a run a name; a name that is taken moves to it.
