@@ -74,7 +74,7 @@ def test_markdown_of_runs_names_them_and_how_they_are_unlike(store: Store) -> No
     for record, factor in zip(records, (1, 2), strict=True):
         RunBuilder(store, record).blocks("vm", [factor * value for value in SIX])
     text = runs_markdown(compare_runs(store, records), records)
-    assert cells(text)[2] == ["work", "time", "vm", "2", "1.01 s", "2.02 s", "2.00×", "1.81–2.21×", "worse", "6, 6"]
+    assert cells(text)[2] == ["work", "time", "vm", "2", "1.01 s", "2.02 s", "2.00×", "1.81–2.21×", "worse \\*", "6, 6"]
     assert f"- run 2: {records[1].id}" in text
     assert "> **Not alike:** run 2: not the same host: beef, and f00d in" in text
     assert "Two runs of the same differ by more than their trials show" in text
