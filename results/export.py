@@ -42,7 +42,7 @@ def export_run(store: Store, run: RunRecord, form: str, output: Path | None = No
 
     frame = store.frame(run.id)[list(COLUMNS)]
     if output is not None:
-        with _whole_file(output) as stream:
+        with whole_file(output) as stream:
             _write(frame, form, stream)
     elif form == "parquet" and sys.stdout.isatty():
         raise StoreError("Parquet is binary and not written to a terminal: name a file with --output")
@@ -75,7 +75,7 @@ def _write_json(frame: pd.DataFrame, stream: IO[bytes]) -> None:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Write beside ``path`` and rename at the end; a device or pipe is written as it is."""
     unfinished = path.with_name(f"{path.name}.part")
     try:

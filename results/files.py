@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def replace_whole(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Write ``content`` beside ``path`` and rename it there, so that a reader sees the old file or the new one.
 
     Raises:

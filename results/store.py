@@ -20,12 +20,13 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from results.aside import LOCK, clear_up, put_aside, put_in_place, work_directory
 from results.database import mended, open_database, transaction
 from results.errors import StoreError
 from results.liveness import alive, is_alive
 from results.noise import CpuSpin, NoiseReading
 from results.records import Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord
-from results.removal import delete_rows, finish_removals, put_aside, put_back
+from results.whole_run import WholeRun, WholeTrial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ class Store:
             try:
                 if create and any(self._runs.glob(".*")):
                     with transaction(connection, self._path):
-                        finish_removals(connection, self._runs)
+                        clear_up(connection, self._runs)
                 yield self
             finally:
                 self._opened = None
@@ -91,7 +92,7 @@ class Store:
             directory.mkdir(parents=True, exist_ok=True)
             try:
                 # Before the row: whoever sees a running run must find it claimed.
-                stack.enter_context(alive(directory / "lock"))
+                stack.enter_context(alive(directory / LOCK))
                 with transaction(self._connection, self._path):
                     self._insert("run", _run_row(record))
             except (BlockingIOError, sqlite3.IntegrityError) as error:
@@ -126,7 +127,7 @@ class Store:
         with mended(self._path), ExitStack() as stack:
             if directory.is_dir():
                 try:
-                    stack.enter_context(alive(directory / "lock"))
+                    stack.enter_context(alive(directory / LOCK))
                 except BlockingIOError as error:
                     raise StoreError(f"run {run_id} is being written: wait for it to end, then remove it") from error
             aside = self._remove_rows(run_id, directory)
@@ -138,12 +139,15 @@ class Store:
         """Delete what is recorded of a run, and give the place where its directory is now."""
         try:
             with transaction(self._connection, self._path):
-                finish_removals(self._connection, self._runs)
                 self._require_unnamed(run_id)
-                delete_rows(self._connection, run_id)
-                return put_aside(directory)
+                of_trials = "DELETE FROM sample WHERE trial IN (SELECT id FROM trial WHERE run = ?)"
+                of_runs = (f"DELETE FROM {table} WHERE run = ?" for table in ("trial", "noise"))
+                # Metrics stay: other runs share them.
+                for statement in (of_trials, *of_runs, "DELETE FROM run WHERE id = ?"):
+                    self._connection.execute(statement, (run_id,))
+                return put_aside(directory, directory)
         except BaseException:
-            put_back(directory)
+            put_in_place(directory)
             raise
 
     def _require_unnamed(self, run_id: str) -> None:
@@ -162,14 +166,7 @@ class Store:
         """
         try:
             with transaction(self._connection, self._path):
-                trial = self._insert("trial", _trial_row(record))
-                self._connection.executemany(
-                    "INSERT INTO sample VALUES (?, ?, ?, ?, ?)",
-                    [
-                        (trial, position, self._metric(sample), sample.iteration, sample.value)
-                        for position, sample in enumerate(samples)
-                    ],
-                )
+                self._insert_trial(record, samples)
         except sqlite3.IntegrityError as error:
             raise ValueError(f"trial {record.trial} of run {record.run} contradicts the store: {error}") from error
 
@@ -179,14 +176,72 @@ class Store:
         Raises:
             ValueError: the run is unknown, or has a reading after that block.
         """
-        row = {field.name: getattr(reading, field.name) for field in fields(NoiseReading)}
-        spins = json.dumps([asdict(spin) for spin in reading.spins])
-        row |= {"run": run_id, "spins": spins, "pressure": json.dumps(dict(reading.pressure))}
         try:
             with transaction(self._connection, self._path):
-                self._insert("noise", row)
+                self._insert("noise", _noise_row(run_id, reading))
         except sqlite3.IntegrityError as error:
             raise ValueError(f"the reading after block {reading.block} of run {run_id}: {error}") from error
+
+    def whole_run(self, run_id: str) -> WholeRun:
+        """All that is recorded of a run that ended.
+
+        Raises:
+            StoreError: there is no such run, or it is being written.
+        """
+        run = self._exactly(run_id)
+        if run.status == "running":
+            raise StoreError(f"run {run_id} is being written: wait for it to end, then try again")
+        samples: dict[int, list[Sample]] = {}
+        with mended(self._path):
+            rows = self._connection.execute(
+                "SELECT trial.trial, name, value, unit, better, iteration, is_primary"
+                " FROM trial JOIN sample ON sample.trial = trial.id JOIN metric ON metric.id = sample.metric"
+                " WHERE run = ? ORDER BY trial.trial, sample.position",
+                (run_id,),
+            )
+            for trial, name, value, unit, better, iteration, primary in rows:
+                sample = Sample(name, value, unit, better, iteration, bool(primary))
+                samples.setdefault(trial, []).append(sample)
+        trials = (WholeTrial(trial, tuple(samples.get(trial.trial, ()))) for trial in self.trials(run_id))
+        return WholeRun(run, tuple(trials), tuple(self.noise(run_id)))
+
+    def add_whole_run(self, whole: WholeRun, files: Path) -> None:
+        """Take in a run with all that is recorded of it, or nothing; committed and on disk when this returns.
+
+        Args:
+            whole: from :meth:`whole_run` of another store, or a bundle.
+            files: a directory made by :meth:`work_directory`, which becomes the run's.
+
+        Raises:
+            StoreError: there is a run with this id, or files of one, or the rows contradict each other.
+        """
+        directory = self.run_directory(whole.run.id)
+        with mended(self._path):
+            if directory.exists():
+                raise StoreError(
+                    f"{directory} is there already, and no run {whole.run.id} in the database: move it away, and try "
+                    "again"
+                )
+            try:
+                with transaction(self._connection, self._path):
+                    self._insert("run", _run_row(whole.run))
+                    for each in whole.trials:
+                        self._insert_trial(each.trial, each.samples)
+                    for reading in whole.noise:
+                        self._insert("noise", _noise_row(whole.run.id, reading))
+                    put_aside(files, directory)
+            except sqlite3.IntegrityError as error:
+                raise StoreError(f"run {whole.run.id} contradicts itself or this store: {error}") from error
+            put_in_place(directory)
+
+    @contextmanager
+    def work_directory(self) -> Iterator[Path]:
+        """An empty directory on the store's disk, for files that are to become a run's; gone afterwards."""
+        with mended(self._path), ExitStack() as stack:
+            self._runs.mkdir(exist_ok=True)
+            with transaction(self._connection, self._path):  # nobody clears it up before it is locked
+                directory = stack.enter_context(work_directory(self._runs))
+            yield directory
 
     def noise(self, run_id: str) -> list[NoiseReading]:
         """The readings of a run in the order taken; none of a run that was made before there were any."""
@@ -316,6 +371,16 @@ class Store:
         cursor = self._connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", tuple(row.values()))
         return int(cursor.lastrowid or 0)
 
+    def _insert_trial(self, record: TrialRecord, samples: Iterable[Sample]) -> None:
+        trial = self._insert("trial", _trial_row(record))
+        self._connection.executemany(
+            "INSERT INTO sample VALUES (?, ?, ?, ?, ?)",
+            [
+                (trial, position, self._metric(sample), sample.iteration, sample.value)
+                for position, sample in enumerate(samples)
+            ],
+        )
+
     def _metric(self, sample: Sample) -> int:
         key = (sample.metric, sample.unit, sample.better, sample.primary)
         self._connection.execute(
@@ -327,7 +392,7 @@ class Store:
     def _run(self, row: tuple[Any, ...]) -> RunRecord:
         run = RunRecord(*row)
         run = replace(run, seed=int(run.seed), arms=tuple(json.loads(row[-1])))
-        if run.status == "running" and not is_alive(self.run_directory(run.id) / "lock"):
+        if run.status == "running" and not is_alive(self.run_directory(run.id) / LOCK):
             return replace(run, status="partial", stop_reason="its process ended before it did")
         return run
 
@@ -364,6 +429,12 @@ def _trial_row(record: TrialRecord) -> dict[str, object]:
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
     trial = TrialRecord(*row)
     return replace(trial, params=json.loads(row[5]), facts=json.loads(row[-1]))
+
+
+def _noise_row(run_id: str, reading: NoiseReading) -> dict[str, object]:
+    row: dict[str, object] = {field.name: getattr(reading, field.name) for field in fields(NoiseReading)}
+    spins = json.dumps([asdict(spin) for spin in reading.spins])
+    return row | {"run": run_id, "spins": spins, "pressure": json.dumps(dict(reading.pressure))}
 
 
 def _noise(row: tuple[Any, ...]) -> NoiseReading:

@@ -18,10 +18,16 @@ _VERBS = {
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
     "show": ("bench.cli.compare", "Print what a run measured."),
     "compare": ("bench.cli.compare", "Compare the arms of a run with its baseline, or runs with each other."),
-    "report": ("bench.cli.results", "Write a run's HTML and Markdown report."),
+    "report": ("bench.cli.report", "Write a run's HTML and Markdown report."),
     "site": ("bench.cli.site", "Write the store as a static site, or bring one up to date."),
-    "export": ("bench.cli.results", "Write a run's samples as tidy data."),
+    "export": ("bench.cli.export", "Write a run's samples as tidy data, or whole runs as a bundle."),
+    "import": ("bench.cli.import_runs", "Bring in the runs of bundles and of other stores."),
+    "query": ("bench.cli.query", "Print what a SELECT finds in the store."),
     "remove": ("bench.cli.remove", "Delete runs from the store."),
+    "history": ("bench.cli.history", "Show a metric over all runs of the same thing."),
+    "regress": ("bench.cli.regress", "Find out whether the newest run is worse than what was before it."),
+    "baseline": ("bench.cli.baseline", "Give runs names, for others to be held against."),
+    "ack": ("bench.cli.ack", "Acknowledge changes that are known, or list them."),
     "doctor": ("bench.cli.doctor", "Tell what this host can do, and how to mend what it cannot."),
     "tune": ("bench.cli.tune", "Make the host quiet for measurements."),
     "untune": ("bench.cli.tune", "Put back what 'bench tune' has changed."),
@@ -31,6 +37,9 @@ _VERBS = {
     "clean": ("bench.cli.clean", "Remove what runs that died have left on the host."),
 }
 """Verb → where it lives, and the line of help that does not need it imported."""
+
+_TAKEN_NAMES = ("list", "import")
+"""Verbs that are words of Python; their functions have another name."""
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -47,7 +56,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _VERBS:
             return None
         module = importlib.import_module(_VERBS[cmd_name][0])
-        command = getattr(module, cmd_name if cmd_name != "list" else "list_command")
+        command = getattr(module, f"{cmd_name}_command" if cmd_name in _TAKEN_NAMES else cmd_name)
         assert isinstance(command, click.Command)
         return command
 

@@ -16,6 +16,7 @@ from results.retention import Keep, parse_keep
 if TYPE_CHECKING:
     from bench.runner import RunResult
     from bench.suite_model import Suite
+    from results.history.regress import Regress
 
 
 class _KeepType(click.ParamType[Keep]):
@@ -44,10 +45,8 @@ class _KeepType(click.ParamType[Keep]):
     help="Remove runs of this suite but for the newest N complete ones, or those younger than AGE: 90d, 12w.",
 )
 @click.option("--baseline", metavar="NAME", help="Compare with this baseline, as 'bench regress --baseline' does.")
-@click.option("--confirm", is_flag=True, help="Measure a suspicious metric again before it alarms.")
-@click.option(
-    "--fail-inconclusive", is_flag=True, help="Exit with 4 where a regression can be neither found nor ruled out."
-)
+@click.option("--confirm", is_flag=True, help="Run what stands out again before it is an alarm.")
+@click.option("--strict", is_flag=True, help="Exit with 4 where a metric is inconclusive and none is worse.")
 @click.option("--allow-noisy", is_flag=True, help="Measure also while others are at work on this host.")
 def nightly(
     suite: str,
@@ -57,7 +56,7 @@ def nightly(
     keep: Keep | None,
     baseline: str | None,
     confirm: bool,
-    fail_inconclusive: bool,
+    strict: bool,
     allow_noisy: bool,
 ) -> int:
     """Run SUITE, compare it with its past, report it, remove what is too old, bring the site up to date.
@@ -73,11 +72,11 @@ def nightly(
     from workloads.loader import open_catalogue
 
     loaded = load_suite(suite, catalogue=open_catalogue(workload_directories))
-    wishes = Wishes(loaded, store_directory, site, keep, baseline, confirm, fail_inconclusive, allow_noisy)
+    wishes = Wishes(loaded, store_directory, site, keep, strict, allow_noisy)
     shown = sys.stdout.isatty()
     measure = partial(_measure, loaded, suite, workload_directories, store_directory, shown)
     with ExitStack() as held, one_interruption():
-        steps = Steps(wishes, measure, held)
+        steps = Steps(wishes, measure, partial(_judge, store_directory, baseline, confirm), held)
         night = carry_out(steps.in_order(), lambda step: click.echo(step) if shown else None)
     click.echo(night.line(loaded.name))
     return night.exit_code
@@ -87,14 +86,26 @@ def _measure(
     suite: Suite, named: str, workload_directories: tuple[Path, ...], store_directory: Path, shown: bool
 ) -> RunResult:
     """Carry out the suite as 'bench run' does, without the telling."""
-    from bench.cli.run import run_and_tell
+    from bench.measure import measure
     from bench.plan import make_plan
     from bench.privileges import check_privileges
     from bench.progress import open_progress
 
     plan = make_plan(suite)
     check_privileges(suite, plan, [named, *(f"--workloads={directory}" for directory in workload_directories)])
-    results: list[RunResult] = []
-    progress = partial(open_progress, quiet=not shown, verbose=False)
-    run_and_tell(suite, plan, store_directory, progress, lambda store, result: results.append(result))
-    return results[0]
+    return measure(suite, plan, store_directory, partial(open_progress, quiet=not shown, verbose=False))
+
+
+def _judge(store_directory: Path, baseline: str | None, confirm: bool, run: str) -> Regress:
+    """Compare a run with its past as 'bench regress' does."""
+    from bench.confirm import confirm as run_again
+    from bench.regression import judged
+    from results.history.regress import NIGHTS
+    from results.selection import Selection
+    from results.store import Store
+
+    with Store(store_directory).open(create=False) as store:
+        found = judged(store, store.resolve(run), baseline, Selection(), frozenset(), NIGHTS)
+    if confirm and any(each.new for each in found.findings):
+        return run_again(store_directory, found, quiet=True)
+    return found

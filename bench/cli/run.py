@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,42 +125,15 @@ def run_and_tell(
     tell: Callable[[Store, RunResult], None],
 ) -> int:
     """Carry out a plan, have ``tell`` say what came of it, and give the exit code."""
-    from bench.images import prepare_image
-    from bench.interruption import one_interruption
-    from bench.runner import check_arms, check_scratch_space, execute
+    from bench.measure import measure
     from results.store import Store
 
-    with Store(store_directory).open(create=True) as store:
-        with one_interruption() as interruption:
-            with progress() as observer:
-                check_arms(suite)
-                check_scratch_space(plan)
-                image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
-            with ExitStack() as stack:
-                # Not in sight of the progress, which may have a thread.
-                _become_root(suite, stack)
-                observer = stack.enter_context(progress())
-                result = execute(suite, plan, image, store, observer, interruption)
+    result = measure(suite, plan, store_directory, progress)
+    with Store(store_directory).open(create=False) as store:
         tell(store, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if result.failed else 0
-
-
-def _become_root(suite: Suite, outside: ExitStack) -> None:
-    """Have an ordinary user's process go on as root of a user namespace of its own.
-
-    Images are built before, and the dead's processes killed: both have ids that the new namespace does not. What arms
-    need to have outside of it is started before, and ended by ``outside``.
-    """
-    from runtimes.facilities import reclaim
-    from runtimes.user_namespace import enter
-
-    if os.geteuid() != 0:
-        reclaim()
-        for arm in suite.arms:
-            outside.enter_context(arm.options.outside())
-        enter()
 
 
 def _print_plan(plan: Plan, output_format: str) -> None:

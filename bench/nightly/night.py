@@ -90,7 +90,7 @@ class Night:
         return format_line({"suite": suite, "status": self.status, "exit": self.exit_code, **facts, **ending})
 
 
-FACTS = ("run", "trials", "failed", "regressions", "inconclusive", "acknowledged", "removed", "report", "site")
+FACTS = ("run", "trials", "failed", "regressions", "suspicious", "inconclusive", "removed", "report", "site")
 """What steps may tell: the run's id, counts, and where report and site are."""
 
 

@@ -1,8 +1,12 @@
-"""The steps of a night as they are."""
+"""The steps of a night as they are.
+
+What imports numpy is imported after the run: it has threads, and a run wants to begin with one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +14,16 @@ from typing import TYPE_CHECKING
 
 from bench.nightly.gate import examine_apart, obstacles
 from bench.nightly.lock import night_lock
-from bench.nightly.night import Outcome, Step
+from bench.nightly.night import Outcome, Status, Step
+from results.errors import StoreError
+from results.files import replace_file
 from results.retention import Keep, outdated
 from results.store import Store
 
 if TYPE_CHECKING:
     from bench.runner import RunResult
     from bench.suite_model import Suite
+    from results.history.regress import Regress
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Wishes:
         store: the store's directory.
         site: the site's directory; None for no site.
         keep: how much of the suite's history stays; None for all of it.
+        strict: whether a metric of which nothing can be said is a failure.
         allow_noisy: whether to measure also while others are at work.
     """
 
@@ -35,6 +43,7 @@ class Wishes:
     store: Path
     site: Path | None
     keep: Keep | None
+    strict: bool
     allow_noisy: bool
 
 
@@ -44,12 +53,16 @@ class Steps:
     Args:
         wishes: what the night is asked for.
         measure: carries the suite out, and stores it.
+        judge: compares a run of the store with its past.
         held: has the lock, for as long as it is open.
     """
 
-    def __init__(self, wishes: Wishes, measure: Callable[[], RunResult], held: ExitStack) -> None:
+    def __init__(
+        self, wishes: Wishes, measure: Callable[[], RunResult], judge: Callable[[str], Regress], held: ExitStack
+    ) -> None:
         self._wishes = wishes
         self._measure = measure
+        self._judge = judge
         self._held = held
         self._run = ""
 
@@ -94,6 +107,39 @@ class Steps:
             logs = Store(self._wishes.store).run_directory(result.run) / "trials"
             return Outcome("failed", f"{result.failed} trials failed; their logs are in {logs}", facts, has_run)
         return Outcome("ok", "", facts, has_run)
+
+    def regress(self) -> Outcome:
+        """Compare tonight with the past, and leave what became of it beside the report, for whatever wants it."""
+        from results.history.data import regress_data
+        from results.history.junit import regress_junit
+        from results.history.markdown import regress_markdown
+        from results.history.regress import EXIT_INCONCLUSIVE, EXIT_REGRESSED
+        from results.history.wording import summary_line
+
+        strict = self._wishes.strict
+        found = self._judge(self._run)
+        written = {
+            "regress.md": regress_markdown(found),
+            "regress.xml": regress_junit(found, strict=strict),
+            "regress.json": json.dumps(regress_data(found, strict=strict), indent=2, ensure_ascii=False),
+        }
+        self._leave(written)
+        facts = {
+            "regressions": len(found.alarms),
+            "suspicious": len(found.suspicious),
+            "inconclusive": sum(each.verdict == "inconclusive" for each in found.findings),
+        }
+        statuses: Mapping[int, Status] = {0: "ok", EXIT_REGRESSED: "regression", EXIT_INCONCLUSIVE: "inconclusive"}
+        return Outcome(statuses[found.exit_code(strict=strict)], summary_line(found), facts)
+
+    def _leave(self, files: Mapping[str, str]) -> None:
+        directory = Store(self._wishes.store).run_directory(self._run) / "report"
+        try:
+            directory.mkdir(exist_ok=True)
+            for name, text in files.items():
+                replace_file(directory / name, text.encode("utf-8", "replace"))
+        except OSError as error:
+            raise StoreError(f"cannot write {directory}: {error.strerror}; free some space there") from error
 
     def report(self) -> Outcome:
         """Write tonight's report into the run's directory."""

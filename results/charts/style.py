@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -154,18 +155,33 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def render(figure: Figure, kind: Literal["svg", "png"]) -> bytes:
+Form = Literal["svg", "png", "pdf"]
+
+FORMS: dict[str, Form] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+"""What a chart can be written as, by the end of a file's name."""
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""No date and no version in the file: the same data give the same bytes."""
+
+_CANVASES = {"svg": FigureCanvasSVG, "png": FigureCanvasAgg, "pdf": FigureCanvasPdf}
+
+
+def render(figure: Figure, kind: Form) -> bytes:
     """``figure`` as a file on a white ground; the same data give the same bytes."""
     return _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
 
 
-def _render(figure: Figure, kind: str, *, fonttype: str, salt: str, ground: str = "none") -> bytes:
+def _render(figure: Figure, kind: Form, *, fonttype: str, salt: str, ground: str = "none") -> bytes:
     buffer = io.BytesIO()
-    # No date and no version in the file, and identifiers from a fixed salt: the same data give the same bytes.
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt}):
-        figure.set_canvas(FigureCanvasSVG(figure) if kind == "svg" else FigureCanvasAgg(figure))
-        figure.savefig(buffer, format=kind, dpi=200 if kind == "png" else 72, metadata=metadata, facecolor=ground)
+    # Identifiers from a fixed salt; in a PDF the letters of TrueType fonts, which are text to search and copy.
+    with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt, "pdf.fonttype": 42}):
+        figure.set_canvas(_CANVASES[kind](figure))
+        resolution = 200 if kind == "png" else 72
+        figure.savefig(buffer, format=kind, dpi=resolution, metadata=_METADATA[kind], facecolor=ground)
     return buffer.getvalue()
 
 

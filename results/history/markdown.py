@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from results.history.regress import Finding, Regress
@@ -32,15 +33,13 @@ def _table(title: str, findings: Sequence[Finding]) -> list[str]:
     lines += ["| | arm | workload | metric | change | level | since | notes |", "|---|---|---|---|---|---|---|---|"]
     for each in findings:
         arm = f"{each.key.arm} (emulated)" if each.key.accel == "tcg" else each.key.arm
-        change = f"`{each.change.id}` {since(each)}" if each.change else ""
+        change = f"{each.change.id}, {since(each)}" if each.change else ""
         cells = (arm, each.key.case, each.key.metric, difference(each), levels(each), change, "; ".join(each.notes))
         lines.append(f"| {_SIGNS[each.verdict]} {each.verdict} | {' | '.join(map(_escaped, cells))} |")
     return [*lines, ""]
 
 
 def _escaped(text: str) -> str:
-    for character in "\\|<>*_[":
-        text = text.replace(
-            character, f"\\{character}" if character not in "<>" else {"<": "&lt;", ">": "&gt;"}[character]
-        )
-    return " ".join(text.split())
+    """Text in a cell of a table: without markup, on one line."""
+    entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return " ".join(re.sub(r"([\\|*_`\[\]])", r"\\\1", entities).split())

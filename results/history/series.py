@@ -18,6 +18,7 @@ from results.checks import UNIT as CHECK
 from results.history.samples import Samples, StoredMetric, medians
 from results.limits import is_limit
 from results.records import INSTANCE_METRICS, Accel, RunRecord, is_part, is_step
+from results.selection import EVERYTHING, Selection, case_name
 from results.trials import choose_reference, natural
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class SeriesKey:
     @property
     def case(self) -> str:
         """The workload and its parameters, for a reader."""
-        return f"{self.workload} {self.params.replace(',', ' ')}".rstrip()
+        return case_name(self.workload, self.params)
 
     @property
     def title(self) -> str:
@@ -92,26 +93,22 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which series; shell patterns, and nothing given means all.
+    """Which series.
 
     Attributes:
-        metrics: names of metrics.
-        workloads: names of workloads.
-        arms: names of arms.
+        selection: by their names.
         parts: also parts of metrics, and what instances have in other cases than the one that stands for them.
     """
 
-    metrics: Collection[str] = ()
-    workloads: Collection[str] = ()
-    arms: Collection[str] = ()
+    selection: Selection = EVERYTHING
     parts: bool = False
 
-    def has(self, key: SeriesKey) -> bool:
-        """Whether a series is wanted, as far as its names tell."""
-        return all(
-            not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-            for name, patterns in ((key.metric, self.metrics), (key.workload, self.workloads), (key.arm, self.arms))
-        )
+    def has(self, metric: StoredMetric) -> bool:
+        """Whether series of a metric are wanted; one that is named need not be a whole."""
+        patterns = self.selection.metrics
+        if patterns:
+            return any(fnmatchcase(metric.name, pattern) for pattern in patterns)
+        return self.parts or metric.primary or not is_part(metric.name)
 
 
 def alike(runs: Sequence[RunRecord], anchor: RunRecord, joined: Collection[Joinable] = ()) -> list[RunRecord]:
@@ -156,11 +153,7 @@ def series_of(store: Store, runs: Sequence[RunRecord], wanted: Wanted | None = N
     metrics = [
         metric
         for metric in store.metrics()
-        if metric.unit != CHECK
-        and not is_limit(metric.name)
-        and not is_step(metric.name)
-        and (wanted.parts or metric.primary or not is_part(metric.name))
-        and (not wanted.metrics or any(fnmatchcase(metric.name, pattern) for pattern in wanted.metrics))
+        if metric.unit != CHECK and not is_limit(metric.name) and not is_step(metric.name) and wanted.has(metric)
     ]
     samples = store.samples([run.id for run in runs], [metric.id for metric in metrics])
     return _grouped(samples, metrics, runs, wanted)
@@ -183,7 +176,7 @@ def _grouped(
         about = named[int(metric[begin])]
         key = SeriesKey(suite, *samples.cases[int(case[begin])], about.name)
         is_repeat = about.name in INSTANCE_METRICS and (key.workload, key.params) != reference
-        if wanted.has(key) and (wanted.parts or not is_repeat):
+        if wanted.selection.keeps(key) and (wanted.parts or not is_repeat):
             places = [(begin + first, begin + last) for first, last in _stretches(run[begin:end])]
             trials = tuple(by_trial.values[first:last] for first, last in places)
             values = np.array([float(np.median(each)) for each in trials])

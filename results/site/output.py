@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from results.errors import StoreError
-from results.files import replace_whole
+from results.files import replace_file
 
 MANIFEST = ".bench-site.json"
 """Lists what we made. Nothing that is not in it is ever replaced or removed."""
@@ -88,7 +88,7 @@ class Output:
         path = self.directory / name
         self.claim([name])
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_whole(path, data)
+        replace_file(path, data)
         self._files[name] = key
         self._wanted.add(name)
         self.written += 1
@@ -123,7 +123,7 @@ class Output:
 
     def _save(self) -> None:
         content = {"format": _FORMAT, "files": self._files, "remembered": {**self._before, **self._remembered}}
-        replace_whole(self.directory / MANIFEST, json.dumps(content, indent=0, sort_keys=True).encode())
+        replace_file(self.directory / MANIFEST, json.dumps(content, indent=0, sort_keys=True).encode())
         self._saved = time.monotonic()
 
 

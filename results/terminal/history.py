@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -53,7 +54,7 @@ def sparkline(values: Sequence[float], width: int = _SPARK) -> str:
     """
     if len(values) > width:
         edges = [round(place * len(values) / width) for place in range(width + 1)]
-        values = [sorted(values[a:b])[(b - a) // 2] for a, b in zip(edges, edges[1:], strict=False)]
+        values = [sorted(values[a:b])[(b - a) // 2] for a, b in pairwise(edges)]
     low, high = min(values), max(values)
     if high == low:
         return _BARS[3] * len(values)

@@ -31,7 +31,7 @@ def _check_command(words):
 def _commands(script):
     """The command lines of bench in a shell script, without what the shell takes for itself."""
     for line in script.replace("\\\n", " ").splitlines():
-        found = re.search(r"(?:^|\s)\S*\.venv/bin/bench\s+(.*?)(?:\s*(?:>|\|\||&&|;|#).*)?$", line)
+        found = re.search(r"(?:^|\s)\S*\.venv/bin/bench\s+(.*?)(?:\s*(?:>|\|\||&&|;|\s#).*)?$", line)
         if found:
             yield shlex.split(found[1])
 
@@ -124,7 +124,33 @@ def test_its_commands_are_those_of_the_program(workflow):
                 _check_command(words)
                 verbs.append(words[0])
     assert verbs.count("nightly") == len(workflow["jobs"])
-    assert "regress" in verbs
+
+
+def test_its_scripts_find_the_run_and_keep_the_exit_code(workflow, tmp_path):
+    """Carried out with a program that only says the last line, and that something got slower."""
+    line = 'bench-nightly: suite=quick status=regression exit=3 run=20261130-1 trials=2 failed=0 reason="a b"'
+    program = tmp_path / ".venv" / "bin" / "bench"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho '{line}'\nexit 3\n")
+    program.chmod(0o755)
+    (tmp_path / "sudo").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    (tmp_path / "sudo").chmod(0o755)
+    report = tmp_path / "bench-results" / "runs" / "20261130-1" / "report"
+    report.mkdir(parents=True)
+    (report / "regress.md").write_text("### Regressions\n")
+    for name, job in workflow["jobs"].items():
+        (script,) = [step["run"] for step in job["steps"] if "bench nightly" in step.get("run", "")]
+        summary = tmp_path / f"summary-{name}"
+        environment = {
+            "PATH": f"{tmp_path}:/usr/bin:/bin", "BENCH_STORE": "bench-results", "SITE": "site",
+            "GITHUB_STEP_SUMMARY": str(summary),
+        }  # fmt: skip
+        finished = subprocess.run(
+            ["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert finished.returncode == 3, finished.stderr
+        assert finished.stdout.strip() == line
+        assert summary.read_text() == "### Regressions\n"
 
 
 def test_its_actions_are_pinned_by_version(workflow):

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import subprocess
 import sys
 import textwrap
-from contextlib import closing
 
 import pytest
 from stored_runs import RunBuilder, run_record
+from whole_runs import READING, counts
 
 from results.errors import StoreError
-from results.noise import CpuSpin, NoiseReading
 from results.records import Baseline
 from results.store import Store
-
-READING = NoiseReading(
-    block=0,
-    taken="2026-11-24T11:45:02Z",
-    seconds=None,
-    cost=0.2,
-    spins=(CpuSpin(0, 1000, 1e-4, 1.1e-4, 2e-4, 1, 0.01),),
-    steal=None,
-    own=None,
-    outside=None,
-    cpus=2,
-    interrupts=None,
-    pressure={},
-    load=0.1,
-    frequency=None,
-    throttled=None,
-    temperature=None,
-)
-
-
-def counts(store: Store) -> dict[str, int]:
-    with closing(sqlite3.connect(store.directory / "bench.sqlite")) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
-        tables = ("run", "trial", "sample", "noise")
-        return {table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
 def two_runs(store: Store) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""``bench report`` and ``export``: what to take away of a run that is done."""
+"""``bench report``: a run as a page to read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.options import format_option, open_run, run_argument, store_option
-from results.export import FORMATS
+from bench.cli.options import open_run, run_argument, store_option
 
 
 @click.command()
@@ -27,18 +26,3 @@ def report(run: str, store_directory: Path, output: Path | None) -> None:
         written = write_report(store, record, output or store.run_directory(record.id) / "report")
     click.echo(written.html)
     click.echo(written.markdown)
-
-
-@click.command()
-@run_argument
-@store_option
-@format_option(*FORMATS)
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to [standard output]."
-)
-def export(run: str, store_directory: Path, output_format: str, output: Path | None) -> None:
-    """Write RUN's samples as tidy data, one row a sample."""
-    from results.export import export_run
-
-    with open_run(store_directory, run) as (store, record):
-        export_run(store, record, output_format, output)

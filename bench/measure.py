@@ -1,0 +1,68 @@
+"""Carrying out a plan from the image to the store, whoever asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from results.store import Store
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
+    from bench.progress import RunObserver
+    from bench.runner import RunResult
+    from bench.suite_model import Suite
+
+
+def measure(
+    suite: Suite,
+    plan: Plan,
+    store_directory: Path,
+    progress: Callable[[], AbstractContextManager[RunObserver]],
+) -> RunResult:
+    """Build the image if need be, carry out the plan, and store what comes of it, trial by trial.
+
+    Args:
+        suite: what is measured.
+        plan: of the suite.
+        store_directory: made if need be.
+        progress: shows how far it is; entered once for the image, and once for the trials.
+
+    Raises:
+        HostError: this host cannot run it.
+        ImageError: the image cannot be built.
+        StoreError: the store cannot be written.
+    """
+    from bench.images import prepare_image
+    from bench.interruption import one_interruption
+    from bench.runner import check_arms, check_scratch_space, execute
+
+    with Store(store_directory).open(create=True) as store, one_interruption() as interruption:
+        with progress() as observer:
+            check_arms(suite)
+            check_scratch_space(plan)
+            image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+        with ExitStack() as stack:
+            # Not in sight of the progress, which may have a thread.
+            _become_root(suite, stack)
+            observer = stack.enter_context(progress())
+            return execute(suite, plan, image, store, observer, interruption)
+
+
+def _become_root(suite: Suite, outside: ExitStack) -> None:
+    """Have an ordinary user's process go on as root of a user namespace of its own.
+
+    Images are built before, and the dead's processes killed: both have ids that the new namespace does not. What arms
+    need to have outside of it is started before, and ended by ``outside``.
+    """
+    from runtimes.facilities import reclaim
+    from runtimes.user_namespace import enter
+
+    if os.geteuid() != 0:
+        reclaim()
+        for arm in suite.arms:
+            outside.enter_context(arm.options.outside())
+        enter()
