@@ -24,7 +24,13 @@ from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sort
 from results.stored_comparisons import comparisons_of
 from results.summary import describe
 from results.terminal.bar import axis_of
-from results.terminal.comparisons import comparison_cells, comparison_columns, notes_on, tally_view
+from results.terminal.comparisons import (
+    comparison_cells,
+    comparison_columns,
+    notes_on,
+    shared_warnings,
+    tally_view,
+)
 from results.terminal.experiments import slowdown_tables
 from results.terminal.grid import Column, Grid, Line, Table
 from results.terminal.outcomes import check_tables, limit_table, outcome_notes
@@ -144,32 +150,37 @@ def comparison_view(comparisons: Sequence[Comparison], view: View = AS_IT_IS) ->
 
 
 def _by_case(shown: Sequence[Comparison]) -> RenderableType:
-    tables = []
+    tables, shared = [], shared_warnings(shown)
     for case, of_case in groupby(shown, case_of):
         lines: list[Line] = []
         for _, of_metric in groupby(of_case, metric_of):
-            lines += _metric_lines(list(of_metric))
+            lines += _metric_lines(list(of_metric), shared)
         tables.append(Table(case_title(case), tuple(lines)))
     return Grid((Column("median", spare=1), *comparison_columns("")), tuple(tables))
 
 
-def _metric_lines(rows: Sequence[Comparison]) -> Iterable[Line]:
+def _metric_lines(rows: Sequence[Comparison], explained: Iterable[str]) -> Iterable[Line]:
     first, axis = rows[0], axis_of(rows)
     empty = Text()
     yield Line(metric_title(first), (empty, empty, empty, axis, empty, empty, empty))
     base = Text(figure(first.baseline_median, first.unit))
     yield Line(Text(f"  {first.baseline}"), (base, Text("1"), empty, empty, Text("baseline"), empty, empty))
     for row in rows:
-        yield Line(arm_label(row.arm, row.accel), (Text(figure(row.median, row.unit)), *comparison_cells(row, axis)))
+        cells = comparison_cells(row, axis, explained)
+        yield Line(arm_label(row.arm, row.accel), (Text(figure(row.median, row.unit)), *cells))
 
 
 def _list(shown: Sequence[Comparison]) -> RenderableType:
     """All in one table, on one axis."""
-    labels, axis = case_labels(map(case_of, shown)), axis_of(shown, _FITTING)
+    labels, axis, shared = case_labels(map(case_of, shown)), axis_of(shown, _FITTING), shared_warnings(shown)
     lines = [
         Line(
             row_label(labels[case_of(row)], row),
-            (arm_label(row.arm, row.accel, ""), Text(figure(row.median, row.unit)), *comparison_cells(row, axis)),
+            (
+                arm_label(row.arm, row.accel, ""),
+                Text(figure(row.median, row.unit)),
+                *comparison_cells(row, axis, shared),
+            ),
         )
         for row in shown
     ]

@@ -26,7 +26,13 @@ from results.compare_runs import (
 )
 from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sorted_comparisons
 from results.terminal.bar import axis_of
-from results.terminal.comparisons import comparison_cells, comparison_columns, notes_on, tally_view
+from results.terminal.comparisons import (
+    comparison_cells,
+    comparison_columns,
+    notes_on,
+    shared_warnings,
+    tally_view,
+)
 from results.terminal.grid import Column, Grid, Line, Table
 from results.terminal.rows import (
     VERDICT_STYLES,
@@ -84,7 +90,8 @@ def runs_view(
         tally = tally_view(shown, lambda row: f"{numbers[row.run]} / 1" if isinstance(row, RunComparison) else row.arm)
     else:
         ordered = sorted_comparisons(shown, view.order)
-        table = _pair_list(ordered, explained) if view.order else _pair_by_case(shown, explained)
+        unmarked = [*explained, *shared_warnings(shown)]
+        table = _pair_list(ordered, unmarked) if view.order else _pair_by_case(shown, unmarked)
         tally = tally_view(shown, lambda row: row.arm)
     return [*banner(selected), table, *notes_on(shown, explained), *tally, *left_out_line(selected, shown)]
 
