@@ -23,7 +23,7 @@ from results.resources import counting_note
 from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sorted_comparisons
 from results.stored_comparisons import comparisons_of
 from results.summary import describe
-from results.terminal.bar import axis_of
+from results.terminal.bar import FITTING, axis_of
 from results.terminal.comparisons import (
     comparison_cells,
     comparison_columns,
@@ -52,14 +52,11 @@ if TYPE_CHECKING:
 
     from results.store import Store
 
-_FITTING = 0.75
-"""The share of a list's rows that must fit on its axis: few are as far out as the start of a guest."""
-
 
 def compare_renderables(
     store: Store, run: RunRecord, reference: str | None = None, baseline: str | None = None, view: View = AS_IT_IS
 ) -> list[RenderableType]:
-    """What ``bench compare`` prints of a run: a table a workload case, then notes on what needs a caveat, then how the
+    """What ``bench compare`` prints of a run: which it is, a table a workload case, then notes on what needs a caveat, then how the
     verdicts are distributed, then slowdowns.
 
     Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
@@ -89,7 +86,8 @@ def compare_renderables(
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
     slowdowns = slowdowns_of(frame, run.threshold, disturbed_blocks(store.noise(run.id)))
     published = _published(frame, keep.of(comparisons), reference)
-    return [*comparison_view(comparisons, view), *notes, *slowdown_tables(keep.of(slowdowns)), *published]
+    head = Text(f"run {run.id}  suite {run.suite}  baseline {baseline or run.baseline}\n", "dim")
+    return [head, *comparison_view(comparisons, view), *notes, *slowdown_tables(keep.of(slowdowns)), *published]
 
 
 def _published(frame: pd.DataFrame, comparisons: Sequence[Comparison], reference: str | None) -> list[RenderableType]:
@@ -172,7 +170,7 @@ def _metric_lines(rows: Sequence[Comparison], explained: Iterable[str]) -> Itera
 
 def _list(shown: Sequence[Comparison]) -> RenderableType:
     """All in one table, on one axis."""
-    labels, axis, shared = case_labels(map(case_of, shown)), axis_of(shown, _FITTING), shared_warnings(shown)
+    labels, axis, shared = case_labels(map(case_of, shown)), axis_of(shown, FITTING), shared_warnings(shown)
     lines = [
         Line(
             row_label(labels[case_of(row)], row),
