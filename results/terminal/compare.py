@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 def compare_renderables(
     store: Store, run: RunRecord, reference: str | None = None, baseline: str | None = None, view: View = AS_IT_IS
 ) -> list[RenderableType]:
-    """What ``bench compare`` prints of a run: which it is, a table a workload case, then notes on what needs a caveat, then how the
-    verdicts are distributed, then slowdowns.
+    """What ``bench compare`` prints of a run: which it is, a table a workload case, then notes on what needs a caveat,
+    then how the verdicts are distributed, then slowdowns.
 
     Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
     says so, and lists the trials that failed.
