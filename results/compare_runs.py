@@ -109,12 +109,8 @@ def compare_measured(runs: Sequence[Measured]) -> list[RunComparison]:
 
 def unlike(run: RunRecord, baseline: RunRecord) -> tuple[str, ...]:
     """What two runs do not have in common, so that a difference may come from there; empty for runs that are alike."""
-    facts = (
-        ("host", run.host_fingerprint, baseline.host_fingerprint),
-        ("image", run.image, baseline.image),
-        ("suite", f"{run.suite} {run.suite_hash}", f"{baseline.suite} {baseline.suite_hash}"),
-        ("version of bench", run.version, baseline.version),
-    )
+    ours, theirs = _facts(run), _facts(baseline)
+    facts = [(name, ours[name], theirs[name]) for name in ours]
     return _not_the_same(facts, baseline)
 
 
@@ -190,6 +186,16 @@ def _doubts(later: Measured, ours: ArmTrials, first: Measured, theirs: ArmTrials
         for warning in disturbance_warning([block for block, _ in trials.trials], run.disturbed)
     ]
     return (*_not_the_same(means, first.record), *disturbed)
+
+
+def _facts(run: RunRecord) -> dict[str, str]:
+    """What two runs should have in common; of hashes as much as people compare."""
+    return {
+        "host": run.host_fingerprint[:12],
+        "image": run.image[:12],
+        "suite": f"{run.suite} {run.suite_hash[:12]}",
+        "version of bench": run.version,
+    }
 
 
 def _not_the_same(facts: Iterable[tuple[str, str, str]], baseline: RunRecord) -> tuple[str, ...]:

@@ -144,7 +144,7 @@ def comparison_view(comparisons: Sequence[Comparison], view: View = AS_IT_IS) ->
     shown = shown_of(comparisons, view.selection)
     tables = [_list(sorted_comparisons(shown, view.order))] if view.order else [_by_case(shown)]
     hidden = left_out_line(selected, shown)
-    return [*banner(selected), *tables, *notes_on(shown), *tally_view(shown, lambda row: row.arm), *hidden]
+    return [*banner(selected), *tables, *tally_view(shown, lambda row: row.arm), *notes_on(shown), *hidden]
 
 
 def _by_case(shown: Sequence[Comparison]) -> RenderableType:

@@ -91,7 +91,7 @@ def runs_view(
         unmarked = [*explained, *shared_warnings(shown)]
         table = _pair_list(ordered, unmarked) if view.order else _pair_by_case(shown, unmarked)
         tally = tally_view(shown, lambda row: row.arm)
-    return [*banner(selected), table, *notes_on(shown, explained), *tally, *left_out_line(selected, shown)]
+    return [*banner(selected), table, *tally, *notes_on(shown, explained), *left_out_line(selected, shown)]
 
 
 def _legend(runs: Sequence[RunRecord]) -> RenderableType:
