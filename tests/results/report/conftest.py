@@ -295,7 +295,7 @@ def _limits(rng: random.Random, kind: str) -> Iterator[Sample]:
 HOST: dict[str, object] = {
     "fingerprint": "c0ffee12",
     "facts": {
-        "cpu model": "AMD EPYC 7B13",
+        "cpu_model": "AMD EPYC 7B13",
         "cpus": 2,
         "memory": "7.8 GiB",
         "kernel": "6.18.2-cloud-amd64",
