@@ -159,8 +159,8 @@ class Store:
         named = [baseline.name for baseline in self.baselines() if baseline.run == run_id]
         if named:
             raise StoreError(
-                f"run {run_id} is the baseline {', '.join(named)}: give the name to another run, or remove it, before "
-                "the run"
+                f"run {run_id} is the baseline {', '.join(named)}: give the name to another run, or take it away by "
+                "`bench baseline remove`, before the run is removed"
             )
 
     def add_trial(self, record: TrialRecord, samples: Iterable[Sample]) -> None:

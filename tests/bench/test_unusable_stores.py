@@ -29,12 +29,21 @@ READERS = {
     "bundle": ["export", "--bundle", "--all", "-o", "{out}/runs.tar"],
     "query": ["query", "SELECT * FROM points"],
     "dry import": ["import", "{good}", "--dry-run"],
+    "regress": ["regress"],
+    "history": ["history", "time"],
+    "acknowledged": ["ack"],
+    "baselines": ["baseline", "list"],
+}
+DRAWERS = {
+    "report": ["report", "-o", "{out}/report"],
+    "site": ["site", "-o", "{out}/site"],
 }
 WRITERS = {
     "import": ["import", "{good}"],
     "remove": ["remove", RUNS[1]],
+    "name": ["baseline", "set", "release"],
 }
-VERBS = READERS | WRITERS
+VERBS = READERS | DRAWERS | WRITERS
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +141,7 @@ def test_a_store_without_a_byte_is_told_by_who_reads(
     store: Path, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing(store / "bench.sqlite")
-    for verb in (*READERS, "remove"):
+    for verb in (*READERS, *DRAWERS, "remove", "name"):
         said_once(*carry_out(verb, store, good, capsys, tmp_path), "is empty: move it away")
     # The directories of runs that the database knows nothing of are not taken for those that come.
     said_once(*carry_out("import", store, good, capsys, tmp_path), "is there already, and no run")
