@@ -26,8 +26,8 @@ from results.stats.unpaired import unpaired_ratio
 Floats = npt.NDArray[np.float64]
 Kind = Literal["step", "drift"]
 
-MIN_SIDE = 3
-"""The least number of values on either side of a change: two outliers in a row are not taken for a level."""
+MIN_SIDE = 4
+"""The least number of values on either side of a change: some nights of noise in a row are not taken for a level."""
 
 MIN_HISTORY = 8
 """The least number of values for a change to be looked for. With 5 against 3 the least p-value is 0.036, so that in
