@@ -101,7 +101,7 @@ def _report(store: Store, run: RunRecord) -> str:
     if run.ended is not None and stored.is_file() and _written_since(stored, run.ended):
         return stored.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="bench-site-") as directory:
-        return write_report(store, run, Path(directory), link_logs=False).html.read_text(encoding="utf-8")
+        return write_report(store, run, Path(directory)).html.read_text(encoding="utf-8")
 
 
 def _written_since(path: Path, moment: str) -> bool:

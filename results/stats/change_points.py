@@ -36,14 +36,14 @@ fact it takes some more."""
 WINDOW = 60
 """So many values at the most on either side are compared: what was longer ago says little of today."""
 
-LEVEL = 0.0005
+LEVEL = 0.0003
 """Greatest p-value of a step. By simulation (``tests/results/history/test_detection.py``), not by a correction: see
 there for what comes of it."""
 
 SPREAD_LEVEL = 0.02
 """Where a one-sided F test of the variances has a p-value below this, the new level is noisier than the old one."""
 
-UNEQUAL_LEVEL = 0.005
+UNEQUAL_LEVEL = 0.004
 """Greatest p-value of a step to a noisier level, by Welch's test, which needs some more nights then."""
 
 DRIFT_NIGHTS = 21
