@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
     """A group that knows its verbs without importing them, so that help answers at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+        return [*_VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
@@ -102,7 +102,7 @@ def _explain(error: Exception) -> int | None:
 def run_command_line(arguments: Sequence[str]) -> int:
     """Carry out one command line and give its exit code. This is the one exception boundary of the program."""
     try:
-        result = cli.main(args=list(arguments), prog_name="bench", standalone_mode=False)
+        result = cli.main(args=[*arguments], prog_name="bench", standalone_mode=False)
     except click.exceptions.Abort:
         return EXIT_INTERRUPTED
     except click.ClickException as error:

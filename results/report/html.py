@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,6 @@ from results.report.page import environment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# As parts.html.jinja writes it; no text of others can look like it, for all are escaped.
-_LOG_LINK = re.compile(r'<a href="[^"]*">log</a>')
 
 
 def render_html(document: Document, wide: Mapping[str, Figure], narrow: Mapping[str, Figure]) -> str:
@@ -37,8 +33,3 @@ def render_html(document: Document, wide: Mapping[str, Figure], narrow: Mapping[
             narrow={name: Markup(inline_svg(narrow[name], f"narrow-{name}", alt)) for name, alt in alts.items()},
         )
     )
-
-
-def without_logs(page: str) -> str:
-    """A page of :func:`render_html` without links to logs, for a place that they do not lead out of."""
-    return _LOG_LINK.sub("", page)
