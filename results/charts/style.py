@@ -199,21 +199,34 @@ _METADATA: dict[str, dict[str, Any]] = {
 _CANVASES = {"svg": FigureCanvasSVG, "png": FigureCanvasAgg, "pdf": FigureCanvasPdf}
 
 
+def settle(figure: Figure) -> None:
+    """Lay ``figure`` out once for all its files: saving it would else draw it twice for each, first for the layout."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with drawing():
+            engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def render(figure: Figure, kind: Form) -> bytes:
     """``figure`` as a file on a white ground; the same data give the same bytes."""
-    return _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
+    content = _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
+    if kind != "svg":
+        return content
+    root = ET.fromstring(content)
+    _tell_titles(root)
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _XLINK)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 def _render(figure: Figure, kind: Form, *, fonttype: str, salt: str, ground: str = "none") -> bytes:
     buffer = io.BytesIO()
+    settle(figure)
     # Identifiers from a fixed salt; in a PDF the letters of TrueType fonts, which are text to search and copy.
     with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt, "pdf.fonttype": 42}):
         figure.set_canvas(_CANVASES[kind](figure))
-        engine = figure.get_layout_engine()
-        if engine is not None:
-            # Once for all files of this figure, and before it is saved: else each file is drawn twice, first for that.
-            engine.execute(figure)
-            figure.set_layout_engine(None)
         resolution = 200 if kind == "png" else 72
         figure.savefig(buffer, format=kind, dpi=resolution, metadata=_METADATA[kind], facecolor=ground)
     return buffer.getvalue()

@@ -1,10 +1,8 @@
-"""From a run in the store to its report, HTML and Markdown, and to single charts."""
+"""From a run in the store to its report, HTML and Markdown."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from results.charts import style
 from results.charts.catalogue import CHARTS
-from results.errors import StoreError
+from results.files import replace_file
 from results.report import background, experiments, outcomes, overview, sections
 from results.report.data import RunData
 from results.report.document import Document
+from results.report.files import writing
 from results.report.html import render_html
 from results.report.iterations import iterations
 from results.report.latency import latency
@@ -46,7 +45,7 @@ class Report:
     markdown: Path
 
 
-def write_report(store: Store, run: RunRecord, directory: Path, *, link_logs: bool = True) -> Report:
+def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
     """Write ``report.html``, ``report.md`` and ``charts/*.png`` into ``directory``, which is made if need be.
 
     Each file is replaced whole, so that a reader never sees half of one.
@@ -55,7 +54,6 @@ def write_report(store: Store, run: RunRecord, directory: Path, *, link_logs: bo
         store: open.
         run: of the store.
         directory: for the files.
-        link_logs: whether there are links to the logs in the store; not for a report that is published without it.
 
     Raises:
         StoreError: the store or the run's ``host.json`` cannot be read, or the directory cannot be written.
@@ -63,51 +61,43 @@ def write_report(store: Store, run: RunRecord, directory: Path, *, link_logs: bo
     data = RunData.load(store, run)
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
-    document = build_document(data, frozenset(wide), directory if link_logs else None)
+    document = build_document(data, frozenset(wide), directory)
+    return write_document(document, wide, narrow, directory)
+
+
+def write_document(
+    document: Document, wide: Mapping[str, Figure], narrow: Mapping[str, Figure], directory: Path
+) -> Report:
+    """Write the files of a report.
+
+    Args:
+        document: what it says.
+        wide: its charts by name, for a screen and for the Markdown.
+        narrow: the same for a phone.
+        directory: for the files, made if need be.
+
+    Raises:
+        StoreError: the directory cannot be written.
+    """
     charts = directory / "charts"
     report = Report(directory / "report.html", directory / "report.md")
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
     files[report.markdown] = _encoded(render_markdown(document, "charts"))
     files[report.html] = _encoded(render_html(document, wide, narrow))
-    with _writing(directory):
+    with writing(directory):
         charts.mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
-            _replace(path, content)
+            replace_file(path, content)
     return report
 
 
-def save_chart(store: Store, run: RunRecord, kind: str, path: Path) -> None:
-    """Write one chart of a run, on a white ground, for a page outside the report.
-
-    Args:
-        store: open.
-        run: of the store.
-        kind: a key of :data:`results.charts.catalogue.CHARTS`.
-        path: ends in ``.svg`` or ``.png``; its directory exists.
-
-    Raises:
-        ValueError: no such chart, no such format, or the run has nothing for it.
-        StoreError: the file cannot be written.
-    """
-    if kind not in CHARTS:
-        raise ValueError(f"no chart {kind!r}; there are {', '.join(CHARTS)}")
-    if path.suffix not in {".svg", ".png"}:
-        raise ValueError(f"{path}: a chart is written as .svg or .png")
-    figure = CHARTS[kind](RunData.load(store, run).charts, style.WIDE)
-    if figure is None:
-        raise ValueError(f"run {run.id} measured nothing for the chart {kind!r}")
-    content = style.render(figure, "svg" if path.suffix == ".svg" else "png")
-    with _writing(path):
-        _replace(path, content)
-
-
-def build_document(data: RunData, charts: frozenset[str], directory: Path | None) -> Document:
+def build_document(data: RunData, charts: frozenset[str], directory: Path) -> Document:
     """What the report of ``data`` says.
 
     Args:
         data: the run.
         charts: names of those that have something to show.
-        directory: where the report will lie, for links to the logs; None for none.
+        directory: where the report will lie, for links to the logs.
     """
     run = data.run
     return Document(
@@ -154,24 +144,3 @@ def _readable(moment: str) -> str:
 def _encoded(text: str) -> bytes:
     # A lone surrogate from a file name or a log has no UTF-8.
     return text.encode("utf-8", "replace")
-
-
-@contextmanager
-def _writing(place: Path) -> Iterator[None]:
-    """Say what cannot be written, and why."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {place}: {error.strerror or error}; name another place with --output"
-        ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        with suppress(OSError):
-            part.unlink()

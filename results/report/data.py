@@ -76,7 +76,7 @@ class RunData:
             comparisons=tuple(_sorted(comparisons_of(store, run, frame))),
             noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
-            host=_read_host(directory / "host.json"),
+            host=read_host(directory / "host.json"),
         )
 
     @cached_property
@@ -163,7 +163,12 @@ def _sorted(comparisons: Iterable[Comparison]) -> list[Comparison]:
     return sorted(comparisons, key=lambda comparison: natural((comparison.workload, comparison.params)))
 
 
-def _read_host(path: Path) -> Mapping[str, Any]:
+def read_host(path: Path) -> Mapping[str, Any]:
+    """The content of a run's ``host.json``; empty if there is none.
+
+    Raises:
+        StoreError: it is unreadable or damaged.
+    """
     try:
         host = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -26,7 +26,7 @@ from results.trials import natural
 Charts = Collection[str]
 """Names of the charts that have something to show."""
 
-_ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
+ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
 _PEAKS = {
     "memory_peak": "The kernel's mark",
     "memory_peak.unreclaimable": "Not reclaimable, the highest reading",
@@ -177,7 +177,7 @@ def _comparisons(data: RunData, found: Sequence[Comparison], caption: str, *, fo
     rows = [
         (
             _case(comparison),
-            f"{comparison.metric} {_ARROWS[comparison.better]}".rstrip(),
+            f"{comparison.metric} {ARROWS[comparison.better]}".rstrip(),
             data.labels[comparison.arm],
             quantity(comparison.median, comparison.unit),
             quantity(comparison.baseline_median, comparison.unit),

@@ -12,12 +12,12 @@ from results.report.data import RunData
 from results.report.document import ColumnKind, Section, Table
 
 
-def trials(data: RunData, directory: Path | None) -> Section:
+def trials(data: RunData, directory: Path) -> Section:
     """A row a trial, in the order of execution.
 
     Args:
         data: the run.
-        directory: where the report will lie, for links from there to the logs; None for a report without links.
+        directory: where the report will lie, for links from there to the logs.
     """
     values = trial_values(data.frame, "startup_time")
     startups = {int(trial): float(value) for trial, value in zip(values["trial"], values["value"], strict=True)}
@@ -33,7 +33,7 @@ def trials(data: RunData, directory: Path | None) -> Section:
             data.labels.get(trial.arm, trial.arm),
             trial.status,
             quantity(startups[trial.trial], "s") if trial.trial in startups else MISSING,
-            "" if directory is None else log_address(data.directory, trial, directory),
+            log_address(data.directory, trial, directory),
         )
         for trial in data.trials
     )

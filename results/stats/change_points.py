@@ -26,8 +26,8 @@ from results.stats.unpaired import unpaired_ratio
 Floats = npt.NDArray[np.float64]
 Kind = Literal["step", "drift"]
 
-MIN_SIDE = 3
-"""The least number of values on either side of a change: two outliers in a row are not taken for a level."""
+MIN_SIDE = 4
+"""The least number of values on either side of a change: some nights of noise in a row are not taken for a level."""
 
 MIN_HISTORY = 8
 """The least number of values for a change to be looked for. With 5 against 3 the least p-value is 0.036, so that in
@@ -36,14 +36,14 @@ fact it takes some more."""
 WINDOW = 60
 """So many values at the most on either side are compared: what was longer ago says little of today."""
 
-LEVEL = 0.0005
+LEVEL = 0.0003
 """Greatest p-value of a step. By simulation (``tests/results/history/test_detection.py``), not by a correction: see
 there for what comes of it."""
 
 SPREAD_LEVEL = 0.02
 """Where a one-sided F test of the variances has a p-value below this, the new level is noisier than the old one."""
 
-UNEQUAL_LEVEL = 0.005
+UNEQUAL_LEVEL = 0.004
 """Greatest p-value of a step to a noisier level, by Welch's test, which needs some more nights then."""
 
 DRIFT_NIGHTS = 21

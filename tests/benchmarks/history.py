@@ -6,8 +6,8 @@
 Stores of 10⁴, 10⁵ and 10⁶ samples are made in a temporary directory (:mod:`nights`). Each round starts every verb with
 every store once, in an order of its own from the recorded seed; the first round warms up and does not count. A time is
 the median over the rounds, from the start of the process to its end. ``growth_<verb>`` is the time at the largest store
-divided by that at the one before it: 10 where time grows linearly, less where a part of it is constant. CPU seconds go with
-each time: on a machine that has other work they tell more.
+divided by that at the one before it: 10 where time grows linearly, less where a part of it is constant. CPU seconds go
+with each time: on a machine that has other work they tell more.
 
 It is no test: a goal that is missed is told, and the exit code is 0.
 """

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 import pytest
-from nights import add_nights, noisy
+from nightly_runs import add_nights, noisy
 from stored_runs import RunBuilder, run_record
 
 from results.errors import StoreError
@@ -111,7 +111,7 @@ def test_an_acknowledged_change_is_no_alarm_but_the_next_one_is(store: Store) ->
 
 def rerun(store: Store, level: float) -> Regress:
     found = judged(store, slower(1))
-    again = RunBuilder(store, run_record(suite="example", started="2026-05-01T00:00:00Z"))
+    again = RunBuilder(store, run_record(suite="example-confirm", started="2026-05-01T00:00:00Z"))
     again.blocks("container", [level * (1 + 0.001 * block) for block in range(4)], "startup_time")
     return with_rerun(found, store, again.record)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nights import add_nights, noisy
+from nightly_runs import add_nights, noisy
 from stored_runs import RunBuilder, run_record
 
 from results.history.samples import medians

@@ -65,9 +65,9 @@ class TestContents:
     def test_sections_in_their_order(self, written):
         html, markdown = written(blocks=1, outcomes=True)
         order = [
-            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "Latency", "As published", "CPU time",
-            "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness", "How to read this",
-            "Provenance",
+            "Overview", "Checks", "Limits", "Startup", "Memory and image", "Throughput", "Latency", "As published",
+            "CPU time", "Iterations", "All comparisons", "Failed trials", "Trials", "Noise", "Host and fairness",
+            "How to read this", "Provenance",
         ]  # fmt: skip
         assert Page(html).headings == order
         assert re.findall(r"^## (.*)$", markdown, re.MULTILINE) == order

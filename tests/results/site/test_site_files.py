@@ -123,6 +123,7 @@ def test_a_report_of_before_the_end_is_not_taken(small, tmp_path):
     write_site(small, tmp_path / "site")
     page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
     assert "<h1>Run" not in page
+    assert {target for target in _Links(page).targets if target[0] != "#"} == {"../index.html"}
     assert 'href="../index.html"' in page
     assert "rate" in page
 
