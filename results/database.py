@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_args
 
 from results.errors import StoreError
 
@@ -128,6 +129,28 @@ def reading(path: Path) -> Iterator[None]:
             yield
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
             raise StoreError(_advice(sqlite3.SQLITE_CORRUPT, path, error)) from error
+
+
+def filled(row: Sequence[Any], *optional: int) -> Sequence[Any]:
+    """The row, if only the places that are ``optional`` are NULL in it, and none is a blob: the schema allows no other.
+
+    Raises:
+        ValueError: it is otherwise; :func:`reading` makes of it that the file is damaged.
+    """
+    for place, value in enumerate(row):
+        if isinstance(value, bytes) or (value is None and place not in optional):
+            raise ValueError(f"column {place + 1} of the row of {row[0]!r} is {type(value).__name__}")
+    return row
+
+
+def require_one_of(value: object, literal: object) -> None:
+    """Find out whether a value is one of a ``Literal``, as the schema demands.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value not in get_args(literal):
+        raise ValueError(f"{value!r} is none of {', '.join(get_args(literal))}")
 
 
 def _advice(code: int, path: Path, error: Exception) -> str:

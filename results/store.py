@@ -17,15 +17,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.aside import LOCK, clear_up, put_aside, put_in_place, work_directory
-from results.database import mended, open_database, reading, transaction
+from results.database import filled, mended, open_database, reading, require_one_of, transaction
 from results.errors import StoreError
 from results.liveness import alive, is_alive
 from results.noise import CpuSpin, NoiseReading
-from results.records import Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord
+from results.records import Accel, Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord, TrialStatus
 from results.whole_run import WholeRun, WholeTrial
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ class Store:
                 " WHERE run = ? ORDER BY trial.trial, sample.position",
                 (run_id,),
             )
-            for trial, name, value, unit, better, iteration, primary in rows:
+            for trial, name, value, unit, better, iteration, primary in map(filled, rows):
                 sample = Sample(name, value, unit, better, iteration, bool(primary))
                 samples.setdefault(trial, []).append(sample)
         trials = (WholeTrial(trial, tuple(samples.get(trial.trial, ()))) for trial in self.trials(run_id))
@@ -333,9 +334,9 @@ class Store:
 
     def baselines(self) -> list[Baseline]:
         """The named runs, by name."""
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(f"SELECT {_BASELINE_COLUMNS} FROM baseline ORDER BY name").fetchall()
-        return [Baseline(*row) for row in rows]
+            return [Baseline(*filled(row)) for row in rows]
 
     def remove_baseline(self, name: str) -> bool:
         """Take a name away from its run; whether there was one of this name."""
@@ -350,11 +351,11 @@ class Store:
 
     def acknowledgements(self) -> list[Acknowledgement]:
         """The known changes, in the order in which they became so."""
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(
                 f"SELECT {_ACKNOWLEDGEMENT_COLUMNS} FROM acknowledgement ORDER BY created, id"
             ).fetchall()
-        return [Acknowledgement(*row) for row in rows]
+            return [Acknowledgement(*filled(row)) for row in rows]
 
     def remove_acknowledgement(self, known: Acknowledgement) -> None:
         """Have a change be an alarm again."""
@@ -402,7 +403,8 @@ class Store:
         return int(self._connection.execute(query, key).fetchone()[0])
 
     def _run(self, row: tuple[Any, ...]) -> RunRecord:
-        run = RunRecord(*row)
+        run = RunRecord(*filled(row, *_optional(RunRecord)))
+        require_one_of(run.status, RunStatus)
         run = replace(run, seed=int(run.seed), arms=tuple(json.loads(row[-1])))
         if run.status == "running" and not is_alive(self.run_directory(run.id) / LOCK):
             return replace(run, status="partial", stop_reason="its process ended before it did")
@@ -424,6 +426,12 @@ class Store:
         return StoreError(f"no run {text!r} in {self.directory}; the nearest: {named}")
 
 
+@cache
+def _optional(record: type[RunRecord | TrialRecord | NoiseReading]) -> tuple[int, ...]:
+    """The places of the fields that may be None."""
+    return tuple(place for place, field in enumerate(fields(record)) if "None" in str(field.type))
+
+
 def _some(runs: list[str]) -> str:
     return ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
 
@@ -439,7 +447,9 @@ def _trial_row(record: TrialRecord) -> dict[str, object]:
 
 
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
-    trial = TrialRecord(*row)
+    trial = TrialRecord(*filled(row, *_optional(TrialRecord)))
+    require_one_of(trial.status, TrialStatus)
+    require_one_of(trial.accel, Accel)
     return replace(trial, params=json.loads(row[5]), facts=json.loads(row[-1]))
 
 
@@ -450,6 +460,6 @@ def _noise_row(run_id: str, reading: NoiseReading) -> dict[str, object]:
 
 
 def _noise(row: tuple[Any, ...]) -> NoiseReading:
-    reading = NoiseReading(*row)
+    reading = NoiseReading(*filled(row, *_optional(NoiseReading)))
     spins = json.loads(str(reading.spins))
     return replace(reading, spins=tuple(CpuSpin(**spin) for spin in spins), pressure=json.loads(str(reading.pressure)))

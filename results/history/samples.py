@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from results.database import filled
 from results.records import Accel, format_params
 
 Floats = npt.NDArray[np.float64]
@@ -78,7 +79,9 @@ class Samples:
 def read_metrics(connection: sqlite3.Connection) -> list[StoredMetric]:
     """All metrics that the store has a sample of."""
     rows = connection.execute("SELECT id, name, unit, better, is_primary FROM metric ORDER BY id").fetchall()
-    return [StoredMetric(row, name, unit, better, bool(primary)) for row, name, unit, better, primary in rows]
+    return [
+        StoredMetric(row, name, unit, better, bool(primary)) for row, name, unit, better, primary in map(filled, rows)
+    ]
 
 
 def read_trials(connection: sqlite3.Connection, runs: Sequence[str]) -> list[CaseTrials]:
