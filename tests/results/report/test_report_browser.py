@@ -62,6 +62,14 @@ def test_it_can_be_printed(browser, page, tmp_path):
     open_page(browser, page, "desktop-dark")
     print_pdf(browser, tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    paper = {"width": 720, "height": 1018, "deviceScaleFactor": 1, "mobile": False}  # A4 at 96 dpi, less margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
+    try:
+        found = browser.execute_script(_PAPER)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert found == {"ground": "rgb(255, 255, 255)", "controls": 0, "trials": 0, "wide": []}
 
 
 def _requested(browser):
@@ -176,6 +184,17 @@ def _names(node):
         found += _names(child)
     return found
 
+
+_PAPER = """
+const shown = query => [...document.querySelectorAll(query)].filter(each => each.getClientRects().length).length;
+return {
+  ground: getComputedStyle(document.body).backgroundColor,
+  controls: shown('.controls') + shown('.tip') + shown('nav'),
+  trials: shown('#trials'),
+  wide: [...document.querySelectorAll('table')].filter(table => table.getBoundingClientRect().right > 721)
+    .map(table => table.caption.textContent),
+};
+"""
 
 _TABLE = """
 const table = TABLE;

@@ -319,7 +319,7 @@ class TestSingleCharts:
         run = make_run(arms=("native",), blocks=1)
         with pytest.raises(ValueError, match="no chart 'startpu'; there are startup,"):
             save_chart(store, run, "startpu", tmp_path / "a.svg")
-        with pytest.raises(ValueError, match=r"written as \.svg, \.png, \.pdf"):
+        with pytest.raises(ValueError, match=r"a\.gif: a chart is written as \.svg, \.png, \.pdf"):
             save_chart(store, run, "startup", tmp_path / "a.gif")
         with pytest.raises(ValueError, match="measured nothing"):
             save_chart(store, run, "throughput", tmp_path / "a.svg")
