@@ -7,15 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import RunError
 from results.history.regress import Regress, with_rerun
+from results.records import CONFIRMING
 from results.store import Store
 
 if TYPE_CHECKING:
     from bench.suite_model import Suite
-
-CONFIRMING = "-confirm"
-"""What the suite of such a run is called more, so that no history takes it for a night of its own."""
 
 
 def confirm(store_directory: Path, found: Regress, *, quiet: bool) -> Regress:
@@ -28,7 +25,7 @@ def confirm(store_directory: Path, found: Regress, *, quiet: bool) -> Regress:
 
     Raises:
         InvalidInput: the suite would measure something else by now.
-        RunError: the second run was interrupted.
+        KeyboardInterrupt: the second run was interrupted, so that nothing is confirmed.
     """
     from bench.measure import measure
     from bench.plan import make_plan
@@ -40,7 +37,7 @@ def confirm(store_directory: Path, found: Regress, *, quiet: bool) -> Regress:
     check_privileges(suite, plan, [])
     result = measure(suite, plan, store_directory, partial(open_progress, quiet=quiet, verbose=False))
     if result.interrupted:
-        raise RunError("the run that was to confirm what stands out was interrupted: nothing is confirmed")
+        raise KeyboardInterrupt
     with Store(store_directory).open(create=False) as store:
         return with_rerun(found, store, store.resolve(result.run))
 

@@ -40,12 +40,16 @@ def policy_of_run(directory: Path) -> Policy:
     """
     import yaml
 
-    from bench.suite_file import RegressFile
-
     path = directory / "suite.yaml"
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        return policy_of(RegressFile.model_validate((document or {}).get("regress") or {}))
+        section = (document or {}).get("regress")
+        if not section:
+            return WATCH_ALL  # most suites, and what reads a whole suite takes longer to import than a history to read
+
+        from bench.suite_file import RegressFile
+
+        return policy_of(RegressFile.model_validate(section))
     except FileNotFoundError:
         return WATCH_ALL
     except (OSError, ValueError, AttributeError, yaml.YAMLError, ValidationError) as error:

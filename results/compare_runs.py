@@ -14,11 +14,12 @@ from results.compare import Comparison, Pair, judged
 from results.compare import to_json as comparisons_json
 from results.families import family_of, is_compared
 from results.noise import disturbance_warning, disturbed_blocks
+from results.resources import resource_changes
 from results.stats.unpaired import UnpairedRatio, unpaired_ratio
 from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
 
 if TYPE_CHECKING:
-    from results.records import RunRecord
+    from results.records import RunRecord, TrialRecord
     from results.store import Store
 
 BETWEEN_RUNS = (
@@ -58,11 +59,13 @@ class Measured:
         record: the run.
         cases: its cases, those that are compared.
         disturbed: blocks in which the host was not quiet.
+        trials: all of its trials, for what they report of their CPUs and memory.
     """
 
     record: RunRecord
     cases: tuple[Case, ...]
     disturbed: frozenset[int]
+    trials: tuple[TrialRecord, ...] = ()
 
 
 def measured(store: Store, run: RunRecord) -> Measured:
@@ -73,7 +76,7 @@ def measured(store: Store, run: RunRecord) -> Measured:
     """
     frame = store.frame(run.id)
     cases = () if frame.empty else tuple(filter(is_compared, cases_of(frame)))
-    return Measured(run, cases, disturbed_blocks(store.noise(run.id)))
+    return Measured(run, cases, disturbed_blocks(store.noise(run.id)), tuple(store.trials(run.id)))
 
 
 def compare_runs(store: Store, runs: Sequence[RunRecord]) -> list[RunComparison]:
@@ -98,19 +101,16 @@ def compare_measured(runs: Sequence[Measured]) -> list[RunComparison]:
     :func:`results.compare.compare` does over a run; a third run changes nothing between two others.
 
     What was emulated in one run only is not compared: it has no ratio, and a warning. Where two runs are of other
-    hosts, images, suites or versions of this program, all their comparisons say so (:func:`unlike`).
+    hosts, images, suites or versions of this program, all their comparisons say so (:func:`unlike`); where an arm had
+    other CPUs or another amount of memory, those of the arm do.
     """
     return [one for later in runs[1:] for one in _against(later, runs[0])]
 
 
 def unlike(run: RunRecord, baseline: RunRecord) -> tuple[str, ...]:
     """What two runs do not have in common, so that a difference may come from there; empty for runs that are alike."""
-    facts = (
-        ("host", run.host_fingerprint, baseline.host_fingerprint),
-        ("image", run.image, baseline.image),
-        ("suite", f"{run.suite} {run.suite_hash}", f"{baseline.suite} {baseline.suite_hash}"),
-        ("version of bench", run.version, baseline.version),
-    )
+    ours, theirs = _facts(run), _facts(baseline)
+    facts = [(name, ours[name], theirs[name]) for name in ours]
     return _not_the_same(facts, baseline)
 
 
@@ -133,6 +133,7 @@ def _against(later: Measured, first: Measured) -> list[RunComparison]:
     shared = [(ours[_key(case)], case) for case in first.cases if _key(case) in ours]
     reference = _reference(shared)
     differences = unlike(later.record, first.record)
+    resources = resource_changes(later.trials, first.trials, first.record.id)
     pairs = [
         Pair(
             case,
@@ -142,7 +143,7 @@ def _against(later: Measured, first: Measured) -> list[RunComparison]:
             case.arms[arm],
             before.arms[arm],
             _estimate(case.arms[arm], before.arms[arm], later.record.id, first.record.id),
-            (*differences, *_doubts(later, case.arms[arm], first, before.arms[arm])),
+            (*differences, *resources.get(arm, ()), *_doubts(later, case.arms[arm], first, before.arms[arm])),
         )
         for case, before in shared
         for arm in before.arms
@@ -185,6 +186,16 @@ def _doubts(later: Measured, ours: ArmTrials, first: Measured, theirs: ArmTrials
         for warning in disturbance_warning([block for block, _ in trials.trials], run.disturbed)
     ]
     return (*_not_the_same(means, first.record), *disturbed)
+
+
+def _facts(run: RunRecord) -> dict[str, str]:
+    """What two runs should have in common; of hashes as much as people compare."""
+    return {
+        "host": run.host_fingerprint[:12],
+        "image": run.image[:12],
+        "suite": f"{run.suite} {run.suite_hash[:12]}",
+        "version of bench": run.version,
+    }
 
 
 def _not_the_same(facts: Iterable[tuple[str, str, str]], baseline: RunRecord) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, get_args
 
 from results.errors import StoreError
 
@@ -31,6 +32,9 @@ _UPGRADES: dict[int, tuple[str, ...]] = {
     3: (),
 }
 """What makes of a store of this version one of the next. A new table needs nothing: ``schema.sql`` makes it."""
+
+_LONGEST = 160
+"""Letters of an error of SQLite that a message quotes."""
 
 BUSY_TIMEOUT = 10.0
 """Seconds to wait for another process's commit."""
@@ -101,8 +105,12 @@ def mended(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         # The low byte is the primary code, see https://www.sqlite.org/rescode.html.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        raise StoreError(_advice(code, path, error)) from error
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None and "decode" in str(error):  # text that is no UTF-8 is noticed by Python
+            code = sqlite3.SQLITE_CORRUPT
+        raise StoreError(_advice((code or sqlite3.SQLITE_ERROR) & 0xFF, path, error)) from error
+    except UnicodeDecodeError as error:  # SQLite's message has a part of the schema in it
+        raise StoreError(_advice(sqlite3.SQLITE_CORRUPT, path, error)) from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise StoreError(
@@ -110,7 +118,45 @@ def mended(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _advice(code: int, path: Path, error: sqlite3.Error) -> str:
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """As :func:`mended`, for what is made of rows too: values that cannot be are those of a damaged file.
+
+    SQLite notices pages that are not what they should be, and not a letter that has become another.
+    """
+    with mended(path):
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+            raise StoreError(_advice(sqlite3.SQLITE_CORRUPT, path, error)) from error
+
+
+def filled(row: Sequence[Any], *optional: int) -> Sequence[Any]:
+    """The row, if only the places that are ``optional`` are NULL in it, and none is a blob: the schema allows no other.
+
+    Raises:
+        ValueError: it is otherwise; :func:`reading` makes of it that the file is damaged.
+    """
+    for place, value in enumerate(row):
+        if isinstance(value, bytes) or (value is None and place not in optional):
+            raise ValueError(f"column {place + 1} of the row of {row[0]!r} is {type(value).__name__}")
+    return row
+
+
+def require_one_of(value: object, literal: object) -> None:
+    """Find out whether a value is one of a ``Literal``, as the schema demands.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value not in get_args(literal):
+        raise ValueError(f"{value!r} is none of {', '.join(get_args(literal))}")
+
+
+def _advice(code: int, path: Path, error: Exception) -> str:
+    # It may quote what it has read, of any length and with anything in it.
+    said = "".join(letter if letter.isprintable() else " " for letter in str(error))
+    said = " ".join(said.split())[:_LONGEST]
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return (
@@ -121,13 +167,11 @@ def _advice(code: int, path: Path, error: sqlite3.Error) -> str:
         case sqlite3.SQLITE_NOTADB:
             return f"{path} is not a database: move it away, or name another store with --store"
         case sqlite3.SQLITE_CORRUPT:
-            return (
-                f"{path} is damaged ({error}): move it away, and try `sqlite3 {path} .recover` for what is left of it"
-            )
+            return f"{path} is damaged ({said}): move it away, and try `sqlite3 {path} .recover` for what is left of it"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return f"cannot write {path} ({error}): check the permissions of it and its directory, or use --store"
+            return f"cannot write {path} ({said}): check the permissions of it and its directory, or use --store"
         case _:
-            return f"{path}: {error}; check the disk it is on, or name another store with --store"
+            return f"{path}: {said}; check the disk it is on, or name another store with --store"
 
 
 def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> int:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from results.records import format_params
+from results.database import filled, require_one_of
+from results.records import Accel, Better, format_params
 
 if TYPE_CHECKING:
     from results.records import RunRecord
@@ -53,6 +54,10 @@ def read_frame(connection: sqlite3.Connection, run: RunRecord) -> pd.DataFrame:
         dtype=[("trial", np.int32), ("metric", np.int32), ("iteration", np.int32), ("value", np.float64)],
     )
     metrics = connection.execute("SELECT id, name, unit, better, is_primary FROM metric ORDER BY id").fetchall()
+    for row in trials:
+        require_one_of(filled(row)[6], Accel)
+    for row in metrics:
+        require_one_of(filled(row)[3], Better)
     of_trial = np.searchsorted(np.array([row[0] for row in trials], dtype=np.int32), samples["trial"])
     of_metric = np.searchsorted(np.array([row[0] for row in metrics], dtype=np.int32), samples["metric"])
     everywhere = np.zeros(len(samples), dtype=np.int8)

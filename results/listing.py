@@ -148,7 +148,7 @@ def _document(blocks: Iterable[str]) -> str:
 
 
 def _name(row: Comparison | Summary) -> tuple[str, str, str]:
-    unit = "" if is_scaled(row.unit) or not row.unit else f" ({row.unit})"
+    unit = "" if is_scaled(row.unit) or row.unit in {"", row.metric} else f" ({row.unit})"
     emulated = " tcg" if row.accel == "tcg" else ""
     return case_name(row.workload, row.params), f"{row.metric}{unit}", f"{row.arm}{emulated}"
 

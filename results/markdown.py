@@ -19,8 +19,8 @@ def escaped(text: str) -> str:
 
 
 def table(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in GitHub's form; columns of the kind ``number`` are aligned to the right. All texts are escaped."""
-    lines = [_line(titles), "|" + "|".join("---:" if kind == "number" else "---" for kind in kinds) + "|"]
+    """A table in GitHub's form; figures (``number``, ``score``) are aligned to the right. All texts are escaped."""
+    lines = [_line(titles), "|" + "|".join("---:" if kind in {"number", "score"} else "---" for kind in kinds) + "|"]
     lines += [_line(row) for row in rows]
     return "\n".join(lines)
 

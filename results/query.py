@@ -140,8 +140,12 @@ class QueryableStore:
             with mended(self._path):
                 try:
                     yield
-                except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.DatabaseError) as error:
-                    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+                except sqlite3.DatabaseError as error:
+                    # Python's own errors have no code: a second statement, or text that is no UTF-8.
+                    own = (
+                        sqlite3.SQLITE_ERROR if isinstance(error, sqlite3.ProgrammingError) else sqlite3.SQLITE_CORRUPT
+                    )
+                    code = getattr(error, "sqlite_errorcode", own) & 0xFF
                     if code == sqlite3.SQLITE_INTERRUPT and time.monotonic() <= deadline:
                         # An exception in the progress handler, which Python lets nobody else see.
                         raise KeyboardInterrupt from error

@@ -24,6 +24,10 @@ TrialStatus = Literal["ok", "failed"]
 ParamValue = str | int | float | bool
 
 
+CONFIRMING = "-confirm"
+"""What the suite of a run is called more that only confirms another, so that no history takes it for a night of its
+own."""
+
 INSTANCE_METRICS = ("startup_time", "first_output_time", "shutdown_time", "memory_footprint", "image_size")
 """What the harness takes of every trial and that the workload hardly touches."""
 

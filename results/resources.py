@@ -44,6 +44,28 @@ def resource_warnings(trials: Iterable[TrialRecord], baseline: str) -> dict[str,
     return found
 
 
+def resource_changes(
+    ours: Iterable[TrialRecord], theirs: Iterable[TrialRecord], baseline_run: str
+) -> dict[str, tuple[str, ...]]:
+    """What is to be said of each arm whose trials had other CPUs or another amount of memory in another run.
+
+    Args:
+        ours: trials of a run; what counts of them is as in :func:`resource_warnings`.
+        theirs: trials of the run that it is compared with.
+        baseline_run: what that is called.
+    """
+    names = ("cpus_usable", "memory_usable")
+    now, before = _facts_by_arm(ours, names), _facts_by_arm(theirs, names)
+    found: dict[str, tuple[str, ...]] = {}
+    for arm in now:
+        if arm in before:
+            there = f"it in {baseline_run}"
+            said = (_cpus(arm, now[arm], there, before[arm]), _memory(arm, now[arm], there, before[arm]))
+            if any(said):
+                found[arm] = tuple(warning for warning in said if warning)
+    return found
+
+
 def marked(comparisons: Iterable[Comparison], trials: Iterable[TrialRecord], baseline: str) -> list[Comparison]:
     """The comparisons, those of arms that had other CPUs or another amount of memory with a warning more."""
     warnings = resource_warnings(trials, baseline)

@@ -42,7 +42,12 @@ def parse_keep(text: str) -> Keep:
 
 
 def outdated(
-    runs: Sequence[RunRecord], suite: str, keep: Keep, protected: Collection[str], now: datetime | None = None
+    runs: Sequence[RunRecord],
+    suite: str,
+    keep: Keep,
+    protected: Collection[str],
+    companions: Collection[str] = (),
+    now: datetime | None = None,
 ) -> list[RunRecord]:
     """Runs of ``suite`` that need not be kept, oldest first.
 
@@ -55,15 +60,26 @@ def outdated(
         suite: name of the suite.
         keep: how much stays.
         protected: ids of runs that stay whatever their age, such as baselines.
+        companions: suites whose runs only belong to those of ``suite``, and go when they are as old.
         now: the present moment, with its zone.
     """
-    own = sorted((run for run in runs if run.suite == suite), key=lambda run: (run.started, run.id), reverse=True)
+    own = sorted((run for run in runs if run.suite == suite), key=_began, reverse=True)
     complete = [run for run in own if run.status == "complete"]
+    oldest = _oldest(complete, keep, now or datetime.now(UTC))
+    if oldest is None:
+        return []
     spared = {*protected, *(run.id for run in (*own[:1], *complete[:1]))}
+    old = (run for run in runs if run.suite in {suite, *companions} and _began(run) < oldest)
+    return sorted((run for run in old if run.id not in spared and run.status != "running"), key=_began)
+
+
+def _oldest(complete: Sequence[RunRecord], keep: Keep, now: datetime) -> datetime | None:
+    """What began before this may go; None where there is not enough for anything to go."""
     if keep.age is not None:
-        oldest = (now or datetime.now(UTC)) - keep.age
-        old = [run for run in own if datetime.fromisoformat(run.started) < oldest]
-    else:
-        kept = complete[: keep.runs]
-        old = own[own.index(kept[-1]) + 1 :] if len(kept) == keep.runs else []
-    return [run for run in reversed(old) if run.id not in spared and run.status != "running"]
+        return now - keep.age
+    assert keep.runs is not None
+    return _began(complete[keep.runs - 1]) if len(complete) >= keep.runs else None
+
+
+def _began(run: RunRecord) -> datetime:
+    return datetime.fromisoformat(run.started)

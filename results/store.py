@@ -17,21 +17,22 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.aside import LOCK, clear_up, put_aside, put_in_place, work_directory
-from results.database import mended, open_database, transaction
+from results.database import filled, mended, open_database, reading, require_one_of, transaction
 from results.errors import StoreError
 from results.liveness import alive, is_alive
 from results.noise import CpuSpin, NoiseReading
-from results.records import Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord
+from results.records import Accel, Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord, TrialStatus
 from results.whole_run import WholeRun, WholeTrial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from results.history.samples import Samples, StoredMetric
+    from results.history.samples import CaseTrials, Samples, StoredMetric
 
 DATABASE = "bench.sqlite"
 LATEST = "latest"
@@ -146,16 +147,21 @@ class Store:
                 for statement in (of_trials, *of_runs, "DELETE FROM run WHERE id = ?"):
                     self._connection.execute(statement, (run_id,))
                 return put_aside(directory, directory)
-        except BaseException:
+        except BaseException as error:
             put_in_place(directory)
+            if isinstance(error, sqlite3.IntegrityError):  # rows belong to others than they did when they came
+                raise StoreError(
+                    f"{self._path} is damaged ({error}): move it away, and bring its runs into a new store with "
+                    f"`bench import`"
+                ) from error
             raise
 
     def _require_unnamed(self, run_id: str) -> None:
         named = [baseline.name for baseline in self.baselines() if baseline.run == run_id]
         if named:
             raise StoreError(
-                f"run {run_id} is the baseline {', '.join(named)}: give the name to another run, or remove it, before "
-                "the run"
+                f"run {run_id} is the baseline {', '.join(named)}: give the name to another run, or take it away by "
+                "`bench baseline remove`, before the run is removed"
             )
 
     def add_trial(self, record: TrialRecord, samples: Iterable[Sample]) -> None:
@@ -192,14 +198,14 @@ class Store:
         if run.status == "running":
             raise StoreError(f"run {run_id} is being written: wait for it to end, then try again")
         samples: dict[int, list[Sample]] = {}
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(
                 "SELECT trial.trial, name, value, unit, better, iteration, is_primary"
                 " FROM trial JOIN sample ON sample.trial = trial.id JOIN metric ON metric.id = sample.metric"
                 " WHERE run = ? ORDER BY trial.trial, sample.position",
                 (run_id,),
             )
-            for trial, name, value, unit, better, iteration, primary in rows:
+            for trial, name, value, unit, better, iteration, primary in map(filled, rows):
                 sample = Sample(name, value, unit, better, iteration, bool(primary))
                 samples.setdefault(trial, []).append(sample)
         trials = (WholeTrial(trial, tuple(samples.get(trial.trial, ()))) for trial in self.trials(run_id))
@@ -246,17 +252,17 @@ class Store:
     def noise(self, run_id: str) -> list[NoiseReading]:
         """The readings of a run in the order taken; none of a run that was made before there were any."""
         self._exactly(run_id)
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(
                 f"SELECT {_NOISE_COLUMNS} FROM noise WHERE run = ? ORDER BY block", (run_id,)
             ).fetchall()
-        return [_noise(row) for row in rows]
+            return [_noise(row) for row in rows]
 
     def runs(self) -> list[RunRecord]:
         """All runs, newest first. One marked running whose process is gone reads ``partial``."""
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(f"SELECT {_RUN_COLUMNS} FROM run ORDER BY started DESC, id DESC").fetchall()
-        return [self._run(row) for row in rows]
+            return [self._run(row) for row in rows]
 
     def resolve(self, text: str) -> RunRecord:
         """The run that ``text`` means: an id, a unique prefix of one, or ``latest``.
@@ -280,33 +286,40 @@ class Store:
     def trials(self, run_id: str) -> list[TrialRecord]:
         """The trials of a run in order of execution, failed ones too."""
         self._exactly(run_id)
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(
                 f"SELECT {_TRIAL_COLUMNS} FROM trial WHERE run = ? ORDER BY trial", (run_id,)
             ).fetchall()
-        return [_trial(row) for row in rows]
+            return [_trial(row) for row in rows]
 
     def frame(self, run_id: str) -> pd.DataFrame:
         """The samples of a run's successful trials, one row each, as :func:`results.frame.read_frame` describes."""
         from results.frame import read_frame
 
         run = self._exactly(run_id)
-        with mended(self._path):
+        with reading(self._path):
             return read_frame(self._connection, run)
 
     def metrics(self) -> list[StoredMetric]:
         """All metrics that some run has a sample of."""
         from results.history.samples import read_metrics
 
-        with mended(self._path):
+        with reading(self._path):
             return read_metrics(self._connection)
 
-    def samples(self, runs: Sequence[str], metrics: Sequence[int]) -> Samples:
-        """The samples of these metrics (:attr:`StoredMetric.id`) in the successful trials of these runs."""
+    def case_trials(self, runs: Sequence[str]) -> list[CaseTrials]:
+        """The successful trials of these runs by case."""
+        from results.history.samples import read_trials
+
+        with reading(self._path):
+            return read_trials(self._connection, runs)
+
+    def samples(self, wanted: Sequence[tuple[CaseTrials, Sequence[int]]]) -> Samples:
+        """The samples of the trials of each case that are of its metrics (:attr:`StoredMetric.id`)."""
         from results.history.samples import read_samples
 
-        with mended(self._path):
-            return read_samples(self._connection, runs, metrics)
+        with reading(self._path):
+            return read_samples(self._connection, wanted)
 
     def set_baseline(self, baseline: Baseline) -> None:
         """Give a run a name; a name that is taken moves to it.
@@ -321,9 +334,9 @@ class Store:
 
     def baselines(self) -> list[Baseline]:
         """The named runs, by name."""
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(f"SELECT {_BASELINE_COLUMNS} FROM baseline ORDER BY name").fetchall()
-        return [Baseline(*row) for row in rows]
+            return [Baseline(*filled(row)) for row in rows]
 
     def remove_baseline(self, name: str) -> bool:
         """Take a name away from its run; whether there was one of this name."""
@@ -338,11 +351,11 @@ class Store:
 
     def acknowledgements(self) -> list[Acknowledgement]:
         """The known changes, in the order in which they became so."""
-        with mended(self._path):
+        with reading(self._path):
             rows = self._connection.execute(
                 f"SELECT {_ACKNOWLEDGEMENT_COLUMNS} FROM acknowledgement ORDER BY created, id"
             ).fetchall()
-        return [Acknowledgement(*row) for row in rows]
+            return [Acknowledgement(*filled(row)) for row in rows]
 
     def remove_acknowledgement(self, known: Acknowledgement) -> None:
         """Have a change be an alarm again."""
@@ -390,18 +403,19 @@ class Store:
         return int(self._connection.execute(query, key).fetchone()[0])
 
     def _run(self, row: tuple[Any, ...]) -> RunRecord:
-        run = RunRecord(*row)
+        run = RunRecord(*filled(row, *_optional(RunRecord)))
+        require_one_of(run.status, RunStatus)
         run = replace(run, seed=int(run.seed), arms=tuple(json.loads(row[-1])))
         if run.status == "running" and not is_alive(self.run_directory(run.id) / LOCK):
             return replace(run, status="partial", stop_reason="its process ended before it did")
         return run
 
     def _exactly(self, run_id: str) -> RunRecord:
-        with mended(self._path):
+        with reading(self._path):
             row = self._connection.execute(f"SELECT {_RUN_COLUMNS} FROM run WHERE id = ?", (run_id,)).fetchone()
-        if row is None:
-            raise self._unknown(run_id)
-        return self._run(row)
+            if row is None:
+                raise self._unknown(run_id)
+            return self._run(row)
 
     def _unknown(self, text: str) -> StoreError:
         runs = [run.id for run in self.runs()]
@@ -410,6 +424,12 @@ class Store:
         nearest = difflib.get_close_matches(text, runs, n=3, cutoff=0.5)
         named = ", ".join(nearest) if nearest else _some(runs)
         return StoreError(f"no run {text!r} in {self.directory}; the nearest: {named}")
+
+
+@cache
+def _optional(record: type[RunRecord | TrialRecord | NoiseReading]) -> tuple[int, ...]:
+    """The places of the fields that may be None."""
+    return tuple(place for place, field in enumerate(fields(record)) if "None" in str(field.type))
 
 
 def _some(runs: list[str]) -> str:
@@ -427,7 +447,9 @@ def _trial_row(record: TrialRecord) -> dict[str, object]:
 
 
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
-    trial = TrialRecord(*row)
+    trial = TrialRecord(*filled(row, *_optional(TrialRecord)))
+    require_one_of(trial.status, TrialStatus)
+    require_one_of(trial.accel, Accel)
     return replace(trial, params=json.loads(row[5]), facts=json.loads(row[-1]))
 
 
@@ -438,6 +460,6 @@ def _noise_row(run_id: str, reading: NoiseReading) -> dict[str, object]:
 
 
 def _noise(row: tuple[Any, ...]) -> NoiseReading:
-    reading = NoiseReading(*row)
+    reading = NoiseReading(*filled(row, *_optional(NoiseReading)))
     spins = json.loads(str(reading.spins))
     return replace(reading, spins=tuple(CpuSpin(**spin) for spin in spins), pressure=json.loads(str(reading.pressure)))

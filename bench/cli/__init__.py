@@ -18,8 +18,8 @@ _VERBS = {
     "list": ("bench.cli.list", "List runs, suites, workloads or runtimes."),
     "show": ("bench.cli.compare", "Print what a run measured."),
     "compare": ("bench.cli.compare", "Compare the arms of a run with its baseline, or runs with each other."),
-    "report": ("bench.cli.report", "Write a run's HTML and Markdown report."),
-    "chart": ("bench.cli.chart", "Write one chart of a run as a file, with a title and a caption."),
+    "report": ("bench.cli.report", "Write a run's HTML and Markdown report, or one of two runs."),
+    "chart": ("bench.cli.chart", "Write one chart of a run, fit to publish."),
     "site": ("bench.cli.site", "Write the store as a static site, or bring one up to date."),
     "export": ("bench.cli.export", "Write a run's samples as tidy data, or whole runs as a bundle."),
     "import": ("bench.cli.import_runs", "Bring in the runs of bundles and of other stores."),
@@ -51,7 +51,7 @@ class _LazyGroup(click.Group):
     """A group that knows its verbs without importing them, so that help answers at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_VERBS)
+        return [*_VERBS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _VERBS:
@@ -102,7 +102,7 @@ def _explain(error: Exception) -> int | None:
 def run_command_line(arguments: Sequence[str]) -> int:
     """Carry out one command line and give its exit code. This is the one exception boundary of the program."""
     try:
-        result = cli.main(args=list(arguments), prog_name="bench", standalone_mode=False)
+        result = cli.main(args=[*arguments], prog_name="bench", standalone_mode=False)
     except click.exceptions.Abort:
         return EXIT_INTERRUPTED
     except click.ClickException as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import format_option, print_json, print_renderable, print_rows, store_option
+from bench.cli.options import format_option, print_json, print_renderable, store_option
 from bench.cli.watching import join_option, joinables, run_option, selection_options, watched_run
 
 if TYPE_CHECKING:
@@ -87,5 +87,11 @@ def _print(shown: list[tuple[Series, list[Change]]], output_format: str) -> None
             from results.terminal.history import history_renderables
 
             print_renderable(*history_renderables(shown))
+        case "csv":
+            from results.listing import as_csv
+
+            click.echo(as_csv(point_rows([series for series, _ in shown])), nl=False)
         case _:
-            print_rows(point_rows([series for series, _ in shown]), output_format, empty="no series")
+            from results.history.markdown import history_markdown
+
+            click.echo(history_markdown(shown), nl=False)

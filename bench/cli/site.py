@@ -25,6 +25,7 @@ def site(store_directory: Path, output: Path) -> None:
     Plain files for any web server, or to be opened as they lie. Only files that an earlier update wrote are replaced or
     removed. Runs that have not ended come with a later update.
     """
+    from bench.regression import policy_of_run
     from results.site import write_site
     from results.store import Store
 
@@ -33,6 +34,6 @@ def site(store_directory: Path, output: Path) -> None:
             click.echo(what, err=True)
 
     with Store(store_directory).open(create=False) as store:
-        update = write_site(store, output, telling=tell)
+        update = write_site(store, output, lambda run: policy_of_run(store.run_directory(run.id)), tell)
     click.echo(f"{update.written} files written, {update.kept} kept, {update.removed} removed", err=True)
     click.echo(update.index.resolve())

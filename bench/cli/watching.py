@@ -50,7 +50,7 @@ def watched_run(store: Store, text: str | None) -> RunRecord:
     Raises:
         StoreError: there is none.
     """
-    from bench.confirm import CONFIRMING
+    from results.records import CONFIRMING
 
     if text is None:
         for run in store.runs():

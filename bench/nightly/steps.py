@@ -17,6 +17,7 @@ from bench.nightly.lock import night_lock
 from bench.nightly.night import Outcome, Status, Step
 from results.errors import StoreError
 from results.files import replace_file
+from results.records import CONFIRMING
 from results.retention import Keep, outdated
 from results.store import Store
 
@@ -153,18 +154,20 @@ class Steps:
     def retention(self) -> Outcome:
         """Remove what is older than asked for; never a baseline."""
         assert self._wishes.keep is not None
+        suite = self._wishes.suite.name
         with Store(self._wishes.store).open(create=True) as store:
             baselines = {baseline.run for baseline in store.baselines()}
-            old = outdated(store.runs(), self._wishes.suite.name, self._wishes.keep, baselines)
+            old = outdated(store.runs(), suite, self._wishes.keep, baselines, [f"{suite}{CONFIRMING}"])
             for run in old:
                 store.remove_run(run.id)
         return Outcome(facts={"removed": len(old)})
 
     def site(self) -> Outcome:
         """Bring the site up to date."""
+        from bench.regression import policy_of_run
         from results.site import write_site
 
         assert self._wishes.site is not None
         with Store(self._wishes.store).open(create=False) as store:
-            update = write_site(store, self._wishes.site)
+            update = write_site(store, self._wishes.site, lambda run: policy_of_run(store.run_directory(run.id)))
         return Outcome(facts={"site": update.index.resolve()})

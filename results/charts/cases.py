@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -23,17 +24,20 @@ def trial_values(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
         Columns workload, params, arm, trial, value, in the order of the frame.
     """
     rows = frame[frame["metric"] == metric]
-    keys = ["workload", "params", "arm", "trial"]
-    if not rows["trial"].duplicated().any():
-        # One value a trial is the rule, and a report asks hundreds of times.
-        return rows[[*keys, "value"]].reset_index(drop=True)
-    return rows.groupby(keys, sort=False, observed=True)["value"].median().reset_index()
+    values = rows[["workload", "params", "arm", "trial", "value"]].reset_index(drop=True)
+    if values["trial"].is_unique:
+        return values  # one iteration a trial, as of most metrics: nothing to reduce
+    medians = values.groupby("trial", sort=False)["value"].median()
+    return values.drop_duplicates("trial").assign(value=medians.to_numpy()).reset_index(drop=True)
 
 
 def arm_medians(frame: pd.DataFrame, metric: str) -> dict[str, float]:
     """The median over trials of ``metric``, by arm; arms that have none are absent."""
-    values = trial_values(frame, metric).groupby("arm", sort=False, observed=True)["value"].median()
-    return {str(arm): float(value) for arm, value in values.items()}
+    values = trial_values(frame, metric)
+    by_arm: dict[str, list[float]] = {}
+    for arm, value in zip(values["arm"].tolist(), values["value"].tolist(), strict=True):
+        by_arm.setdefault(str(arm), []).append(value)
+    return {arm: statistics.median(of_arm) for arm, of_arm in by_arm.items()}
 
 
 def part_medians(frame: pd.DataFrame, whole: str) -> dict[str, dict[str, float]]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from results.charts.cases import case_labels
-from results.charts.quantities import is_bytes, quantity, spread, tick
+from results.charts.quantities import is_bytes, spread_lines, tick
 from results.charts.rows import log_ticks
-from results.charts.style import COMPACT, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.charts.style import NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.density import Density, Knee, Steps
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def density_chart(densities: Sequence[Density], arms: Sequence[ArmStyle], width:
     style = {arm.name: arm for arm in arms}
     cases = [(key, list(members)) for key, members in groupby(densities, lambda one: (one.workload, one.params))]
     labels = case_labels(key for key, _ in cases)
-    columns = 1 if width <= COMPACT else 2
+    columns = 1 if width <= NARROW else 2
     rows = len(cases) * (2 // columns)
     with drawing():
         figure = new_figure(width, rows * _PANEL + 0.3)
@@ -53,51 +52,36 @@ def density_chart(densities: Sequence[Density], arms: Sequence[ArmStyle], width:
             title = shown(labels[key], 40)
             for one in members:
                 arm = style[one.arm]
-                _draw(memory, arm, one.steps, _MEMORY, one.memory_knee)
-                _draw(start, arm, one.steps, _START, one.start_time_knee)
+                _draw(memory, arm, one.steps, [steps.footprint for steps in one.steps], one.memory_knee, "bytes")
+                _draw(start, arm, one.steps, [steps.start_time for steps in one.steps], one.start_time_knee, "s")
             most = max(count for one in members for steps in one.steps for count in steps.instances)
-            _finish(memory, title, _MEMORY, most)
-            _finish(start, title, _START, most)
+            _finish(memory, f"{title}: memory of all", "bytes", most)
+            _finish(start, f"{title}: start of the last", "s", most)
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=2 if width <= COMPACT else 4, frameon=False)
+        figure.legend(handles, names, loc="outside upper left", ncols=2 if width <= NARROW else 4, frameon=False)
         return figure
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
-    """What a panel shows of a density."""
-
-    what: str
-    unit: str
-    of: Callable[[Steps], Sequence[float]]
-
-
-_MEMORY = _Level("memory of all", "bytes", lambda steps: steps.footprint)
-_START = _Level("start of the last", "s", lambda steps: steps.start_time)
-
-
-def _draw(axes: Axes, arm: ArmStyle, trials: Sequence[Steps], level: _Level, knee: Knee) -> None:
+def _draw(
+    axes: Axes, arm: ArmStyle, trials: Sequence[Steps], levels: Sequence[Sequence[float]], knee: Knee, unit: str
+) -> None:
     by_count: dict[float, list[float]] = {}
-    for steps in trials:
-        values = level.of(steps)
+    for steps, values in zip(trials, levels, strict=True):
         axes.plot(steps.instances, values, "-", color=arm.colour, alpha=0.25, lw=1)
         for count, value in zip(steps.instances, values, strict=True):
             by_count.setdefault(count, []).append(value)
     counts = sorted(by_count)
     middle = [statistics.median(by_count[count]) for count in counts]
     axes.plot(counts, middle, "-", marker=arm.marker, ms=4.5, lw=1.6, color=arm.colour, label=arm.label)
-    # A mark each on top, for each says something of its own.
-    for count, value in zip(counts, middle, strict=True):
-        values = by_count[count]
-        mark = axes.plot([count], [value], arm.marker, ms=4.5, color=arm.colour)
-        told = f"{level.what} {quantity(value, level.unit)}"
-        tell(mark, arm.label, f"{count:g} instances", told, spread(values, level.unit))
+    for count, level in zip(counts, middle, strict=True):
+        (mark,) = axes.plot([count], [level], arm.marker, ms=4.5, color=arm.colour)
+        tell(mark, f"{arm.label}: {count:g} instances", *spread_lines(by_count[count], unit))
     if knee.at is not None and 2 * knee.found > knee.trials:
         axes.axvline(knee.at, ls=":", lw=1.2, color=arm.colour)
 
 
-def _finish(axes: Axes, title: str, level: _Level, most: float) -> None:
-    axes.set_title(f"{title}: {level.what}", loc="left", weight="bold")
+def _finish(axes: Axes, title: str, unit: str, most: float) -> None:
+    axes.set_title(title, loc="left", weight="bold")
     axes.set_yscale("log")
     axes.set_xscale("log")
     axes.set_xlabel("instances")
@@ -111,7 +95,7 @@ def _finish(axes: Axes, title: str, level: _Level, most: float) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     low, high = axes.get_ylim()
-    ticks = log_ticks(low, high, _TICKS, binary=is_bytes(level.unit))
+    ticks = log_ticks(low, high, _TICKS, binary=is_bytes(unit))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.yaxis.set_major_formatter(FixedFormatter([tick(at, level.unit) for at in ticks]))
+    axes.yaxis.set_major_formatter(FixedFormatter([tick(at, unit) for at in ticks]))

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, ratio
-from results.charts.style import COMPACT, GRID, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.charts.style import GRID, NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.interference import Slowdown
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def interference_chart(slowdowns: Sequence[Slowdown], arms: Sequence[ArmStyle], 
     furthest = max(abs(math.log(one.slowdown)) for one in known if one.slowdown is not None)
     norm = CenteredNorm(0.0, min(max(furthest, _LEAST_RANGE), _GREATEST_RANGE))
     with drawing():
-        most = max(6, int(width * (11 if width <= COMPACT else 12) / (len(neighbours) + 1)))
+        most = max(6, int(width * (11 if width <= NARROW else 12) / (len(neighbours) + 1)))
         columns = [_folded(name, most) for name in neighbours]
         heading = _TITLE + _LINE * max(name.count("\n") for name in columns)
         figure = new_figure(width, len(present) * (heading + len(names) * _ROW) + 0.1)
@@ -65,7 +65,7 @@ def interference_chart(slowdowns: Sequence[Slowdown], arms: Sequence[ArmStyle], 
             empty = {(column, row) for column in range(len(neighbours)) for row in range(len(names))}
             for one in own:
                 row, column = names.index(victims[_key(one)]), neighbours.index(one.neighbour)
-                _cell(axes, column, row, one, norm, narrow=width <= COMPACT)
+                _cell(axes, column, row, one, norm, narrow=width <= NARROW)
                 empty.discard((column, row))
             for column, row in empty:
                 _no_cell(axes, column, row)
@@ -90,7 +90,7 @@ def _key(one: Slowdown) -> tuple[str, str, str]:
 
 
 def _lay_out(axes: Axes, arm: ArmStyle, rows: Sequence[str], columns: Sequence[str], width: float) -> None:
-    narrow = width <= COMPACT
+    narrow = width <= NARROW
     axes.set_title(arm.label, loc="left", weight="bold")
     axes.set_xlim(0, len(columns))
     axes.set_ylim(len(rows), 0)
@@ -122,14 +122,22 @@ def _cell(axes: Axes, column: int, row: int, one: Slowdown, norm: CenteredNorm, 
         _no_cell(axes, column, row)
         return
     red, green, blue, _ = mpl.colormaps[_MAP](norm(math.log(one.slowdown)))
-    beside = f"{one.workload} beside {one.neighbour} in {one.arm}"
-    cell = axes.add_patch(Rectangle(at, 0.96, 0.92, fc=(red, green, blue), lw=0, label=beside))
-    known = interval(one.ci_low, one.ci_high)
-    slowdown = f"{one.metric}: slowdown {ratio(one.slowdown)}"
-    tell(cell, beside, slowdown, f"95 % interval {known}" if known else "no interval", f"n {one.n}", one.verdict)
+    cell = axes.add_patch(
+        Rectangle(
+            at, 0.96, 0.92, fc=(red, green, blue), lw=0, label=f"{one.workload} beside {one.neighbour} in {one.arm}"
+        )
+    )
+    ends = interval(one.ci_low, one.ci_high)
+    tell(
+        cell,
+        f"{one.arm}: {one.workload} {one.metric}, {one.verdict}",
+        f"beside {one.neighbour}",
+        f"{ratio(one.slowdown)} slower than alone",
+        f"{f'95 % interval {ends}' if ends else 'no interval'}, n = {one.n} blocks",
+    )
     # Relative luminance decides which ink can be read (WCAG 2.1, with the weights of sRGB).
     ink = _DARK if 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 > 0.18 else _LIGHT
-    between = "" if narrow else known
+    between = "" if narrow else interval(one.ci_low, one.ci_high)
     decided = one.verdict in ("better", "worse")
     x, y = middle
     axes.annotate(

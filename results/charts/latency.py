@@ -1,69 +1,71 @@
-"""Percentiles of latency: a row an arm, a mark a percentile, from the middle to the tail on one logarithmic axis."""
+"""Latency by percentile: a line an arm over the percentiles that a workload tells, on a logarithmic axis."""
 
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
 from results.charts.cases import case_labels, cases, of_case, trial_values
-from results.charts.quantities import quantity, spread
-from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import COMPACT, PAPER, WIDE, ArmStyle, drawing, tell
-from results.trials import WorkloadCase
+from results.charts.quantities import spread_lines, tick
+from results.charts.rows import log_ticks
+from results.charts.style import NARROW, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.trials import WorkloadCase, arms_in_order
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PERCENTILE = re.compile(r"latency_p(\d\d)(\d*)")
-_SECONDS = {"ns": 1e-9, "µs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
+_METRIC = re.compile(r"latency_(?:p(?P<percentile>\d{2,})|(?P<most>max))")
+_PANEL, _TICKS = 2.1, 6
 
 
 @dataclass(frozen=True)
-class Percentile:
-    """One percentile of latency in one workload case and arm.
+class Latency:
+    """How long requests of one workload case took in one arm.
 
     Attributes:
-        name: ``p50``, ``p99.9``.
-        seconds: the median over the arm's trials.
-        trials: seconds of each trial.
+        case: the workload case.
+        arm: name of the arm.
+        seconds: by the percentile's name (``50``, ``99.9``, ``max``), in their order: one value a trial.
     """
 
-    name: str
-    seconds: float
-    trials: tuple[float, ...]
+    case: WorkloadCase
+    arm: str
+    seconds: dict[str, list[float]]
 
 
-def percentile_name(metric: str) -> str:
-    """What the percentile of a metric is called: ``p99.9`` for ``latency_p999``; empty for a metric that is none."""
-    found = _PERCENTILE.fullmatch(metric)
-    return "" if found is None else f"p{found[1]}.{found[2]}" if found[2] else f"p{found[1]}"
-
-
-def percentiles_of(frame: pd.DataFrame, arms: Sequence[ArmStyle]) -> dict[WorkloadCase, dict[str, list[Percentile]]]:
-    """Percentiles by workload case and arm, from the lowest; only of metrics in a unit of time, and above zero."""
-    timed = frame[frame["unit"].isin(list(_SECONDS)) & (frame["value"] > 0)]
-    metrics = sorted({str(metric) for metric in timed["metric"].unique() if percentile_name(str(metric))})
-    metrics.sort(key=lambda metric: float(percentile_name(metric)[1:]))
-    found: dict[WorkloadCase, dict[str, list[Percentile]]] = {}
-    for metric in metrics:
-        rows = timed[timed["metric"] == metric]
-        factors = {case: _SECONDS[str(of_case(rows, case)["unit"].iloc[0])] for case in cases(rows)}
-        values = trial_values(rows, metric)
-        for case, factor in factors.items():
-            of_this = of_case(values, case)
-            for arm in arms:
-                seconds = of_this[of_this["arm"] == arm.name]["value"] * factor
-                if len(seconds):
-                    one = Percentile(percentile_name(metric), float(seconds.median()), tuple(seconds))
-                    found.setdefault(case, {}).setdefault(arm.name, []).append(one)
-    return {case: found[case] for case in cases(timed) if case in found}
+def latencies_of(frame: pd.DataFrame) -> list[Latency]:
+    """Those of which a run has at least two percentiles, by case and then by arm."""
+    names = {str(metric): name for metric in frame["metric"].unique() if (name := _percentile(str(metric)))}
+    ordered = sorted(names, key=lambda metric: (names[metric] == "max", names[metric]))
+    found = []
+    for case in cases(frame[frame["metric"].isin(names)]):
+        of_this = of_case(frame, case)
+        by_arm: dict[str, dict[str, list[float]]] = {}
+        for metric in ordered:
+            rows = of_this[of_this["metric"] == metric]
+            if rows.empty or str(rows["unit"].iloc[0]) not in _SECONDS:
+                continue
+            factor = _SECONDS[str(rows["unit"].iloc[0])]
+            for arm, values in trial_values(rows, metric).groupby("arm", observed=True, sort=False)["value"]:
+                above_zero = [factor * value for value in values if value > 0]
+                if above_zero:
+                    by_arm.setdefault(str(arm), {})[names[metric]] = above_zero
+        if len({name for seconds in by_arm.values() for name in seconds}) > 1:
+            found += [Latency(case, arm, by_arm[arm]) for arm in arms_in_order(frame) if arm in by_arm]
+    return found
 
 
 def latency_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
-    """Medians over trials of the percentiles of latency, by workload case and arm: the lowest filled, others hollow.
+    """A panel a workload case: medians over trials by percentile, with a line from the least trial to the greatest.
 
     Args:
         frame: samples.
@@ -71,34 +73,79 @@ def latency_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], width: float = 
         width: inches.
 
     Returns:
-        The figure, or None if no workload told a percentile.
+        The figure, or None if no workload told two percentiles.
     """
-    found = percentiles_of(frame, arms)
+    found = latencies_of(frame)
     if not found:
         return None
-    labels = case_labels(found)
-    present = {case: [arm for arm in arms if arm.name in by_arm] for case, by_arm in found.items()}
-    groups = []
-    for case, by_arm in found.items():
-        names = dict.fromkeys(one.name for percentiles in by_arm.values() for one in percentiles)
-        groups.append(Group(f"{labels[case]} — {' · '.join(names)}", tuple(arm.label for arm in present[case])))
-    everything = [one.seconds for by_arm in found.values() for percentiles in by_arm.values() for one in percentiles]
+    shown_cases = list(dict.fromkeys(one.case for one in found))
+    labels = case_labels(shown_cases)
+    columns = 1 if width <= NARROW or len(shown_cases) == 1 else 2
+    rows = -(-len(shown_cases) // columns)
     with drawing():
-        rows = lay_out(groups, width)
-        log_axis(rows.axes, min(everything), max(everything), width, unit="s")
-        for (case, by_arm), positions in zip(found.items(), rows.positions, strict=True):
-            for arm, y in zip(present[case], positions, strict=True):
-                _draw(rows, y, arm, labels[case], by_arm[arm.name])
-                written = by_arm[arm.name][-1:] if width <= COMPACT else by_arm[arm.name]
-                rows.write(y, " · ".join(quantity(one.seconds, "s") for one in written))
-        return rows.figure
+        figure = new_figure(width, rows * _PANEL + 0.4)
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, case in zip(panels, shown_cases, strict=False):
+            own = {one.arm: one for one in found if one.case == case}
+            names = list(dict.fromkeys(name for one in own.values() for name in one.seconds))
+            for arm in arms:
+                if arm.name in own:
+                    _draw(axes, arm, own[arm.name], names, labels[case])
+            _finish(axes, shown(labels[case], 40), names)
+        for axes in panels[len(shown_cases) :]:
+            axes.set_visible(False)
+        handles = {arm.label: handle for axes in panels for arm, handle in _handles(axes, arms)}
+        figure.legend(
+            list(handles.values()),
+            list(handles),
+            loc="outside upper left",
+            ncols=2 if width <= NARROW else 4,
+            frameon=False,
+        )
+        return figure
 
 
-def _draw(rows: Rows, y: float, arm: ArmStyle, case: str, percentiles: Sequence[Percentile]) -> None:
-    rows.axes.plot([one.seconds for one in percentiles], [y] * len(percentiles), "-", color=arm.colour, lw=1.5)
-    for place, one in enumerate(percentiles):
-        mark = rows.axes.plot(
-            [one.seconds], [y], arm.marker, ms=6, mec=arm.colour, mew=1.3, mfc=PAPER if place else arm.colour,
-            label=f"{one.name} of {arm.name}",
-        )  # fmt: skip
-        tell(mark, arm.label, case, f"{one.name} {quantity(one.seconds, 's')}", spread(one.trials, "s"))
+def _percentile(metric: str) -> str:
+    """``latency_p999`` → ``99.9``; empty for a metric that is no percentile of a latency."""
+    match = _METRIC.fullmatch(metric)
+    if match is None:
+        return ""
+    digits = match["percentile"]
+    return "max" if digits is None else digits if len(digits) == 2 else f"{digits[:2]}.{digits[2:]}"
+
+
+def _draw(axes: Axes, arm: ArmStyle, latency: Latency, names: Sequence[str], title: str) -> None:
+    at = [names.index(name) for name in latency.seconds]
+    middle = []
+    for place, (name, values) in zip(at, latency.seconds.items(), strict=True):
+        axes.plot([place, place], [min(values), max(values)], "-", color=arm.colour, lw=1.5, alpha=0.4)
+        lines = spread_lines(values, "s")
+        middle.append(statistics.median(values))
+        (mark,) = axes.plot([place], [middle[-1]], arm.marker, ms=5.5, color=arm.colour)
+        tell(mark, f"{arm.label}: latency, {_in_words(name)}", title, *lines)
+    axes.plot(at, middle, "-", marker=arm.marker, ms=5.5, lw=1.4, color=arm.colour, label=arm.label, zorder=1.5)
+
+
+def _in_words(name: str) -> str:
+    return "the longest" if name == "max" else f"percentile {name}"
+
+
+def _handles(axes: Axes, arms: Sequence[ArmStyle]) -> list[tuple[ArmStyle, Artist]]:
+    by_label = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    return [(arm, by_label[arm.label]) for arm in arms if arm.label in by_label]
+
+
+def _finish(axes: Axes, title: str, names: Sequence[str]) -> None:
+    axes.set_title(title, loc="left", weight="bold")
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(names)), [name if name == "max" else f"p{name}" for name in names])
+    axes.set_xlim(-0.3, len(names) - 0.7)
+    axes.tick_params(length=0)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    ticks = log_ticks(*axes.get_ylim(), _TICKS, binary=False)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FixedFormatter([tick(at, "s") for at in ticks]))

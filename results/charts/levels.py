@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from results.charts.cases import arm_medians, case_labels, cases, of_case, trial_values
-from results.charts.quantities import quantity, spread
+from results.charts.quantities import quantity, spread_lines
 from results.charts.rows import Group, lay_out, log_axis
 from results.charts.style import WIDE, ArmStyle, drawing, tell
 
@@ -53,13 +53,12 @@ def levels_chart(frame: pd.DataFrame, arms: Sequence[ArmStyle], metric: str, wid
         for case, positions in zip(found, rows.positions, strict=True):
             of_this = of_case(values, case)
             for arm, y in zip(present[case], positions, strict=True):
-                trials = of_this[of_this["arm"] == arm.name]["value"]
-                rows.axes.plot([trials.min(), trials.max()], [y, y], "-", color=arm.colour, lw=1.5, alpha=0.5)
+                spread = of_this[of_this["arm"] == arm.name]["value"]
+                rows.axes.plot([spread.min(), spread.max()], [y, y], "-", color=arm.colour, lw=1.5, alpha=0.5)
                 median = medians[case][arm.name]
-                mark = rows.axes.plot([median], [y], arm.marker, ms=6, color=arm.colour, label=f"median of {arm.name}")
-                tell(
-                    mark, arm.label, " ".join(filter(None, case)), f"{metric} {quantity(median, unit)}",
-                    spread(trials, unit),
-                )  # fmt: skip
+                (mark,) = rows.axes.plot(
+                    [median], [y], arm.marker, ms=6, color=arm.colour, label=f"median of {arm.name}"
+                )
+                tell(mark, f"{arm.label}: {metric}", labels[case], *spread_lines(spread.tolist(), unit))
                 rows.write(y, quantity(median, unit))
         return rows.figure

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from matplotlib.patches import Rectangle
 
 from results.charts.cases import case_labels
-from results.charts.quantities import percentage, tick
+from results.charts.quantities import percentage, quantity, tick
 from results.charts.rows import Group, Rows, lay_out, percent_axis
-from results.charts.style import COMPACT, GRID, MUTED, WIDE, ArmStyle, drawing
+from results.charts.style import GRID, MUTED, NARROW, WIDE, ArmStyle, drawing, tell
 from results.limits import GivenLimit, tolerance
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def limits_chart(limits: Sequence[GivenLimit], arms: Sequence[ArmStyle], width: 
             for limit, y in zip(members, positions, strict=True):
                 _draw(rows, y, style[limit.arm], limit, high)
         rows.axes.set_xlabel(
-            "← less · more than asked →" if width <= COMPACT else "← less than asked for · more than asked for →"
+            "← less · more than asked →" if width <= NARROW else "← less than asked for · more than asked for →"
         )
         return rows.figure
 
@@ -68,7 +68,7 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, limit: GivenLimit, edge: float) -
     inside = [error for error in limit.errors if error <= edge]
     rows.axes.plot(inside, [y] * len(inside), arm.marker, ms=4, color=arm.colour, alpha=0.3, mew=0)
     beyond = limit.error > edge
-    rows.axes.plot(
+    (mark,) = rows.axes.plot(
         [min(limit.error, edge)],
         [y],
         ">" if beyond else arm.marker,
@@ -76,6 +76,12 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, limit: GivenLimit, edge: float) -
         color=arm.colour,
         label=f"{limit.limit} of {arm.name}",
         clip_on=False,
+    )
+    tell(
+        mark,
+        f"{arm.label}: {limit.limit}, {limit.outcome}",
+        f"asked {_asked(limit)}, given {quantity(limit.given, limit.unit)} ({percentage(limit.error)})",
+        f"errors {percentage(min(limit.errors))} to {percentage(max(limit.errors))}, n = {len(limit.errors)} trials",
     )
     rows.write(y, percentage(limit.error))
 
@@ -98,7 +104,7 @@ def _titles(groups: Sequence[Sequence[GivenLimit]]) -> list[str]:
 
 
 def _label(limit: GivenLimit, arm: ArmStyle, members: Sequence[GivenLimit], width: float) -> str:
-    return arm.label if width <= COMPACT or _is_same(members) else f"{arm.label}, {_asked(limit)}"
+    return arm.label if width <= NARROW or _is_same(members) else f"{arm.label}, {_asked(limit)}"
 
 
 def _is_same(members: Sequence[GivenLimit]) -> bool:

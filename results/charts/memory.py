@@ -62,8 +62,8 @@ def _stacked(
             left = 0.0
             for name, value in splits[arm.name].items():
                 bar = rows.axes.barh(y, value, left=left, height=0.68, color=arm.colour, alpha=tints[name], label=name)
-                whole = quantity(wholes[arm.name], "bytes")
-                tell(bar.patches, arm.label, f"{name} {quantity(value, 'bytes')}", f"of {whole}")
+                whole = f"of {quantity(wholes[arm.name], 'bytes')} in all"
+                tell(bar.patches[0], f"{arm.label}: {name}", f"median {quantity(value, 'bytes')}", whole)
                 left += value
             rows.write(y, quantity(wholes[arm.name], "bytes"))
         linear_axis(rows.axes, max(wholes[arm.name] for arm in present), "bytes", width)

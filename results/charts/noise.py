@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.patches import Rectangle
 
 from results.charts.quantities import percent
-from results.charts.style import COMPACT, GRID, INK, MUTED, SERIES, WIDE, drawing, new_figure
+from results.charts.style import GRID, INK, MUTED, NARROW, SERIES, WIDE, drawing, new_figure, tell
 from results.noise import OUTSIDE_LIMIT, SPEED_LIMIT, STEAL_LIMIT, BlockNoise
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _BEYOND, _WITHIN = SERIES[2], SERIES[3]
 _LABELS = 1.25
 """Inches for the names of the rows."""
-_CELL = {WIDE: 0.6, COMPACT: 0.5}
+_CELL = {WIDE: 0.6, NARROW: 0.5}
 _HEIGHT = 0.26
 """Inches of a row."""
 
@@ -74,7 +74,7 @@ def noise_chart(blocks: Sequence[BlockNoise], width: float = WIDE) -> Figure | N
     """
     if not blocks:
         return None
-    columns = int((width - _LABELS) / _CELL[COMPACT if width <= COMPACT else WIDE])
+    columns = int((width - _LABELS) / _CELL[NARROW if width <= NARROW else WIDE])
     lines = [blocks[start : start + columns] for start in range(0, len(blocks), columns)]
     rows = len(_ROWS) + 2  # the numbers above, and what it comes to below
     with drawing():
@@ -96,11 +96,12 @@ def _draw_line(axes: Axes, blocks: Sequence[BlockNoise], columns: int) -> None:
     for column, block in enumerate(blocks):
         _write(axes, column, -1, str(block.block), bold=block.disturbed)
         for place, row in enumerate(_ROWS):
-            _draw_cell(axes, column, place, row, row.value(block))
+            _draw_cell(axes, column, place, row, block)
         _write(axes, column, len(_ROWS), "disturbed" if block.disturbed else "", bold=True, size=6.0)
 
 
-def _draw_cell(axes: Axes, column: int, place: int, row: _Row, value: float | None) -> None:
+def _draw_cell(axes: Axes, column: int, place: int, row: _Row, block: BlockNoise) -> None:
+    value = row.value(block)
     look: dict[str, Any]
     if value is None:
         look = {"fc": "none", "ec": GRID, "hatch": "////"}
@@ -108,7 +109,8 @@ def _draw_cell(axes: Axes, column: int, place: int, row: _Row, value: float | No
         look = {"fc": _BEYOND, "alpha": 0.55, "ec": INK, "lw": 1.2}
     else:
         look = {"fc": _WITHIN, "alpha": 0.12 + 0.2 * min(1.0, max(0.0, row.badness(value))), "lw": 0}
-    axes.add_patch(Rectangle((column + 0.04, place + 0.06), 0.92, 0.88, **look))
+    cell = axes.add_patch(Rectangle((column + 0.04, place + 0.06), 0.92, 0.88, **look))
+    tell(cell, f"Block {block.block}: {row.name} {percent(value)}", *block.reasons)
     _write(axes, column, place, percent(value), bold=value is not None and row.beyond(value))
 
 

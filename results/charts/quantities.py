@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Collection, Sequence
+import statistics
+from collections.abc import Sequence
 
 MISSING = "–"
 """What stands where there is no figure."""
+
+
+class Written(str):
+    """A figure as people read it that still knows its value, so that a table can be sorted by it.
+
+    Attributes:
+        value: what was written, in its unit, unrounded; None where there is no figure.
+    """
+
+    __slots__ = ("value",)
+    value: float | None
+
+    def __new__(cls, text: str, value: float | None) -> Written:
+        made = super().__new__(cls, text)
+        made.value = value if value is not None and math.isfinite(value) else None
+        return made
+
+
+def machine_value(cell: str) -> float | None:
+    """What a table is sorted by: the value of a :class:`Written`, or that of a plain number; None for other text."""
+    if isinstance(cell, Written):
+        return cell.value
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
 
 _SECONDS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _BYTES = tuple((1024.0**power, name) for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB"), (0, "B")))
 _BITS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s"))
 _BYTE_UNITS = {"bytes": "", "B": "", "bytes/s": "/s", "B/s": "/s"}
-
-_FACTORS = {name.removesuffix("/s"): factor for factor, name in (*_SECONDS, *_BYTES, *_BITS)} | {"%": 0.01}
-_FIGURE = re.compile(r"([-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?) ?([^\W\d_]+|%)?")
-
-
-def magnitude(text: str) -> float | None:
-    """What a written figure is to be sorted by: the first in ``text``, in seconds, bytes, bits or as a share.
-
-    The inverse of :func:`quantity`, :func:`ratio` and :func:`effect`, as far as they have not rounded.
-
-    Returns:
-        None for a text that does not begin with a figure.
-    """
-    found = _FIGURE.match(text)
-    return float(found[1].replace(",", "")) * _FACTORS.get(found[2], 1.0) if found else None
 
 
 def is_bytes(unit: str) -> bool:
@@ -42,6 +55,10 @@ def is_scaled(unit: str) -> bool:
 
 def number(value: float | None, digits: int = 3) -> str:
     """``value`` with ``digits`` significant digits, thousands separated and never in scientific notation below 1e15."""
+    return Written(_number(value, digits), value)
+
+
+def _number(value: float | None, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if value == 0:
@@ -61,6 +78,10 @@ def quantity(value: float | None, unit: str, digits: int = 3) -> str:
         unit: as recorded with the sample (``s``, ``bytes``, ``bytes/s``, ``iops``…).
         digits: significant digits.
     """
+    return Written(_quantity(value, unit, digits), value)
+
+
+def _quantity(value: float | None, unit: str, digits: int) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if unit == "s":
@@ -80,25 +101,25 @@ def tick(value: float, unit: str, digits: int = 3) -> str:
     text, _, name = quantity(value, unit, digits).partition(" ")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return f"{text} {name}".rstrip()
+    return Written(f"{text} {name}".rstrip(), value)
 
 
 def ratio(value: float | None) -> str:
     """A ratio with its sign: ``0.97×``, ``1,620×``."""
-    return MISSING if value is None or not math.isfinite(value) else f"{number(value)}×"
+    return Written(MISSING if value is None or not math.isfinite(value) else f"{number(value)}×", value)
 
 
 def effect(value: float | None) -> str:
     """A ratio above 1 as the difference that it is: ``8.2 %``, and from 2 on ``3.40×``; empty where there is none."""
     if value is None or not math.isfinite(value):
         return ""
-    return ratio(value) if value >= 2 else f"{number(100 * (value - 1), 2)} %"
+    return Written(ratio(value) if value >= 2 else f"{number(100 * (value - 1), 2)} %", value)
 
 
 def percentage(value: float) -> str:
     """A difference in percent with its sign: ``+1.2 %``, ``-0.4 %``, ``+1,240 %``; ``0.0 %`` has none."""
     text = f"{value:+,.1f}" if abs(value) < 99.95 else f"{value:+,.0f}"
-    return f"{'0.0' if float(text.replace(',', '')) == 0 else text} %"
+    return Written(f"{'0.0' if float(text.replace(',', '')) == 0 else text} %", value)
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -107,6 +128,13 @@ def interval(low: float | None, high: float | None) -> str:
         return ""
     upper = "∞" if math.isinf(high) else ratio(high)
     return f"{number(low)}–{upper}"
+
+
+def spread_lines(values: Sequence[float], unit: str) -> tuple[str, str]:
+    """What a mark tells of one value a trial: the median; and the least, the greatest and how many trials."""
+    middle, low, high = (quantity(value, unit) for value in (statistics.median(values), min(values), max(values)))
+    trials = "trial" if len(values) == 1 else "trials"
+    return f"median {middle}", f"{low} to {high}, n = {len(values)} {trials}"
 
 
 def _scaled(value: float, scale: Sequence[tuple[float, str]], digits: int) -> str:
@@ -122,15 +150,8 @@ def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
-def spread(values: Collection[float], unit: str) -> str:
-    """From the least to the greatest, and how many there are: ``2.10 ms – 2.40 ms, n 10``."""
-    if len(values) < 2:
-        return f"n {len(values)}"
-    return f"{quantity(min(values), unit)} – {quantity(max(values), unit)}, n {len(values)}"
-
-
 def percent(share: float | None) -> str:
     """A share as a whole percentage, with one decimal below ten."""
     if share is None:
         return MISSING
-    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
+    return Written(f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %", share)

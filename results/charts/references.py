@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from results.charts.cases import case_labels
-from results.charts.quantities import MISSING, ratio, tick
+from results.charts.quantities import MISSING, interval, ratio, tick
 from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import MUTED, PAPER, WIDE, ArmStyle, drawing
+from results.charts.style import MUTED, PAPER, WIDE, ArmStyle, drawing, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,10 +62,20 @@ def _usable(reference: Reference) -> list[float]:
 
 def _draw(rows: Rows, y: float, arm: ArmStyle, reference: Reference) -> None:
     ours = reference.comparison
-    rows.axes.plot([reference.ratio], [y], "D", ms=7, mec=MUTED, mew=1.3, mfc=PAPER, label=f"published for {arm.name}")
+    published = reference.published
+    (theirs,) = rows.axes.plot(
+        [reference.ratio], [y], "D", ms=7, mec=MUTED, mew=1.3, mfc=PAPER, label=f"published for {arm.name}"
+    )
+    n = f"n = {published.n}" if published.n else ""
+    tell(theirs, f"Published: {published.source.key}", ours.metric, f"{ratio(reference.ratio)} native", n)
     if ours.ci_low is not None and ours.ci_high is not None and ours.ci_low > 0:
         rows.axes.plot([ours.ci_low, ours.ci_high], [y, y], "-", color=arm.colour, lw=1.8, solid_capstyle="butt")
     if ours.ratio is not None and math.isfinite(ours.ratio) and ours.ratio > 0:
-        rows.axes.plot([ours.ratio], [y], arm.marker, ms=6, color=arm.colour, label=f"{arm.name}: ours")
+        (mark,) = rows.axes.plot([ours.ratio], [y], arm.marker, ms=6, color=arm.colour, label=f"{arm.name}: ours")
+        between = interval(ours.ci_low, ours.ci_high)
+        ends = f"95 % interval {between}" if between else "no interval"
+        tell(
+            mark, f"{arm.label}: {ours.metric}", f"{ratio(ours.ratio)} {ours.baseline}", f"{ends}, n = {ours.n} blocks"
+        )
     mine = MISSING if ours.ratio is None else ratio(ours.ratio)
     rows.write(y, f"{mine} · {ratio(reference.ratio)}")

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from matplotlib.transforms import blended_transform_factory
 
 from results.charts.quantities import is_bytes, tick
-from results.charts.style import COMPACT, INK, MUTED, PAPER, new_figure, shown
+from results.charts.style import INK, MUTED, NARROW, PAPER, new_figure, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,7 +143,7 @@ def _set_ticks(axes: Axes, ticks: Sequence[float], unit: str, label: Callable[[f
 
 
 def _most(width: float) -> int:
-    return 4 if width <= COMPACT else 7
+    return 4 if width <= NARROW else 7
 
 
 def log_ticks(low: float, high: float, most: int, *, binary: bool) -> list[float]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from results.charts.cases import arm_medians, cases, of_case, trial_values
-from results.charts.quantities import quantity, spread
+from results.charts.quantities import quantity, spread_lines
 from results.charts.rows import Group, Rows, lay_out, log_axis
 from results.charts.style import MUTED, WIDE, ArmStyle, drawing, tell
 from results.floor import floor_of, times_floor
@@ -40,7 +39,7 @@ class Starts:
         """What these are a multiple of; None for stops, which have no floor, and where it was not measured."""
         return None if self.metric == "parallel_stop_time" else floor_of(reference)
 
-    @cached_property
+    @property
     def medians(self) -> dict[str, float]:
         """Seconds by arm."""
         return arm_medians(self.frame, self.metric)
@@ -125,17 +124,16 @@ def _chart(
         for (kind, shown), of_trials, positions in zip(present, values, rows.positions, strict=True):
             for arm, y in zip(shown, positions, strict=True):
                 of_arm = of_trials[of_trials["arm"] == arm.name]["value"]
-                _draw(rows, arm, y, of_arm, kind.title, kind.medians[arm.name], kind.floor(reference))
+                _draw(rows, arm, y, of_arm, kind, kind.floor(reference))
         return rows.figure
 
 
-def _draw(
-    rows: Rows, arm: ArmStyle, y: float, trials: pd.Series[float], title: str, median: float, floor: float | None
-) -> None:
+def _draw(rows: Rows, arm: ArmStyle, y: float, trials: pd.Series[float], kind: Starts, floor: float | None) -> None:
+    median = kind.medians[arm.name]
     rows.axes.plot(trials, [y] * len(trials), arm.marker, ms=4, color=arm.colour, alpha=0.3, mew=0)
     label = f"median of {arm.name}"
-    mark = rows.axes.plot([median], [y], arm.marker, ms=7, color=arm.colour, label=label, clip_on=False)
-    beside = "" if floor is None else f" · {times_floor(median, floor)}"
+    (mark,) = rows.axes.plot([median], [y], arm.marker, ms=7, color=arm.colour, label=label, clip_on=False)
     multiple = "" if floor is None else f"{times_floor(median, floor)} the bare exec"
-    tell(mark, arm.label, title, f"median {quantity(median, 's')}", spread(trials, "s"), multiple)
+    tell(mark, f"{arm.label}: {kind.metric}", kind.title, *spread_lines(trials.tolist(), "s"), multiple)
+    beside = "" if floor is None else f" · {times_floor(median, floor)}"
     rows.write(y, f"{quantity(median, 's')}{beside}")

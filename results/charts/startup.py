@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from results.charts.cases import arm_medians, part_medians
 from results.charts.quantities import number, quantity
 from results.charts.rows import ROW, linear_axis, plain_axes
-from results.charts.style import COMPACT, MUTED, PAPER, WIDE, ArmStyle, drawing, new_figure, shown, tell
+from results.charts.style import MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, new_figure, shown, tell
 from results.floor import floor_of, times_floor
 
 if TYPE_CHECKING:
@@ -84,11 +84,11 @@ def _draw_phases(axes: Axes, arm: ArmStyle, phases: dict[str, float], width: flo
     for y, (phase, seconds) in enumerate(phases.items()):
         hatch = _GUEST_HATCH if _by_guest(phase) else None
         bar = axes.barh(y, seconds, left=start, height=0.68, color=arm.colour, ec=PAPER, lw=0.4, hatch=hatch)
-        share = f"{quantity(seconds, 's')} ({number(100 * seconds / total, 2)} %)"
-        tell(bar.patches, arm.label, phase, share, f"from {quantity(start, 's')} to {quantity(start + seconds, 's')}")
+        share = f"median {quantity(seconds, 's')}, {number(100 * seconds / total, 2)} % of all phases"
+        tell(bar.patches[0], f"{arm.label}: {phase}", share, f"begins at {quantity(start, 's')}")
         start += seconds
         axes.annotate(
-            share,
+            f"{quantity(seconds, 's')} ({number(100 * seconds / total, 2)} %)",
             (start, y),
             xytext=(4, 0),
             textcoords="offset points",
@@ -97,4 +97,4 @@ def _draw_phases(axes: Axes, arm: ArmStyle, phases: dict[str, float], width: flo
     axes.set_yticks(range(len(phases)), [shown(phase, 24) for phase in phases])
     axes.set_ylim(len(phases) - 0.4, -0.6)
     # Room beside the last bar for its figure.
-    linear_axis(axes, total, "s", width, headroom=1.6 if width <= COMPACT else 1.25)
+    linear_axis(axes, total, "s", width, headroom=1.6 if width <= NARROW else 1.25)

@@ -12,7 +12,7 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +22,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -33,9 +32,6 @@ WIDE = 7.6
 
 NARROW = 3.9
 """Inches across for a phone: the same chart with the same size of text."""
-
-COMPACT = 5.5
-"""Inches up to which a chart leaves out what does not fit beside each other."""
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#57606a", "#d0d7de", "#ffffff"
 SERIES = ("#5c6773", "#0072b2", "#d55e00", "#00825f", "#b0568c", "#9a6a00", "#1a8aa8")
@@ -67,9 +63,6 @@ _RC: dict[RcKeyType, Any] = {
     "grid.linewidth": 0.6,
     "figure.dpi": 100,
 }
-
-_TOLD = "mark:"
-"""What the identifier of an artist begins with whose rest is the text that its mark shows."""
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
@@ -135,11 +128,31 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="none")
 
 
-def tell(artists: Artist | Iterable[Artist], *facts: str | None) -> None:
-    """Have the mark that artists draw say ``facts`` when it is pointed at; empty ones are left out."""
-    text = shown(" · ".join(filter(None, facts)), 300)
-    for artist in artists if isinstance(artists, Iterable) else (artists,):
-        artist.set_gid(f"{_TOLD}{text}")
+_TIP = "tip:"
+_BREAK = "\u2028"  # a break between lines that attributes of XML keep
+
+
+def tell(artist: Artist, *lines: str) -> None:
+    """Have a mark tell what it shows, wherever a reader points at it in an SVG.
+
+    Args:
+        artist: the mark.
+        lines: arm, metric, value, interval, n: what there is of them; empty ones are left out.
+    """
+    # The one property of an artist that its group in an SVG has; the serialiser makes it an element of its own.
+    artist.set_gid(_TIP + _BREAK.join(shown(line, 200) for line in lines if line))
+
+
+def _tell_titles(root: ET.Element) -> None:
+    """Put what marks tell into a ``title`` of each, which any viewer of SVG shows."""
+    for element in root.iter():
+        text = element.get("id", "")
+        if text.startswith(_TIP):
+            del element.attrib["id"]
+            element.set("class", "mark")
+            title = ET.Element(f"{{{_SVG}}}title")
+            title.text = text.removeprefix(_TIP).replace(_BREAK, "\n")
+            element.insert(0, title)
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> str:
@@ -156,17 +169,18 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     root = ET.fromstring(_render(figure, "svg", fonttype="none", salt=name))
     root.attrib.pop("width", None)
     root.attrib.pop("height", None)
+    _tell_titles(root)
     root.attrib.update({"role": "img", "aria-label": shown(alt, 2000), "class": "plot"})
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in {f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"}:
                 parent.remove(child)
-    _put_titles(root)
     for element in root.iter():
         for key, value in element.attrib.items():
             if key != "aria-label":
                 element.attrib[key] = _adapted(key, value, name)
-    _name_spaces()
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _XLINK)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -185,57 +199,37 @@ _METADATA: dict[str, dict[str, Any]] = {
 _CANVASES = {"svg": FigureCanvasSVG, "png": FigureCanvasAgg, "pdf": FigureCanvasPdf}
 
 
+def settle(figure: Figure) -> None:
+    """Lay ``figure`` out once for all its files: saving it would else draw it twice for each, first for the layout."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with drawing():
+            engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def render(figure: Figure, kind: Form) -> bytes:
     """``figure`` as a file on a white ground; the same data give the same bytes."""
     content = _render(figure, kind, fonttype="path", salt="chart", ground=PAPER)
     if kind != "svg":
         return content
     root = ET.fromstring(content)
-    _put_titles(root)
-    _name_spaces()
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}'.encode()
-
-
-def _name_spaces() -> None:
+    _tell_titles(root)
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
 
 
 def _render(figure: Figure, kind: Form, *, fonttype: str, salt: str, ground: str = "none") -> bytes:
     buffer = io.BytesIO()
+    settle(figure)
     # Identifiers from a fixed salt; in a PDF the letters of TrueType fonts, which are text to search and copy.
     with drawing(), mpl.rc_context({"svg.fonttype": fonttype, "svg.hashsalt": salt, "pdf.fonttype": 42}):
         figure.set_canvas(_CANVASES[kind](figure))
         resolution = 200 if kind == "png" else 72
-        _settle(figure, resolution)
         figure.savefig(buffer, format=kind, dpi=resolution, metadata=_METADATA[kind], facecolor=ground)
     return buffer.getvalue()
-
-
-def _settle(figure: Figure, resolution: int) -> None:
-    """Lay a figure out once for all its files: by itself matplotlib does so, and draws, twice for each.
-
-    The solver's last digits are not the same in every process, and would be in the identifiers of an SVG.
-    """
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        figure.set_dpi(resolution)
-        engine.execute(figure)
-        for axes in figure.axes:
-            axes.set_position(Bbox(axes.get_position().get_points().round(6)))
-        figure.set_layout_engine(None)
-
-
-def _put_titles(root: ET.Element) -> None:
-    """Turn what marks tell into titles, which browsers show when a mark is pointed at, also without any script."""
-    for element in list(root.iter()):
-        name = element.get("id", "")
-        if name.startswith(_TOLD):
-            del element.attrib["id"]
-            element.set("class", "mark")
-            title = ET.Element(f"{{{_SVG}}}title")
-            title.text = name.removeprefix(_TOLD)
-            element.insert(0, title)
 
 
 def _adapted(key: str, value: str, name: str) -> str:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, quantity, ratio, tick
 from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import COMPACT, GRID, MUTED, PAPER, WIDE, ArmStyle, drawing, tell
+from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     from results.compare import Comparison
 
@@ -44,9 +43,7 @@ def advantage(comparison: Comparison) -> Advantage:
     return Advantage(middle, high, low)
 
 
-def throughput_chart(
-    comparisons: Sequence[Comparison], arms: Sequence[ArmStyle], width: float = WIDE, *, against: str | None = None
-) -> Figure | None:
+def throughput_chart(comparisons: Sequence[Comparison], arms: Sequence[ArmStyle], width: float = WIDE) -> Figure | None:
     """Ratios to the baseline with intervals on a logarithmic axis, turned so that further right is better.
 
     The practical threshold, within which a difference counts as none, is shaded.
@@ -55,7 +52,6 @@ def throughput_chart(
         comparisons: those to show; ones of neutral metrics are left out.
         arms: in the order to show them.
         width: inches.
-        against: what is compared with, where that is not the baseline arm.
 
     Returns:
         The figure, or None if there is nothing to show.
@@ -79,50 +75,39 @@ def throughput_chart(
         rows = lay_out(groups, width)
         for members, positions in zip(grouped.values(), rows.positions, strict=True):
             for member, y in zip(members, positions, strict=True):
-                mark = _draw(rows, y, style[member.arm], member, narrow=width <= COMPACT)
-                if mark:
-                    _tell(mark, style[member.arm].label, member, against or member.baseline)
-        _scale(rows, directed, width, against or "the baseline")
+                _draw(rows, y, style[member.arm], member, narrow=width <= NARROW)
+        _scale(rows, directed, width)
         return rows.figure
 
 
-def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow: bool) -> list[Line2D]:
+def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow: bool) -> None:
     turned = advantage(comparison)
     if turned.ratio is None:
         rows.write(y, MISSING, muted=True)
-        return []
-    between = interval(turned.low, turned.high)
+        return
     if turned.low is not None and turned.high is not None:
         rows.axes.plot([turned.low, turned.high], [y, y], "-", color=arm.colour, lw=1.8, solid_capstyle="butt")
     hollow = comparison.verdict == "inconclusive"
-    mark = rows.axes.plot(
+    (mark,) = rows.axes.plot(
         [turned.ratio], [y], arm.marker, ms=6, mec=arm.colour, mew=1.3, mfc=PAPER if hollow else arm.colour,
         label=f"{arm.name}: {comparison.verdict}",
     )  # fmt: skip
+    between = interval(turned.low, turned.high)
+    tell(
+        mark,
+        f"{arm.label}: {comparison.metric}, {comparison.verdict}",
+        f"{ratio(turned.ratio)} {comparison.baseline}, above 1 is better",
+        f"{f'95 % interval {between}' if between else 'no interval'}, n = {comparison.n} blocks",
+        f"{quantity(comparison.median, comparison.unit)} beside "
+        f"{quantity(comparison.baseline_median, comparison.unit)}, medians",
+    )
     if narrow and between:
         rows.write(y, ratio(turned.ratio))
     else:
         rows.write(y, f"{ratio(turned.ratio)} [{between}]" if between else f"{ratio(turned.ratio)} (no interval)")
-    return mark
 
 
-def _tell(mark: list[Line2D], arm: str, comparison: Comparison, against: str) -> None:
-    turned = advantage(comparison)
-    between = interval(turned.low, turned.high)
-    tell(
-        mark,
-        arm,
-        f"{comparison.workload} {comparison.params}".rstrip(),
-        f"{comparison.metric} {quantity(comparison.median, comparison.unit)}",
-        f"{against} {quantity(comparison.baseline_median, comparison.unit)}",
-        f"{ratio(turned.ratio)}, above 1× is better",
-        f"95 % interval {between}" if between else "no interval",
-        f"n {comparison.n}",
-        comparison.verdict,
-    )
-
-
-def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float, against: str) -> None:
+def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float) -> None:
     shown = [advantage(comparison) for comparison in comparisons]
     ends = [end for turned in shown for end in (turned.ratio, turned.low, turned.high) if end is not None]
     log_axis(rows.axes, min([*ends, 0.8]), max([*ends, 1.25]), width, label=lambda at: f"{tick(at, '')}×")
@@ -130,5 +115,5 @@ def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float, against:
     rows.axes.axvspan(1 / (1 + threshold), 1 + threshold, color=GRID, alpha=0.45, lw=0, zorder=0)
     rows.axes.axvline(1, color=MUTED, lw=1, zorder=0.5)
     rows.axes.set_xlabel(
-        "← worse · better →" if width <= COMPACT else f"← worse than {against} · better than {against} →"
+        "← worse · better →" if width <= NARROW else "← worse than the baseline · better than the baseline →"
     )

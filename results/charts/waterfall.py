@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from results.charts.cases import case_labels, of_case
 from results.charts.quantities import quantity
 from results.charts.rows import Group, lay_out, linear_axis
-from results.charts.style import COMPACT, GRID, MUTED, SERIES, WIDE, ArmStyle, drawing, tell
+from results.charts.style import GRID, MUTED, NARROW, SERIES, WIDE, ArmStyle, drawing, tell
 from results.records import MEMORY_MOMENTS
 from results.waterfall import MOMENT_LABELS, cases_with_moments, step_label, steps_of, waterfalls_of
 
@@ -81,7 +81,7 @@ def _chart(groups: Sequence[_Bars], width: float) -> Figure | None:
     if not present:
         return None
     names = steps_of({f"{group.title}\n{label}": steps for group in present for label, steps in group.steps.items()})
-    columns = 2 if width <= COMPACT else 4
+    columns = 2 if width <= NARROW else 4
     with drawing():
         lines = -(-len(names) // columns)
         rows = lay_out([Group(group.title, tuple(group.steps)) for group in present], width, legend_lines=lines)
@@ -91,9 +91,9 @@ def _chart(groups: Sequence[_Bars], width: float) -> Figure | None:
                 for step, value in steps.items():
                     name = f"{step} of {group.title} {label}".replace("of  ", "of ")
                     bar = rows.axes.barh(y, value, left=left, height=0.68, lw=0, label=name, **_LOOKS[step])
-                    whole = f"of {quantity(sum(steps.values()), 'bytes')}"
-                    told = f"{step_label(step)} {quantity(value, 'bytes')}"
-                    tell(bar.patches, group.title, label, told, whole)
+                    whole = f"of {quantity(sum(steps.values()), 'bytes')} in all"
+                    value_line = f"median {quantity(value, 'bytes')}"
+                    tell(bar.patches[0], f"{label}: {step_label(step)}", group.title, value_line, whole)
                     left += value
                 rows.write(y, quantity(left, "bytes"))
         highest = max(sum(steps.values()) for group in present for steps in group.steps.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from results.charts.quantities import percentage, quantity
+from results.history.changes import Change
 from results.history.regress import Finding, Regress
+from results.history.series import Series, SeriesKey
 from results.history.wording import difference, levels, since, summary_line
+from results.markdown import escaped, table
 
 _SIGNS = {"worse": "🔴", "better": "🟢", "same": "⚪", "inconclusive": "🟡"}
 
@@ -14,7 +17,7 @@ _SIGNS = {"worse": "🔴", "better": "🟢", "same": "⚪", "inconclusive": "�
 def regress_markdown(found: Regress) -> str:
     """The outcome in a line, what is worse, what is suspicious and what is better as tables; the rest folded."""
     title = "Regressions" if found.alarms else "No regression"
-    lines = [f"### {_SIGNS['worse' if found.alarms else 'same']} {title} in {_escaped(found.run.suite)}", ""]
+    lines = [f"### {_SIGNS['worse' if found.alarms else 'same']} {title} in {escaped(found.run.suite)}", ""]
     lines += [f"Run `{found.run.id}`: {summary_line(found)}.", ""]
     better = [each for each in found.findings if each.verdict == "better"]
     lines += _table("Worse", found.alarms) + _table("Suspicious", found.suspicious) + _table("Better", better)
@@ -26,20 +29,32 @@ def regress_markdown(found: Regress) -> str:
     return "\n".join(lines)
 
 
+def history_markdown(found: Sequence[tuple[Series, Sequence[Change]]]) -> str:
+    """A row a series: its newest value, and its last change of level."""
+    rows = []
+    for series, changes in found:
+        key, unit = series.key, series.unit
+        last = changes[-1] if changes else None
+        told = "" if last is None else f"{percentage(100 * (last.shift.ratio - 1))} since {last.run.id} ({last.id})"
+        span = f"{quantity(float(series.values.min()), unit)} to {quantity(float(series.values.max()), unit)}"
+        newest = quantity(float(series.values[-1]), unit)
+        rows.append((_arm(key), key.case, key.metric, newest, span, str(series.values.size), told))
+    titles = ("Arm", "Workload", "Metric", "Newest", "Range", "Runs", "Last change")
+    return table(titles, ("text", "text", "text", "number", "number", "number", "text"), rows) + "\n"
+
+
 def _table(title: str, findings: Sequence[Finding]) -> list[str]:
     if not findings:
         return []
-    lines = [f"**{title}**", ""] if title else []
-    lines += ["| | arm | workload | metric | change | level | since | notes |", "|---|---|---|---|---|---|---|---|"]
+    rows = []
     for each in findings:
-        arm = f"{each.key.arm} (emulated)" if each.key.accel == "tcg" else each.key.arm
         change = f"{each.change.id}, {since(each)}" if each.change else ""
-        cells = (arm, each.key.case, each.key.metric, difference(each), levels(each), change, "; ".join(each.notes))
-        lines.append(f"| {_SIGNS[each.verdict]} {each.verdict} | {' | '.join(map(_escaped, cells))} |")
-    return [*lines, ""]
+        verdict = f"{_SIGNS[each.verdict]} {each.verdict}"
+        named = (verdict, _arm(each.key), each.key.case, each.key.metric)
+        rows.append((*named, difference(each), levels(each), change, "; ".join(each.notes)))
+    titles = ("", "Arm", "Workload", "Metric", "Change", "Level", "Since", "Notes")
+    return [*([f"**{title}**", ""] if title else []), table(titles, ("text",) * len(titles), rows), ""]
 
 
-def _escaped(text: str) -> str:
-    """Text in a cell of a table: without markup, on one line."""
-    entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return " ".join(re.sub(r"([\\|*_`\[\]])", r"\\\1", entities).split())
+def _arm(key: SeriesKey) -> str:
+    return f"{key.arm} (emulated)" if key.accel == "tcg" else key.arm

@@ -183,12 +183,14 @@ def with_rerun(found: Regress, store: Store, rerun: RunRecord) -> Regress:
     Args:
         found: from :func:`regress` or :func:`regress_against`.
         store: open; the history is read again.
-        rerun: the run of just the trials that were in question.
+        rerun: the run of just the trials that were in question; its suite may have another name.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    again = {series.key: series for series in series_of(store, [rerun], Wanted(parts=True))}
+    again = {
+        replace(series.key, suite=found.run.suite): series for series in series_of(store, [rerun], Wanted(parts=True))
+    }
     return replace(found, findings=tuple(_after_rerun(each, again.get(each.key)) for each in found.findings))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from results.database import filled
 from results.records import Accel, format_params
 
 Floats = npt.NDArray[np.float64]
@@ -36,12 +36,31 @@ class StoredMetric:
     primary: bool
 
 
+Case = tuple[str, str, str, Accel]
+"""Workload, its parameters as one string, arm and accelerator."""
+
+
+@dataclass(frozen=True)
+class CaseTrials:
+    """The successful trials of a case in many runs.
+
+    Attributes:
+        case: whose.
+        trial: the row of each trial, ascending.
+        run: of each trial, the place of its run among those that were asked for.
+    """
+
+    case: Case
+    trial: Integers
+    run: Integers
+
+
 @dataclass(frozen=True)
 class Samples:
     """The samples of many runs, without pandas.
 
     Attributes:
-        cases: (workload, params, arm, accel) that there are.
+        cases: that there are.
         case: of each sample, an index into ``cases``.
         run: of each sample, its place among the runs that were asked for.
         trial: of each sample, the row of its trial.
@@ -49,7 +68,7 @@ class Samples:
         value: of each sample.
     """
 
-    cases: tuple[tuple[str, str, str, Accel], ...]
+    cases: tuple[Case, ...]
     case: Integers
     run: Integers
     trial: Integers
@@ -60,41 +79,56 @@ class Samples:
 def read_metrics(connection: sqlite3.Connection) -> list[StoredMetric]:
     """All metrics that the store has a sample of."""
     rows = connection.execute("SELECT id, name, unit, better, is_primary FROM metric ORDER BY id").fetchall()
-    return [StoredMetric(row, name, unit, better, bool(primary)) for row, name, unit, better, primary in rows]
+    return [
+        StoredMetric(row, name, unit, better, bool(primary)) for row, name, unit, better, primary in map(filled, rows)
+    ]
 
 
-def read_samples(connection: sqlite3.Connection, runs: Sequence[str], metrics: Sequence[int]) -> Samples:
-    """The samples of these metrics in the successful trials of these runs."""
-    cases: dict[tuple[str, str, str, Accel], int] = {}
-    readable = lru_cache(maxsize=None)(lambda params: format_params(json.loads(params)))
-    trials: list[tuple[int, int, int]] = []
-    for place, run in enumerate(runs):
+def read_trials(connection: sqlite3.Connection, runs: Sequence[str]) -> list[CaseTrials]:
+    """The successful trials of these runs by case.
+
+    SQLite groups them and writes their rows in one string a case, since making an object of each of a hundred thousand
+    trials is what takes the time.
+    """
+    groups = connection.execute(
+        "SELECT workload, params, arm, accel, group_concat(trial.id), group_concat(asked.key)"
+        " FROM json_each(?) AS asked CROSS JOIN trial ON trial.run = asked.value"
+        " WHERE status = 'ok' GROUP BY workload, params, arm, accel",
+        (json.dumps(list(runs)),),
+    )
+    found: dict[Case, list[Integers]] = {}
+    for workload, params, arm, accel, *listed in groups:
+        both = np.array([numbers.split(",") for numbers in listed], dtype=np.int64)
+        # The same parameters may have been written in another order.
+        found.setdefault((workload, format_params(json.loads(params)), arm, accel), []).append(both)
+    return [_case_trials(case, np.hstack(parts)) for case, parts in found.items()]
+
+
+def _case_trials(case: Case, both: Integers) -> CaseTrials:
+    order = np.argsort(both[0])
+    return CaseTrials(case, both[0][order], both[1][order])
+
+
+def read_samples(connection: sqlite3.Connection, wanted: Sequence[tuple[CaseTrials, Sequence[int]]]) -> Samples:
+    """The samples of the trials of each case that are of its metrics (:attr:`StoredMetric.id`)."""
+    columns: list[tuple[Integers, ...]] = []
+    values: list[Floats] = []
+    for place, (trials, metrics) in enumerate(wanted):
         rows = connection.execute(
-            "SELECT id, workload, params, arm, accel FROM trial WHERE run = ? AND status = 'ok'", (run,)
+            "SELECT sample.trial, metric, sample.value FROM json_each(?) AS asked"
+            " CROSS JOIN sample ON sample.trial = asked.value"
+            f" WHERE metric IN ({', '.join('?' * len(metrics))})",
+            (json.dumps(trials.trial.tolist()), *metrics),
         )
-        for trial, workload, params, arm, accel in rows:
-            case = cases.setdefault((workload, readable(params), arm, accel), len(cases))
-            trials.append((trial, place, case))
-    trials.sort()
-    found = np.fromiter(
-        _rows(connection, runs, metrics), dtype=[("trial", np.int64), ("metric", np.int64), ("value", np.float64)]
+        found = np.fromiter(rows, dtype=[("trial", np.int64), ("metric", np.int64), ("value", np.float64)])
+        run = trials.run[np.searchsorted(trials.trial, found["trial"])]
+        columns.append((np.full(found.size, place), run, found["trial"], found["metric"]))
+        values.append(found["value"])
+    case, run, trial, metric = (
+        (np.concatenate(parts) for parts in zip(*columns, strict=True)) if columns else (np.zeros(0, np.int64),) * 4
     )
-    table = np.array(trials, dtype=np.int64).reshape(-1, 3)
-    at = np.searchsorted(table[:, 0], found["trial"])
-    return Samples(tuple(cases), table[at, 2], table[at, 1], found["trial"], found["metric"], found["value"])
-
-
-def _rows(
-    connection: sqlite3.Connection, runs: Sequence[str], metrics: Sequence[int]
-) -> Iterator[tuple[int, int, float]]:
-    """Trial, metric and value of every sample."""
-    listed = ", ".join("?" * len(metrics))
-    query = (
-        "SELECT sample.trial, metric, value FROM trial JOIN sample ON sample.trial = trial.id"
-        f" WHERE trial.run = ? AND status = 'ok' AND metric IN ({listed})"
-    )
-    for run in runs:
-        yield from connection.execute(query, (run, *metrics))
+    every = np.concatenate(values) if values else np.zeros(0)
+    return Samples(tuple(trials.case for trials, _ in wanted), case, run, trial, metric, every)
 
 
 @dataclass(frozen=True)

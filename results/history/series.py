@@ -6,6 +6,7 @@ and accelerator. Who wants to see across a change of one of them says so by ``jo
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from results.checks import UNIT as CHECK
-from results.history.samples import Samples, StoredMetric, medians
+from results.history.samples import Case, Samples, StoredMetric, medians
 from results.limits import is_limit
 from results.records import INSTANCE_METRICS, Accel, RunRecord, is_part, is_step
 from results.selection import EVERYTHING, Selection, case_name
-from results.trials import choose_reference, natural
+from results.trials import WorkloadCase, choose_reference, natural
 
 if TYPE_CHECKING:
     from results.store import Store
@@ -155,35 +156,40 @@ def series_of(store: Store, runs: Sequence[RunRecord], wanted: Wanted | None = N
         for metric in store.metrics()
         if metric.unit != CHECK and not is_limit(metric.name) and not is_step(metric.name) and wanted.has(metric)
     ]
-    samples = store.samples([run.id for run in runs], [metric.id for metric in metrics])
-    return _grouped(samples, metrics, runs, wanted)
+    trials = store.case_trials([run.id for run in runs])
+    arms: dict[WorkloadCase, set[str]] = {}
+    for workload, params, arm, _ in (each.case for each in trials):
+        arms.setdefault((workload, params), set()).add(arm)
+    reference = choose_reference({case: len(names) for case, names in arms.items()})
+    suite = runs[-1].suite
+
+    def has(case: Case, metric: StoredMetric) -> bool:
+        is_repeat = metric.name in INSTANCE_METRICS and case[:2] != reference
+        return (wanted.parts or not is_repeat) and wanted.selection.keeps(SeriesKey(suite, *case, metric.name))
+
+    # What is not wanted is not read.
+    asked = [(each, [metric.id for metric in metrics if has(each.case, metric)]) for each in trials]
+    found = _grouped(store.samples([(each, those) for each, those in asked if those]), metrics, runs)
+    order = {name: place for place, name in enumerate(runs[-1].arms)}
+    return sorted(found, key=lambda each: _place(each, reference, order))
 
 
-def _grouped(
-    samples: Samples, metrics: Sequence[StoredMetric], runs: Sequence[RunRecord], wanted: Wanted
-) -> list[Series]:
+def _grouped(samples: Samples, metrics: Sequence[StoredMetric], runs: Sequence[RunRecord]) -> list[Series]:
     by_trial = medians(samples.value, samples.metric, samples.case, samples.run, samples.trial)
     metric, case, run, _ = by_trial.keys
     named = {each.id: each for each in metrics}
-    arms: dict[tuple[str, str], set[str]] = {}
-    for workload, params, arm, _ in samples.cases:
-        arms.setdefault((workload, params), set()).add(arm)
-    reference = choose_reference({key: len(names) for key, names in arms.items()})
     suite = runs[-1].suite
     found = []
     # The keys are sorted, so that a series lies together, and in it the trials of a run.
     for begin, end in _stretches(metric, case):
         about = named[int(metric[begin])]
         key = SeriesKey(suite, *samples.cases[int(case[begin])], about.name)
-        is_repeat = about.name in INSTANCE_METRICS and (key.workload, key.params) != reference
-        if wanted.selection.keeps(key) and (wanted.parts or not is_repeat):
-            places = [(begin + first, begin + last) for first, last in _stretches(run[begin:end])]
-            trials = tuple(by_trial.values[first:last] for first, last in places)
-            values = np.array([float(np.median(each)) for each in trials])
-            of_runs = tuple(runs[int(run[first])] for first, _ in places)
-            found.append(Series(key, about.unit, about.better, about.primary, of_runs, values, trials))
-    order = {name: place for place, name in enumerate(runs[-1].arms)}
-    return sorted(found, key=lambda each: _place(each, reference, order))
+        places = [(begin + first, begin + last) for first, last in _stretches(run[begin:end])]
+        trials = tuple(by_trial.values[first:last] for first, last in places)
+        values = np.array([statistics.median(each.tolist()) for each in trials])
+        of_runs = tuple(runs[int(run[first])] for first, _ in places)
+        found.append(Series(key, about.unit, about.better, about.primary, of_runs, values, trials))
+    return found
 
 
 def _place(series: Series, reference: tuple[str, str] | None, arms: dict[str, int]) -> tuple[object, ...]:

@@ -1,8 +1,11 @@
-"""The report of a run: one HTML file that needs no other, a Markdown file with its charts, and single charts."""
+"""The report of a run: one HTML file that needs no other, a Markdown file with its charts, single charts, and a report
+of one run against another.
+"""
 
 from __future__ import annotations
 
-from results.report.build import Report, write_comparison, write_report
-from results.report.chart_file import chart_titles, save_chart
+from results.report.build import Report, write_report
+from results.report.single import save_chart
+from results.report.two_runs import write_comparison
 
-__all__ = ["Report", "chart_titles", "save_chart", "write_comparison", "write_report"]
+__all__ = ["Report", "save_chart", "write_comparison", "write_report"]

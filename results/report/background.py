@@ -88,7 +88,7 @@ def host(data: RunData) -> Section:
             Table(
                 "Fairness: what differed between the arms",
                 {"Fact": "text", **dict.fromkeys((data.labels.get(arm, arm) for arm in arms), "text")},
-                tuple((entry["fact"], *(shown_fact(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
+                tuple((entry["fact"], *(_shown(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
             )
         )
     tables += _placement_tables(data)
@@ -97,7 +97,7 @@ def host(data: RunData) -> Section:
             Table(
                 "Facts of the host",
                 {"Fact": "text", "Value": "text"},
-                tuple((name, shown_fact(value)) for name, value in facts.items()),
+                tuple((name, _shown(value)) for name, value in facts.items()),
             )
         )
     text = () if facts else ("The run has no host facts (host.json is missing or empty).",)
@@ -208,14 +208,13 @@ def _duration(started: str, ended: str | None) -> str:
     return f"{seconds // 60} min {seconds % 60} s"
 
 
-def shown_fact(value: object) -> str:
-    """A fact of a host or a run as a reader sees it."""
+def _shown(value: object) -> str:
     if value is None:
         return "not recorded"
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={shown_fact(entry)}" for key, entry in value.items())
+        return ", ".join(f"{key}={_shown(entry)}" for key, entry in value.items())
     if isinstance(value, list):
-        return ", ".join(shown_fact(entry) for entry in value)
+        return ", ".join(_shown(entry) for entry in value)
     return json.dumps(value)

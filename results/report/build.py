@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 from results.charts import style
 from results.charts.catalogue import CHARTS
-from results.report import background, experiments, outcomes, overview, sections, two_runs
+from results.files import replace_file
+from results.report import background, experiments, outcomes, overview, sections
 from results.report.data import RunData
 from results.report.document import Document
+from results.report.files import writing
 from results.report.html import render_html
 from results.report.iterations import iterations
+from results.report.latency import latency
 from results.report.markdown import render_markdown
 from results.report.noise import noise
 from results.report.noise_floor import noise_floor
 from results.report.references import references
+from results.report.scores import scores
 from results.report.trials import trials
-from results.report.writing import replace_files, unwritable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,53 +50,61 @@ def write_report(store: Store, run: RunRecord, directory: Path) -> Report:
 
     Each file is replaced whole, so that a reader never sees half of one.
 
+    Args:
+        store: open.
+        run: of the store.
+        directory: for the files.
+
     Raises:
         StoreError: the store or the run's ``host.json`` cannot be read, or the directory cannot be written.
     """
     data = RunData.load(store, run)
     wide = _figures(data, style.WIDE)
     narrow = _figures(data, style.NARROW)
-    return _write(directory, build_document(data, frozenset(wide), directory), wide, narrow)
+    document = build_document(data, frozenset(wide), directory)
+    return write_document(document, wide, narrow, directory)
 
 
-def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory: Path) -> Report:
-    """Write the same files about two runs: the later one against the first.
+def write_document(
+    document: Document, wide: Mapping[str, Figure], narrow: Mapping[str, Figure], directory: Path
+) -> Report:
+    """Write the files of a report.
+
+    Args:
+        document: what it says.
+        wide: its charts by name, for a screen and for the Markdown.
+        narrow: the same for a phone.
+        directory: for the files, made if need be.
 
     Raises:
-        StoreError: the store or a run's ``host.json`` cannot be read, or the directory cannot be written.
+        StoreError: the directory cannot be written.
     """
-    data = two_runs.TwoRuns.load(store, first, later)
-    wide = two_runs.figures(data, style.WIDE)
-    return _write(directory, two_runs.document(data, wide), wide, two_runs.figures(data, style.NARROW))
-
-
-def _write(directory: Path, document: Document, wide: Mapping[str, Figure], narrow: Mapping[str, Figure]) -> Report:
     charts = directory / "charts"
     report = Report(directory / "report.html", directory / "report.md")
     files = {charts / f"{name}.png": style.render(figure, "png") for name, figure in wide.items()}
     files[report.markdown] = _encoded(render_markdown(document, "charts"))
     files[report.html] = _encoded(render_html(document, wide, narrow))
-    try:
+    with writing(directory):
         charts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(directory, error) from error
-    replace_files(directory, files)
+        for path, content in files.items():
+            replace_file(path, content)
     return report
 
 
-def build_document(data: RunData, charts: frozenset[str], place: Path) -> Document:
+def build_document(data: RunData, charts: frozenset[str], directory: Path) -> Document:
     """What the report of ``data`` says.
 
     Args:
-        data: of the run.
+        data: the run.
         charts: names of those that have something to show.
-        place: directory that the report is written to.
+        directory: where the report will lie, for links to the logs.
     """
     run = data.run
     return Document(
         title=f"{run.suite}: {' · '.join(run.arms)}",
         subtitle=f"Run {run.id}, started {_readable(run.started)}, {len(data.trials)} trials, baseline {run.baseline}",
         banners=overview.banners(data),
+        scores=scores(data),
         cards=overview.cards(data),
         findings=overview.findings(data),
         overview_note=overview.note(data),
@@ -105,14 +116,14 @@ def build_document(data: RunData, charts: frozenset[str], place: Path) -> Docume
             sections.startup(data, charts),
             sections.memory(data, charts),
             sections.throughput(data, charts),
-            *sections.latency(data, charts),
+            *latency(data, charts),
             *references(data, charts),
             sections.cpu_time(data, charts),
             *iterations(data),
             *noise_floor(data),
             sections.comparisons(data),
             background.failed_trials(data),
-            trials(data, place),
+            trials(data, directory),
             *noise(data, charts),
             background.host(data),
             background.method(data),

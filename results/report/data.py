@@ -164,7 +164,7 @@ def _sorted(comparisons: Iterable[Comparison]) -> list[Comparison]:
 
 
 def read_host(path: Path) -> Mapping[str, Any]:
-    """The content of a run's ``host.json``; empty where there is none.
+    """The content of a run's ``host.json``; empty if there is none.
 
     Raises:
         StoreError: it is unreadable or damaged.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote
 
-ColumnKind = Literal["text", "number", "verdict", "outcome", "link"]
+ColumnKind = Literal["text", "number", "verdict", "outcome", "link", "score"]
+"""What stands in a column: a score begins with a verdict; a link is the path of a file from the report, or
+nothing."""
 
 _OUTCOME_SIGNS = {"holds": "✓", "met": "✓", "broken": "✗", "exceeded": "✗", "not reached": "✗"}
 
@@ -18,41 +19,13 @@ def outcome_sign(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A way to a file beside the report.
-
-    Attributes:
-        text: what it says.
-        target: a relative path with slashes, not yet escaped for a URL; empty where there is no file.
-
-    Raises:
-        ValueError: the target leads elsewhere than to a file beside the report.
-    """
-
-    text: str
-    target: str = ""
-
-    def __post_init__(self) -> None:
-        if self.target.startswith("/"):
-            raise ValueError(f"a report links to files beside it only, not to '{self.target}'")
-
-    @property
-    def href(self) -> str:
-        """The target as a relative URL: never one with a scheme or a host, whatever the file is called."""
-        return f"./{quote(self.target, errors='surrogateescape')}" if self.target else ""
-
-
-Cell = str | Link
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
-    """A table of plain text, and of links in columns of that kind.
+    """A table of plain text.
 
     Attributes:
         caption: what it shows.
         columns: title of each column, and what stands in it.
-        rows: as many cells as columns each.
+        rows: as many texts as columns each.
         folded: whether it is detail that a page may fold away.
         grouped: whether the first column names a group that rows share with those next to them.
         total: a last row that sums up; empty for none.
@@ -60,10 +33,10 @@ class Table:
 
     caption: str
     columns: Mapping[str, ColumnKind]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[str, ...], ...]
     folded: bool = False
     grouped: bool = False
-    total: tuple[Cell, ...] = ()
+    total: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +162,7 @@ class Document:
         title: the heading.
         subtitle: one line below it.
         banners: before everything else, the gravest first.
+        scores: the overview in one table, who wins what; None where nothing is compared.
         cards: the overview, one an arm.
         findings: the overview in sentences.
         overview_note: where the overview's figures come from.
@@ -198,6 +172,7 @@ class Document:
     title: str
     subtitle: str
     banners: tuple[Banner, ...]
+    scores: Table | None
     cards: tuple[Card, ...]
     findings: tuple[Finding, ...]
     overview_note: str

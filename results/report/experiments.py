@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from results.charts.interference import victim_labels
-from results.charts.quantities import MISSING, interval, quantity, ratio
+from results.charts.quantities import MISSING, Written, interval, quantity, ratio
 from results.density import READING as DENSITY_READING
 from results.density import WAYS, Density, Estimate, Knee
 from results.interference import READING as INTERFERENCE_READING
@@ -106,7 +106,7 @@ def _estimate(figure: Estimate) -> str:
     value = quantity(figure.value, "bytes")
     if figure.low is None:
         return value
-    return f"{value} [{quantity(figure.low, 'bytes')} – {quantity(figure.high, 'bytes')}]"
+    return Written(f"{value} [{quantity(figure.low, 'bytes')} – {quantity(figure.high, 'bytes')}]", figure.value)
 
 
 def _spoken_densities(data: RunData) -> str:
@@ -151,7 +151,7 @@ def _warnings(data: RunData) -> tuple[str, ...]:
 
 def _with_interval(one: Slowdown) -> str:
     between = interval(one.ci_low, one.ci_high)
-    return f"{ratio(one.slowdown)} [{between}]" if between else ratio(one.slowdown)
+    return Written(f"{ratio(one.slowdown)} [{between}]" if between else ratio(one.slowdown), one.slowdown)
 
 
 def _spoken_slowdowns(data: RunData) -> str:

@@ -9,7 +9,7 @@ from markupsafe import escape
 
 from results.markdown import escaped
 from results.markdown import table as table_of
-from results.report.document import Card, Cell, Document, Excerpt, Finding, Link, Section, Table, outcome_sign
+from results.report.document import Card, Document, Excerpt, Finding, Section, Table, outcome_sign
 
 
 def render_markdown(document: Document, charts: str) -> str:
@@ -23,7 +23,8 @@ def render_markdown(document: Document, charts: str) -> str:
     for banner in document.banners:
         sign = "🛑" if banner.level == "alarm" else "⚠️"
         blocks.append(f"> {sign} **{escaped(banner.title)}**  \n> {escaped(banner.text)}")
-    blocks += ["## Overview", *_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
+    blocks += ["## Overview", *(_table(document.scores) if document.scores else ())]
+    blocks += [*_cards(document.cards), _findings(document.findings), escaped(document.overview_note)]
     for section in document.sections:
         blocks += _section(section, charts)
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -61,16 +62,16 @@ def _table(table: Table) -> Iterator[str]:
         yield f"**{escaped(table.caption)}**"
     kinds = tuple(table.columns.values())
     rows = [
-        [_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)] for row in (*table.rows, table.total) if row
+        [_signed(cell, kind) for cell, kind in zip(row, kinds, strict=True)]
+        for row in (*table.rows, table.total)
+        if row
     ]
     yield table_of(tuple(table.columns), kinds, rows)
     if table.folded:
         yield "</details>"
 
 
-def _cell(cell: Cell, kind: str) -> str:
-    if isinstance(cell, Link):
-        return cell.target or cell.text
+def _signed(cell: str, kind: str) -> str:
     return f"{outcome_sign(cell)} {cell}".lstrip() if kind == "outcome" else cell
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from results.charts.quantities import MISSING, percentage, quantity, tick
+from results.charts.quantities import MISSING, Written, percentage, quantity, tick
 from results.checks import Checks, claim
 from results.limits import GivenLimit, tolerance
 from results.records import split_params
@@ -68,7 +68,7 @@ def _limit_table(data: RunData) -> Table:
             tick(limit.asked, limit.unit, 6),
             quantity(limit.given, limit.unit),
             percentage(limit.error),
-            f"{percentage(min(limit.errors))} to {percentage(max(limit.errors))}",
+            Written(f"{percentage(min(limit.errors))} to {percentage(max(limit.errors))}", min(limit.errors)),
             str(len(limit.errors)),
             limit.outcome,
             _case(limit),

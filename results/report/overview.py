@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from results import checks, limits
 from results.charts.cases import arm_medians, case_labels
-from results.charts.quantities import MISSING, interval, quantity, ratio
+from results.charts.quantities import MISSING, Written, interval, quantity, ratio
 from results.charts.style import ArmStyle
 from results.charts.throughput import advantage
 from results.clocks import clock_warnings
@@ -127,7 +127,8 @@ def geometric_mean(values: Iterable[float | None]) -> float | None:
 def with_interval(comparison: Comparison) -> str:
     """A comparison's ratio and interval as it stands, arm/baseline."""
     between = interval(comparison.ci_low, comparison.ci_high)
-    return f"{ratio(comparison.ratio)} [{between}]" if between else ratio(comparison.ratio)
+    text = f"{ratio(comparison.ratio)} [{between}]" if between else ratio(comparison.ratio)
+    return Written(text, comparison.ratio)
 
 
 def _card(data: RunData, arm: ArmStyle) -> Card:

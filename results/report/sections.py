@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from results.charts.cases import arm_medians, part_medians
-from results.charts.latency import percentiles_of
-from results.charts.quantities import MISSING, effect, quantity, ratio, tick
+from results.charts.quantities import MISSING, Written, effect, quantity, ratio, tick
 from results.charts.throughput import advantage
 from results.compare import Comparison
 from results.records import is_part, split_params
@@ -27,7 +26,7 @@ from results.trials import natural
 Charts = Collection[str]
 """Names of the charts that have something to show."""
 
-_ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
+ARROWS = {"lower": "↓", "higher": "↑", "neutral": ""}
 _PEAKS = {
     "memory_peak": "The kernel's mark",
     "memory_peak.unreclaimable": "Not reclaimable, the highest reading",
@@ -131,37 +130,6 @@ def throughput(data: RunData, charts: Charts) -> Section:
     return Section("throughput", "Throughput", (reading,), (), _only(pictures, charts), (table,))
 
 
-def latency(data: RunData, charts: Charts) -> Iterator[Section]:
-    """Percentiles of latency, where a workload told some."""
-    found = percentiles_of(data.frame, data.arms)
-    if not found:
-        return
-    picture = Picture(
-        "latency",
-        "Latency by percentile",
-        "Percentiles of latency by workload and arm, medians over trials; the table below has all.",
-        "Medians over trials; further left is faster. The lowest percentile is filled, the others are hollow, in the "
-        "order that the titles say. Logarithmic axis.",
-    )
-    names = sorted(
-        {one.name for by_arm in found.values() for each in by_arm.values() for one in each},
-        key=lambda name: float(name[1:]),
-    )
-    rows = []
-    for (workload, params), by_arm in found.items():
-        for arm, percentiles in by_arm.items():
-            cells = {one.name: quantity(one.seconds, "s") for one in percentiles}
-            case = f"{workload} {', '.join(split_params(params))}".rstrip()
-            rows.append((case, data.labels[arm], *(cells.get(name, MISSING) for name in names)))
-    columns: dict[str, ColumnKind] = {"Workload": "text", "Arm": "text", **dict.fromkeys(names, "number")}
-    table = Table("Latency by percentile, medians over trials", columns, tuple(rows), grouped=True)
-    text = (
-        "As the workloads' own tools tell it, by the clock that they see. A mean hides the tail: how long the slowest "
-        "of a hundred, or of a thousand, had to wait."
-    )
-    yield Section("latency", "Latency", (text,), (), _only((picture,), charts), (table,))
-
-
 def cpu_time(data: RunData, charts: Charts) -> Section:
     """What the work cost the host in CPU time."""
     totals = arm_medians(data.frame, "cpu_time")
@@ -209,7 +177,7 @@ def _comparisons(data: RunData, found: Sequence[Comparison], caption: str, *, fo
     rows = [
         (
             _case(comparison),
-            f"{comparison.metric} {_ARROWS[comparison.better]}".rstrip(),
+            f"{comparison.metric} {ARROWS[comparison.better]}".rstrip(),
             data.labels[comparison.arm],
             quantity(comparison.median, comparison.unit),
             quantity(comparison.baseline_median, comparison.unit),
@@ -256,7 +224,10 @@ def _level(data: RunData, summary: Summary) -> tuple[str, ...]:
         data.labels[summary.arm],
         quantity(summary.median, summary.unit),
         quantity(summary.minimum, summary.unit),
-        f"{quantity(summary.quartile_low, summary.unit)} – {quantity(summary.quartile_high, summary.unit)}",
+        Written(
+            f"{quantity(summary.quartile_low, summary.unit)} – {quantity(summary.quartile_high, summary.unit)}",
+            summary.quartile_low,
+        ),
         quantity(summary.maximum, summary.unit),
         str(summary.n),
         with_interval(comparison) if comparison else "",

@@ -1,4 +1,4 @@
-"""Every trial of a run, each with a way to its log."""
+"""Every trial of a run, with its log a click away."""
 
 from __future__ import annotations
 
@@ -7,55 +7,51 @@ from pathlib import Path
 
 from results.charts.cases import trial_values
 from results.charts.quantities import MISSING, quantity
-from results.records import format_params
+from results.records import TrialRecord, format_params
 from results.report.data import RunData
-from results.report.document import ColumnKind, Link, Section, Table
+from results.report.document import ColumnKind, Section, Table
 
 
-def trials(data: RunData, place: Path) -> Section:
-    """The trials in order of execution.
+def trials(data: RunData, directory: Path) -> Section:
+    """A row a trial, in the order of execution.
 
     Args:
-        data: of the run.
-        place: directory that the report is written to, from which links lead to the logs; a log that is not there, or
-            not in the run's directory, gets none.
+        data: the run.
+        directory: where the report will lie, for links from there to the logs.
     """
     values = trial_values(data.frame, "startup_time")
-    starts = {int(trial): float(value) for trial, value in zip(values["trial"], values["value"], strict=True)}
+    startups = {int(trial): float(value) for trial, value in zip(values["trial"], values["value"], strict=True)}
+    columns: dict[str, ColumnKind] = {"Trial": "number", "Block": "number"}
+    columns |= dict.fromkeys(("Workload", "Parameters", "Arm", "Status"), "text")
+    columns |= {"Startup": "number", "Log": "link"}
     rows = tuple(
         (
             str(trial.trial),
             str(trial.block),
-            f"{trial.workload} {format_params(trial.params).replace(',', ', ')}".rstrip(),
+            trial.workload,
+            format_params(trial.params).replace(",", ", "),
             data.labels.get(trial.arm, trial.arm),
             trial.status,
-            quantity(starts[trial.trial], "s") if trial.trial in starts else MISSING,
-            _link(data.directory, trial.log, place),
+            quantity(startups[trial.trial], "s") if trial.trial in startups else MISSING,
+            log_address(data.directory, trial, directory),
         )
         for trial in data.trials
     )
-    columns: dict[str, ColumnKind] = {
-        "Trial": "number",
-        "Block": "number",
-        "Workload": "text",
-        "Arm": "text",
-        "Status": "text",
-        "Startup": "number",
-        "Log": "link",
-    }
-    failed = sum(trial.status == "failed" for trial in data.trials)
     text = (
-        f"{len(data.trials)} fresh instances, of which {failed} failed. Logs lie in the run's directory of the store."
+        "Links lead to the logs in the run's directory of the store. They hold as long as report and store stay where "
+        "they are to each other; a copy of this file alone has the ends of failed trials' logs under Failed trials, "
+        "and no others."
     )
-    return Section("trials", "Trials", (text,), (), (), (Table("Every trial", columns, rows, folded=True),))
+    linked = any(row[-1] for row in rows)
+    table = Table("Trials in the order of execution", columns, rows, folded=True)
+    return Section("trials", "Trials", (text,) if linked else (), (), (), (table,) if rows else ())
 
 
-def _link(directory: Path, log: str | None, place: Path) -> Link:
-    if log is None:
-        return Link("none")
-    path, root = (directory / log).resolve(), directory.resolve()
-    if not path.is_relative_to(root):
-        return Link("outside the run's directory")
-    if not path.is_file():
-        return Link("not there")
-    return Link("log", os.path.relpath(path, place.resolve()).replace(os.sep, "/"))
+def log_address(run_directory: Path, trial: TrialRecord, directory: Path) -> str:
+    """The path of a trial's log from ``directory``; empty where none lies in the run's directory."""
+    if trial.log is None:
+        return ""
+    path = (run_directory / trial.log).resolve()
+    if not path.is_file() or not path.is_relative_to(run_directory.resolve()):
+        return ""
+    return os.path.relpath(path, directory.resolve())

@@ -1,24 +1,25 @@
-"""A report of two runs: what became of every metric from the first to the later one, and what else was different."""
+"""The report of one run against another: what differs around them, and how much faster or slower each arm is."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from results.charts.quantities import MISSING, interval, quantity, ratio
+from results.charts import style
+from results.charts.quantities import quantity
 from results.charts.style import ArmStyle, arm_styles
-from results.charts.throughput import advantage, throughput_chart
-from results.compare_runs import BETWEEN_RUNS, EMULATED, Measured, RunComparison, compare_measured, measured, unlike
-from results.compare_runs import unshared as unshared_of
-from results.records import is_part
-from results.report.background import shown_fact
+from results.charts.throughput import throughput_chart
+from results.compare_runs import BETWEEN_RUNS, RunComparison, compare_measured, measured, unlike, unshared
+from results.records import INSTANCE_METRICS, is_part, split_params
+from results.report.build import Report, write_document
 from results.report.data import read_host
 from results.report.document import Banner, ColumnKind, Document, Finding, Picture, Section, Table
 from results.report.overview import VERDICTS, with_interval
-from results.selection import case_name
+from results.report.sections import ARROWS
+from results.trials import natural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,192 +27,169 @@ if TYPE_CHECKING:
     from results.records import RunRecord
     from results.store import Store
 
-_OF_INSTANCES = ("startup_time", "memory_footprint")
-"""What is shown beside that which the workloads measure foremost."""
+_CHART = "runs"
+_NOT_THE_SAME = "not the same "
 
 
-@dataclass(frozen=True)
-class TwoRuns:
-    """Two runs as their report needs them.
+def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory: Path) -> Report:
+    """Write the report of ``later`` against ``first``, as :func:`results.report.build.write_report` does that of one.
 
-    Attributes:
-        first: what the other is divided by.
-        later: the other.
-        comparisons: of the later run with the first.
-        arms: styles of the arms of either.
-        hosts: contents of the two runs' ``host.json``, the first run's first; empty where there is none.
+    Raises:
+        StoreError: the store or a run's ``host.json`` cannot be read, or the directory cannot be written.
     """
-
-    first: Measured
-    later: Measured
-    comparisons: tuple[RunComparison, ...]
-    arms: tuple[ArmStyle, ...]
-    hosts: tuple[Mapping[str, Any], Mapping[str, Any]]
-
-    @classmethod
-    def load(cls, store: Store, first: RunRecord, later: RunRecord) -> TwoRuns:
-        """Read and compare.
-
-        Raises:
-            StoreError: the store or a run's ``host.json`` cannot be read.
-        """
-        runs = measured(store, first), measured(store, later)
-        names = list(dict.fromkeys((*first.arms, *later.arms)))
-        emulated = {arm for run in runs for case in run.cases for arm in case.arms if case.arms[arm].accel == EMULATED}
-        facts = [read_host(store.run_directory(run.id) / "host.json") for run in (first, later)]
-        styles = arm_styles(names, first.baseline, emulated)
-        return cls(*runs, tuple(compare_measured(runs)), styles, (facts[0], facts[1]))
-
-    @cached_property
-    def foremost(self) -> tuple[RunComparison, ...]:
-        """What the workloads measure foremost, and start and idle memory in each case's own right."""
-        found = [one for one in self.comparisons if not is_part(one.metric) and one.better != "neutral"]
-        chosen = [one for one in found if one.primary or (one.workload == "null" and one.metric in _OF_INSTANCES)]
-        return tuple(chosen or found)
+    runs = [measured(store, first), measured(store, later)]
+    found = sorted(compare_measured(runs), key=lambda one: natural((one.workload, one.params)))
+    emulated = {one.arm for one in found if one.accel == "tcg"}
+    arms = arm_styles(later.arms, later.baseline, emulated)
+    hosts = [read_host(store.run_directory(run.id) / "host.json") for run in (first, later)]
+    of_results = [one for one in found if one.family == "results"]  # what instances have before any work: once only
+    foremost = [one for one in of_results if one.primary or one.metric in INSTANCE_METRICS]
+    wide, narrow = (_figures(foremost, arms, width) for width in (style.WIDE, style.NARROW))
+    document = _document(first, later, found, foremost, arms, hosts, unshared(runs), charted=bool(wide))
+    return write_document(document, wide, narrow, directory)
 
 
-def figures(data: TwoRuns, width: float) -> dict[str, Figure]:
-    """The charts by name: arms that the host executes, and those under software emulation."""
-    drawn = {
-        name: throughput_chart(_executed(data, emulated=emulated), data.arms, width, against=data.first.record.id)
-        for name, emulated in (("changes", False), ("changes-emulated", True))
-    }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+def _figures(found: Sequence[RunComparison], arms: Sequence[ArmStyle], width: float) -> dict[str, Figure]:
+    # What a mark is compared with is the other run, and not the arm of the same name.
+    figure = throughput_chart([replace(one, baseline=f"run {one.baseline_run}") for one in found], arms, width)
+    return {} if figure is None else {_CHART: figure}
 
 
-def document(data: TwoRuns, charts: Mapping[str, Figure]) -> Document:
-    """What the report says."""
-    first, later = data.first.record, data.later.record
+def _document(
+    first: RunRecord,
+    later: RunRecord,
+    found: Sequence[RunComparison],
+    foremost: Sequence[RunComparison],
+    arms: Sequence[ArmStyle],
+    hosts: Sequence[Mapping[str, object]],
+    left_out: Sequence[str],
+    *,
+    charted: bool,
+) -> Document:
+    labels = {arm.name: arm.label for arm in arms}
+    picture = Picture(
+        _CHART,
+        f"{later.id} relative to {first.id}",
+        f"{later.id} relative to {first.id}: {_counted(foremost)}. The table below has all.",
+        "Each arm against the same arm of the other run. Further right is better, for every metric. Logarithmic axis. "
+        "Lines are 95 % confidence intervals, the shaded band is the practical threshold, a hollow mark is "
+        "inconclusive.",
+    )
+    rest = [one for one in found if not is_part(one.metric)]
+    parts = [one for one in found if is_part(one.metric)]
     return Document(
         title=f"{later.suite}: {later.id} against {first.id}",
-        subtitle=f"Ratios are run {later.id} divided by run {first.id}, in the same arm",
-        banners=_banners(data),
+        subtitle=f"{later.id} started {later.started}, {first.id} started {first.started}",
+        banners=_banners(first, later, found),
+        scores=None,
         cards=(),
-        findings=tuple(found for arm in data.arms if (found := _finding(data, arm))),
-        overview_note=BETWEEN_RUNS,
-        sections=(_changes(data, charts), _everything(data), _environment(data), _runs(data)),
-    )
-
-
-def _executed(data: TwoRuns, *, emulated: bool) -> list[RunComparison]:
-    return [one for one in data.foremost if (one.accel == EMULATED) == emulated]
-
-
-def _banners(data: TwoRuns) -> tuple[Banner, ...]:
-    found = []
-    means = sorted({warning for one in data.comparisons for warning in one.warnings if _is_of_means(warning)})
-    different = (*unlike(data.later.record, data.first.record), *means)
-    if different:
-        title = "These runs are not alike: a difference may come from there"
-        found.append(Banner("alarm", title, f"{'; '.join(different)}."))
-    if any(arm.emulated for arm in data.arms):
-        names = ", ".join(arm.name for arm in data.arms if arm.emulated)
-        text = f"Figures of {names} come from software emulation in at least one of the runs: function only."
-        found.append(Banner("notice", "Software emulation is no performance", text))
-    only = unshared_of([data.first, data.later])
-    if only:
-        found.append(Banner("notice", "Not everything is in both runs", f"{'; '.join(only)}."))
-    return tuple(found)
-
-
-def _is_of_means(warning: str) -> bool:
-    return warning.startswith(("not the same runtime", "not the same accelerator", "not compared"))
-
-
-def _finding(data: TwoRuns, arm: ArmStyle) -> Finding | None:
-    own = [one for one in data.foremost if one.arm == arm.name]
-    if not own:
-        return None
-    counted = Counter(one.verdict for one in own)
-    text = ", ".join(f"{counted[word]} {word}" for word in VERDICTS if counted[word])
-    for word, name, sign in (("better", "gain", 1), ("worse", "loss", -1)):
-        decided = [one for one in own if one.verdict == word]
-        if decided:
-            most = max(decided, key=lambda one: sign * (advantage(one).ratio or 1))
-            turned = advantage(most)
-            between = interval(turned.low, turned.high) or MISSING
-            text += f". Greatest {name}: {case_name(most.workload, most.params)}, {most.metric}, "
-            text += f"{ratio(turned.ratio)} [{between}]"
-    return Finding(f"{arm.label}:", f"{text}.")
-
-
-def _changes(data: TwoRuns, charts: Mapping[str, Figure]) -> Section:
-    first = data.first.record.id
-    if not data.comparisons:
-        return Section("changes", "What changed", ("The runs have no metric of the same workload and arm in common.",))
-    reading = (
-        "Further right is better, for every metric: where lower values are better the ratio is turned over. "
-        "Logarithmic axis; lines are 95 % confidence intervals, the shaded band is the practical threshold, and a "
-        "hollow mark is inconclusive."
-    )
-    pictures = (
-        Picture("changes", f"Relative to {first}", f"Ratio to {first}; the table below has all.", "Executed arms."),
-        Picture(
-            "changes-emulated",
-            "Software emulation: function only, never performance",
-            f"Ratio to {first} under emulation; the table below has all.",
-            "Arms under software emulation, on a scale of their own.",
+        findings=_findings(foremost, arms),
+        overview_note=f"Ratios are {later.id} divided by {first.id}. {BETWEEN_RUNS}",
+        sections=(
+            Section(
+                "results",
+                "What the workloads measure, startup and memory",
+                tuple(left_out) if found else ("The two runs have no case, metric and arm in common.", *left_out),
+                (),
+                (picture,) if charted else (),
+                _filled(_table(foremost, labels, "Foremost metrics", folded=False)),
+            ),
+            Section("differences", "What differs around the runs", (), (), (), (_differences(first, later, hosts),)),
+            Section(
+                "comparisons",
+                "All comparisons",
+                (),
+                (),
+                (),
+                _filled(
+                    _table(rest, labels, "Every metric", folded=True),
+                    _table(parts, labels, "Phases and parts", folded=True),
+                ),
+            ),
         ),
     )
-    shown = tuple(picture for picture in pictures if picture.name in charts)
-    table = _table(data, data.foremost, "What the workloads measure foremost, and the start of an instance")
-    return Section("changes", "What changed", (reading,), (), shown, (table,))
 
 
-def _everything(data: TwoRuns) -> Section:
-    table = _table(data, data.comparisons, "Every metric", folded=True)
-    text = "Ratios as measured, so whether above 1× is good depends on the metric."
-    return Section("comparisons", "All comparisons", (text,), (), (), (table,) if table.rows else ())
+def _banners(first: RunRecord, later: RunRecord, found: Sequence[RunComparison]) -> tuple[Banner, ...]:
+    """The loudest first: what makes the runs unlike."""
+    around = unlike(later, first)
+    counted = Counter(
+        warning
+        for one in found
+        for warning in one.warnings
+        if warning not in around and warning.startswith((_NOT_THE_SAME, "not compared"))
+    )
+    banners = [Banner("alarm", f"{text[0].upper()}{text[1:]}", _so_what(text)) for text in around]
+    banners += [
+        Banner("alarm", f"{text[0].upper()}{text[1:]}", f"So it is for {count} of {len(found)} comparisons.")
+        for text, count in counted.items()
+    ]
+    if any(one.accel == "tcg" for one in found):
+        text = "What emulated arms show is how their emulation differs, and nothing of a virtual machine's speed."
+        banners.append(Banner("alarm", "Software emulation: function only, never performance", text))
+    for run in (first, later):
+        if run.status != "complete":
+            banners.append(Banner("notice", f"{run.id} is {run.status}", run.stop_reason or "No reason is recorded."))
+    return tuple(banners)
 
 
-def _table(data: TwoRuns, found: Sequence[RunComparison], caption: str, *, folded: bool = False) -> Table:
-    first, later = data.first.record.id, data.later.record.id
+def _so_what(text: str) -> str:
+    name = text.removeprefix(_NOT_THE_SAME).partition(":")[0]
+    return f"Any difference below may come from another {name}, and not from what you mean to compare."
+
+
+def _findings(found: Sequence[RunComparison], arms: Sequence[ArmStyle]) -> tuple[Finding, ...]:
+    counted = ((arm, [one for one in found if one.arm == arm.name]) for arm in arms)
+    return tuple(Finding(f"{arm.label}:", f"{_counted(own)}.") for arm, own in counted if own)
+
+
+def _counted(found: Sequence[RunComparison]) -> str:
+    verdicts = Counter(one.verdict for one in found)
+    return ", ".join(f"{verdicts[word]} {word}" for word in VERDICTS if verdicts[word]) or "nothing in common"
+
+
+def _table(found: Sequence[RunComparison], labels: Mapping[str, str], caption: str, *, folded: bool) -> Table:
     columns: dict[str, ColumnKind] = {"Workload": "text", "Metric": "text", "Arm": "text"}
-    columns |= {first: "number", later: "number", "Ratio [95 % interval]": "number", "n": "number"}
+    columns |= dict.fromkeys(("Median", "Before", "Ratio [95 % interval]", "n", "n before"), "number")
     columns |= {"Verdict": "verdict", "Warnings": "text"}
-    labels = {arm.name: arm.label for arm in data.arms}
     rows = tuple(
         (
-            case_name(one.workload, one.params),
-            one.metric,
-            labels[one.arm],
-            quantity(one.baseline_median, one.unit),
+            f"{one.workload} {', '.join(split_params(one.params))}".rstrip(),
+            f"{one.metric} {ARROWS[one.better]}".rstrip(),
+            labels.get(one.arm, one.arm),
             quantity(one.median, one.unit),
+            quantity(one.baseline_median, one.unit),
             with_interval(one),
-            f"{one.baseline_n}, {one.n}",
+            str(one.n),
+            str(one.baseline_n),
             one.verdict,
             "; ".join(one.warnings),
         )
         for one in found
     )
-    return Table(caption, columns, rows, folded, grouped=True)
+    return Table(f"{caption} (↑ higher is better, ↓ lower is better)", columns, rows, folded, grouped=True)
 
 
-def _environment(data: TwoRuns) -> Section:
-    facts = [host.get("facts", {}) for host in data.hosts]
-    runs = (data.first.record.id, data.later.record.id)
-    missing = [run for run, known in zip(runs, facts, strict=True) if not known]
-    title = "What differed around the runs"
-    if missing:
-        return Section("environment", title, (f"No host facts are recorded of {' and '.join(missing)}.",))
-    names = dict.fromkeys((*facts[0], *facts[1]))
+def _differences(first: RunRecord, later: RunRecord, hosts: Sequence[Mapping[str, object]]) -> Table:
+    """Everything recorded of the runs and their hosts that is not the same."""
+    names = ("suite", "suite_hash", "image", "host_fingerprint", "version", "baseline", "threshold", "seed", "arms")
+    facts = [{name: _shown(getattr(run, name)) for name in names} for run in (first, later)]
+    for known, host in zip(facts, hosts, strict=True):
+        of_host = host.get("facts", {})
+        if isinstance(of_host, Mapping):
+            known |= {f"host: {name}": _shown(value) for name, value in of_host.items()}
     rows = tuple(
-        (name, shown_fact(facts[0].get(name)), shown_fact(facts[1].get(name)))
-        for name in names
+        (name.replace("_", " "), *(known.get(name, "not recorded") for known in facts))
+        for name in dict.fromkeys((*facts[0], *facts[1]))
         if facts[0].get(name) != facts[1].get(name)
     )
-    if not rows:
-        return Section("environment", title, (f"Nothing: all {len(names)} facts of the host are the same.",))
-    columns: dict[str, ColumnKind] = {"Fact": "text", runs[0]: "text", runs[1]: "text"}
-    text = f"{len(names) - len(rows)} of {len(names)} facts of the host are the same in both runs."
-    return Section("environment", title, (text,), (), (), (Table("Facts of the host that differ", columns, rows),))
+    columns: dict[str, ColumnKind] = {"Fact": "text", first.id: "text", f"{later.id} (later)": "text"}
+    return Table("Not the same in both", columns, rows or (("nothing that is recorded", "", ""),))
 
 
-def _runs(data: TwoRuns) -> Section:
-    runs = (data.first.record, data.later.record)
-    items = ("suite", "suite_hash", "image", "host_fingerprint", "version", "started", "ended", "status", "stop_reason")
-    rows = tuple(
-        (name.replace("_", " "), *(shown_fact(getattr(run, name)) for run in runs)) for name in (*items, "seed")
-    )
-    columns: dict[str, ColumnKind] = {"Item": "text", runs[0].id: "text", runs[1].id: "text"}
-    return Section("provenance", "The runs", (), (), (), (Table("Provenance", columns, rows),))
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _filled(*tables: Table) -> tuple[Table, ...]:
+    return tuple(table for table in tables if table.rows)

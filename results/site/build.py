@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from results.history.policy import WATCH_ALL, Policy
 from results.report import write_report
 from results.site.output import Output, file_name, open_output
-from results.site.pages import index_page, regressions_page, trends_page, with_way_back
+from results.site.pages import index_page, of_site, regressions_page, trends_page
 from results.site.runs import RunSummary, state_of, summarise
 from results.site.trends import write_trends
 
@@ -92,7 +92,7 @@ def _write_run(store: Store, run: RunRecord, output: Output, telling: Callable[[
         output.keep(name)
         return
     telling(f"run {run.id}")
-    output.write(name, with_way_back(_report(store, run)), made_from=state)
+    output.write(name, of_site(_report(store, run)), made_from=state)
 
 
 def _report(store: Store, run: RunRecord) -> str:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from results.charts.quantities import MISSING, interval, quantity, ratio
-from results.report.html import VERDICT_SIGNS, inline_script, without_files
+from results.report.page import HERE, environment, policy
 from results.site.output import digest, file_name
 from results.site.plot import Plot, draw, readable
 from results.site.runs import RunSummary
 from results.site.trend import ChangeSummary, PageSummary, Trend
 
 _HERE = Path(__file__).parent
-_REPORT = _HERE.parent / "report"
-_LOOKS = (_REPORT / "style.css", _HERE / "site.css")
-_SCRIPTS = (_REPORT / "tables.js", _HERE / "site.js")
+
+_BESIDE = re.compile(r'<a href="(?!#|https?:)[^"]*">[^<]*</a>')
+"""A link out of a report, which is one file and links to nothing but itself, the Web, and what lies beside it."""
 
 EMULATION = "Software emulation"
 
@@ -38,11 +39,8 @@ def index_page(runs: Sequence[RunSummary]) -> str:
         "index",
         "Runs",
         runs=runs,
-        suites=sorted({run.suite for run in runs}),
-        statuses=sorted({run.status for run in runs}),
-        hosts=sorted({run.host for run in runs}),
+        suites=len({run.suite for run in runs}),
         duration=lambda seconds: MISSING if seconds is None else quantity(seconds, "s", 2),
-        signs=VERDICT_SIGNS,
     )
 
 
@@ -74,9 +72,6 @@ def trends_page(pages: Sequence[PageSummary]) -> str:
         "trends",
         "Trends",
         pages=sorted(pages, key=lambda page: (page.lineage.suite, page.newest), reverse=True),
-        suites=sorted({page.lineage.suite for page in pages}),
-        workloads=sorted({page.workload for page in pages}),
-        hosts=sorted({page.lineage.host for page in pages}),
     )
 
 
@@ -93,13 +88,17 @@ def regressions_page(changes: Sequence[ChangeSummary]) -> str:
     )
 
 
-def with_way_back(report: str) -> str:
-    """A run's report with a link to the site's index before everything else, and none to files in the store."""
+def of_site(report: str) -> str:
+    """A run's report as a page of the site.
+
+    With a link to the index before everything else, and without those to files beside the report, which stay in the
+    store: the logs of trials.
+    """
     link = '<p class="way-back"><a href="../index.html">← All runs</a></p>'
-    before, body, after = report.partition("<body>")
+    before, body, after = _BESIDE.sub("", report).partition("<body>")
     if not body:
         raise ValueError("the report has no <body>")
-    return without_files(f"{before}{body}\n{link}{after}")
+    return f"{before}{body}\n{link}{after}"
 
 
 def _described(trend: Trend, latest: str) -> str:
@@ -114,27 +113,30 @@ def _described(trend: Trend, latest: str) -> str:
 @cache
 def look() -> str:
     """Changes when the look of our pages does."""
-    shared = (*_LOOKS, *_SCRIPTS, _REPORT / "tables.jinja")
-    sources = sorted((*shared, *(_HERE / "templates").iterdir(), *_HERE.glob("*.py")))
-    return digest("".join(path.read_text(encoding="utf-8") for path in sources))
+    ours = (*(_HERE / "templates").iterdir(), *_HERE.glob("*.css"), *_HERE.glob("*.js"), *_HERE.glob("*.py"))
+    shared = (HERE / name for name in ("style.css", "page.js", "layout.html.jinja"))
+    return digest("".join(map(_read, (*sorted(ours), *shared))))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader((_HERE / "templates", _REPORT)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {
-        "style": Markup("\n".join(path.read_text(encoding="utf-8") for path in _LOOKS)),
-        "script": inline_script(*_SCRIPTS),
+    """The report's, with a style and a script more."""
+    made = environment(_HERE / "templates")
+    script = (HERE / "page.js").read_text(encoding="utf-8") + (_HERE / "site.js").read_text(encoding="utf-8")
+    made.globals |= {
+        "style": Markup(
+            (HERE / "style.css").read_text(encoding="utf-8") + (_HERE / "site.css").read_text(encoding="utf-8")
+        ),
+        "script": Markup(script),
+        "policy": policy(script),
         "readable": readable,
         "file_name": file_name,
     }
-    return environment
+    return made
 
 
 def _render(name: str, title: str, **values: object) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from results.site.output import digest, file_name
+from results.trials import natural
 
 Turn = Literal["better", "worse", "neutral"]
 
@@ -220,5 +221,6 @@ def by_page(trends: Sequence[Trend]) -> dict[str, list[Trend]]:
     return pages
 
 
-def _order(trend: Trend) -> tuple[str, str, bool, str, str, str]:
-    return (trend.lineage.suite, trend.workload, not trend.primary, trend.metric, trend.params, trend.arm)
+def _order(trend: Trend) -> tuple[object, ...]:
+    case = natural((trend.metric, trend.params))
+    return (trend.lineage.suite, trend.workload, not trend.primary, case, trend.arm)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, Protocol
 
 import numpy as np
@@ -25,8 +26,8 @@ from results.stats.unpaired import unpaired_ratio
 Floats = npt.NDArray[np.float64]
 Kind = Literal["step", "drift"]
 
-MIN_SIDE = 3
-"""The least number of values on either side of a change: two outliers in a row are not taken for a level."""
+MIN_SIDE = 4
+"""The least number of values on either side of a change: some nights of noise in a row are not taken for a level."""
 
 MIN_HISTORY = 8
 """The least number of values for a change to be looked for. With 5 against 3 the least p-value is 0.036, so that in
@@ -35,14 +36,14 @@ fact it takes some more."""
 WINDOW = 60
 """So many values at the most on either side are compared: what was longer ago says little of today."""
 
-LEVEL = 0.0005
+LEVEL = 0.0003
 """Greatest p-value of a step. By simulation (``tests/results/history/test_detection.py``), not by a correction: see
 there for what comes of it."""
 
 SPREAD_LEVEL = 0.02
 """Where a one-sided F test of the variances has a p-value below this, the new level is noisier than the old one."""
 
-UNEQUAL_LEVEL = 0.005
+UNEQUAL_LEVEL = 0.004
 """Greatest p-value of a step to a noisier level, by Welch's test, which needs some more nights then."""
 
 DRIFT_NIGHTS = 21
@@ -60,6 +61,10 @@ _LEAST_NOISE = 1e-4
 """Of a value; figures such as counts of bytes can be the same every night."""
 
 _OUTLIER = 4.0
+"""How many standard deviations of the noise a single night lies beyond both of its neighbours."""
+
+_ROUNDING = 1e-9
+"""Logarithms that are no further apart than this are the same figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,37 +135,45 @@ def find_shifts(values: Sequence[float], threshold: float, proposer: Proposer | 
 
 
 def _confirmed(series: Floats, proposed: list[int], threshold: float) -> list[Shift]:
-    """The proposals that stand. The weakest is given up and its two sides joined until all of the rest do."""
+    """The proposals that stand. Of those that do not, the one that divides least is given up, and so on.
+
+    How much a place divides is by how much the sum of squares grows where its two sides are joined (J. H. Ward, J.
+    Amer. Statist. Assoc. 58 (1963) 236–244).
+    """
     places = list(proposed)
     while places:
-        shifts = [
-            _step(series, before, at, after)
-            for before, at, after in zip([0, *places], places, [*places[1:], series.size], strict=False)
-        ]
-        weakest = min(range(len(places)), key=lambda index: _strength(shifts[index], threshold))
-        if _strength(shifts[weakest], threshold) > 0:
-            return shifts
-        del places[weakest]
+        ends = [0, *places, series.size]
+        parts = [series[begin:end] for begin, end in pairwise(ends)]
+        shifts = [_step(at, theirs, ours) for at, (theirs, ours) in zip(places, pairwise(parts), strict=True)]
+        weak = [index for index, shift in enumerate(shifts) if not _stands(shift, threshold)]
+        if not weak:
+            return [shift for shift in shifts if shift is not None]
+        del places[min(weak, key=lambda index: _division(parts[index], parts[index + 1]))]
     return []
 
 
-def _step(series: Floats, before: int, at: int, after: int) -> Shift:
-    ours, theirs = series[at : min(after, at + WINDOW)], series[max(before, at - WINDOW) : at]
+def _step(at: int, theirs: Floats, ours: Floats) -> Shift | None:
+    """What divides two neighbouring parts; None where one of them is too short to tell."""
+    theirs, ours = theirs[-WINDOW:], ours[:WINDOW]
+    if min(theirs.size, ours.size) < MIN_SIDE:
+        return None
     found = unpaired_ratio(ours.tolist(), theirs.tolist())
-    assert found.ratio is not None
+    if found.ratio is None or found.interval is None:
+        return None
     p_value = _p_value(np.log(ours), np.log(theirs))
-    interval = found.interval or (0.0, math.inf)
-    return Shift(at, "step", found.ratio, interval, p_value, theirs.size, ours.size)
+    return Shift(at, "step", found.ratio, found.interval, p_value, theirs.size, ours.size)
 
 
-def _strength(shift: Shift, threshold: float) -> float:
-    """How far the interval lies beyond the threshold, on a logarithmic scale; zero or less if it does not stand."""
-    if min(shift.before, shift.after) < MIN_SIDE or shift.p_value >= LEVEL:
-        return -shift.p_value
+def _stands(shift: Shift | None, threshold: float) -> bool:
+    if shift is None or shift.p_value >= LEVEL:
+        return False
     low, high = shift.interval
-    if low <= 0 or math.isinf(high):
-        return -1.0
-    return max(math.log(low), -math.log(high)) - math.log1p(threshold)
+    return max(math.log(low), -math.log(high)) > math.log1p(threshold)
+
+
+def _division(theirs: Floats, ours: Floats) -> float:
+    difference = float(np.log(ours).mean() - np.log(theirs).mean())
+    return difference**2 * ours.size * theirs.size / (ours.size + theirs.size)
 
 
 def _p_value(x: Floats, y: Floats) -> float:
@@ -172,9 +185,10 @@ def _p_value(x: Floats, y: Floats) -> float:
     from scipy.stats import f as f_distribution
     from scipy.stats import ttest_ind
 
-    if np.ptp(x) == 0 and np.ptp(y) == 0:
+    if max(np.ptp(x), np.ptp(y)) < _ROUNDING:
         return 0.0
-    spread = 1.0 if np.ptp(y) == 0 else float(f_distribution.sf(x.var(ddof=1) / y.var(ddof=1), x.size - 1, y.size - 1))
+    variances = max(float(x.var(ddof=1)), _ROUNDING**2), max(float(y.var(ddof=1)), _ROUNDING**2)
+    spread = float(f_distribution.sf(variances[0] / variances[1], x.size - 1, y.size - 1))
     if spread > SPREAD_LEVEL:
         return float(ttest_ind(x, y).pvalue)
     return float(ttest_ind(x, y, equal_var=False).pvalue) * LEVEL / UNEQUAL_LEVEL
@@ -211,5 +225,7 @@ def _without_outliers(logarithms: Floats, noise: float) -> Floats:
     left, here, right = logarithms[:-2], logarithms[1:-1], logarithms[2:]
     above = np.minimum(here - left, here - right) > _OUTLIER * noise
     below = np.minimum(left - here, right - here) > _OUTLIER * noise
-    smooth[1:-1] = np.where(above | below, (left + right) / 2, here)
+    # At the edge of a level the neighbours differ themselves, and what lies beyond both is only noise.
+    alike = np.abs(left - right) < _OUTLIER * noise
+    smooth[1:-1] = np.where((above | below) & alike, (left + right) / 2, here)
     return smooth

@@ -27,6 +27,9 @@ def detectable_ratio(interval: tuple[float, float] | None, threshold: float) -> 
     standard deviation of the differences and the asymptotic relative efficiency 3/π, finds 0.61 of the right figure at
     6 blocks and 0.85 at 10, since with so few the signed-rank test is much weaker than asymptotics have it.
 
+    It holds for samples that are not paired as well, whose estimate is of the same kind: 73 to 81 % in the same
+    simulation, for 6 to 20 values on either side.
+
     It is about this comparison taken alone: control of false discoveries over many asks for more.
 
     Args:

@@ -17,6 +17,9 @@ LEAST = 9
 MOST = 31
 """More would move the figures away from their labels."""
 
+FITTING = 0.75
+"""The share of a list's rows that are to fit on its axis: few are as far out as the start of a guest."""
+
 _LIMITS = (1.25, 1.5, 2.0, 4.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0)
 
 

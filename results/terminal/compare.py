@@ -23,8 +23,14 @@ from results.resources import counting_note
 from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sorted_comparisons
 from results.stored_comparisons import comparisons_of
 from results.summary import describe
-from results.terminal.bar import axis_of
-from results.terminal.comparisons import comparison_cells, comparison_columns, notes_on, tally_view
+from results.terminal.bar import FITTING, axis_of
+from results.terminal.comparisons import (
+    comparison_cells,
+    comparison_columns,
+    notes_on,
+    shared_warnings,
+    tally_view,
+)
 from results.terminal.experiments import slowdown_tables
 from results.terminal.grid import Column, Grid, Line, Table
 from results.terminal.outcomes import check_tables, limit_table, outcome_notes
@@ -46,15 +52,12 @@ if TYPE_CHECKING:
 
     from results.store import Store
 
-_FITTING = 0.75
-"""The share of a list's rows that must fit on its axis: few are as far out as the start of a guest."""
-
 
 def compare_renderables(
     store: Store, run: RunRecord, reference: str | None = None, baseline: str | None = None, view: View = AS_IT_IS
 ) -> list[RenderableType]:
-    """What ``bench compare`` prints of a run: a table a workload case, then notes on what needs a caveat, then how the
-    verdicts are distributed, then slowdowns.
+    """What ``bench compare`` prints of a run: which it is, a table a workload case, then notes on what needs a caveat,
+    then how the verdicts are distributed, then slowdowns.
 
     Checks and limits are no comparisons: a line an arm says in words what they came to. Where no trial succeeded it
     says so, and lists the trials that failed.
@@ -83,7 +86,8 @@ def compare_renderables(
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
     slowdowns = slowdowns_of(frame, run.threshold, disturbed_blocks(store.noise(run.id)))
     published = _published(frame, keep.of(comparisons), reference)
-    return [*comparison_view(comparisons, view), *notes, *slowdown_tables(keep.of(slowdowns)), *published]
+    head = Text(f"run {run.id}  suite {run.suite}  baseline {baseline or run.baseline}\n", "dim")
+    return [head, *comparison_view(comparisons, view), *notes, *slowdown_tables(keep.of(slowdowns)), *published]
 
 
 def _published(frame: pd.DataFrame, comparisons: Sequence[Comparison], reference: str | None) -> list[RenderableType]:
@@ -140,36 +144,41 @@ def comparison_view(comparisons: Sequence[Comparison], view: View = AS_IT_IS) ->
     shown = shown_of(comparisons, view.selection)
     tables = [_list(sorted_comparisons(shown, view.order))] if view.order else [_by_case(shown)]
     hidden = left_out_line(selected, shown)
-    return [*banner(selected), *tables, *notes_on(shown), *tally_view(shown, lambda row: row.arm), *hidden]
+    return [*banner(selected), *tables, *tally_view(shown, lambda row: row.arm), *notes_on(shown), *hidden]
 
 
 def _by_case(shown: Sequence[Comparison]) -> RenderableType:
-    tables = []
+    tables, shared = [], shared_warnings(shown)
     for case, of_case in groupby(shown, case_of):
         lines: list[Line] = []
         for _, of_metric in groupby(of_case, metric_of):
-            lines += _metric_lines(list(of_metric))
+            lines += _metric_lines(list(of_metric), shared)
         tables.append(Table(case_title(case), tuple(lines)))
     return Grid((Column("median", spare=1), *comparison_columns("")), tuple(tables))
 
 
-def _metric_lines(rows: Sequence[Comparison]) -> Iterable[Line]:
+def _metric_lines(rows: Sequence[Comparison], explained: Iterable[str]) -> Iterable[Line]:
     first, axis = rows[0], axis_of(rows)
     empty = Text()
     yield Line(metric_title(first), (empty, empty, empty, axis, empty, empty, empty))
     base = Text(figure(first.baseline_median, first.unit))
     yield Line(Text(f"  {first.baseline}"), (base, Text("1"), empty, empty, Text("baseline"), empty, empty))
     for row in rows:
-        yield Line(arm_label(row.arm, row.accel), (Text(figure(row.median, row.unit)), *comparison_cells(row, axis)))
+        cells = comparison_cells(row, axis, explained)
+        yield Line(arm_label(row.arm, row.accel), (Text(figure(row.median, row.unit)), *cells))
 
 
 def _list(shown: Sequence[Comparison]) -> RenderableType:
     """All in one table, on one axis."""
-    labels, axis = case_labels(map(case_of, shown)), axis_of(shown, _FITTING)
+    labels, axis, shared = case_labels(map(case_of, shown)), axis_of(shown, FITTING), shared_warnings(shown)
     lines = [
         Line(
             row_label(labels[case_of(row)], row),
-            (arm_label(row.arm, row.accel, ""), Text(figure(row.median, row.unit)), *comparison_cells(row, axis)),
+            (
+                arm_label(row.arm, row.accel, ""),
+                Text(figure(row.median, row.unit)),
+                *comparison_cells(row, axis, shared),
+            ),
         )
         for row in shown
     ]

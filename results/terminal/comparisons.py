@@ -21,6 +21,9 @@ from results.terminal.rows import VERDICT_STYLES
 
 _ORDER: tuple[Verdict, ...] = ("better", "worse", "same", "inconclusive")
 
+_MANY = 5
+"""So many rows are not named one by one."""
+
 
 def comparison_columns(axis: str | Drawn, of: str = "ratio") -> tuple[Column, ...]:
     """The columns of :func:`comparison_cells`.
@@ -63,8 +66,16 @@ def comparison_cells(
     )
 
 
+def shared_warnings(rows: Sequence[Comparison]) -> frozenset[str]:
+    """The warnings that all of the rows have, if they are more than a few: a mark at each would mark nothing."""
+    if len(rows) < _MANY:
+        return frozenset()
+    return frozenset.intersection(*(frozenset(row.warnings) for row in rows))
+
+
 def notes_on(rows: Sequence[Comparison], explained: Iterable[str] = ()) -> list[RenderableType]:
     """Every warning once, with the comparisons that it is about; those explained elsewhere are left out."""
+    shared = shared_warnings(rows)
     about: dict[str, list[str]] = {}
     elsewhere = set(explained)
     for row in rows:
@@ -73,7 +84,7 @@ def notes_on(rows: Sequence[Comparison], explained: Iterable[str] = ()) -> list[
                 about.setdefault(warning, []).append(f"{row.workload} {row.metric} ({row.arm})")
     notes: list[RenderableType] = []
     for warning, concerned in about.items():
-        named = list(dict.fromkeys(concerned))
+        named = [f"all {len(rows)} comparisons"] if warning in shared else list(dict.fromkeys(concerned))
         others = f" and {len(named) - 2} more" if len(named) > 2 else ""
         notes.append(Text.assemble("* ", (f"{warning}: ", "yellow"), "; ".join(named[:2]), others))
     return notes

@@ -49,8 +49,8 @@ def left_out_line(selected: Sequence[Row], shown: Sequence[Row]) -> list[Rendera
 
 
 def metric_title(row: Comparison | Summary) -> Text:
-    """The metric, with its unit unless each figure has its own."""
-    unit = "" if is_scaled(row.unit) or not row.unit else f" ({row.unit})"
+    """The metric, with its unit unless each figure has its own or it is the metric's name."""
+    unit = "" if is_scaled(row.unit) or row.unit in {"", row.metric} else f" ({row.unit})"
     return Text.assemble((row.metric, "bold" if row.primary else ""), (unit, "dim"))
 
 

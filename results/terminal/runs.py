@@ -25,8 +25,14 @@ from results.compare_runs import (
     unshared,
 )
 from results.selection import AS_IT_IS, View, case_of, metric_of, shown_of, sorted_comparisons
-from results.terminal.bar import axis_of
-from results.terminal.comparisons import comparison_cells, comparison_columns, notes_on, tally_view
+from results.terminal.bar import FITTING, axis_of
+from results.terminal.comparisons import (
+    comparison_cells,
+    comparison_columns,
+    notes_on,
+    shared_warnings,
+    tally_view,
+)
 from results.terminal.grid import Column, Grid, Line, Table
 from results.terminal.rows import (
     VERDICT_STYLES,
@@ -45,8 +51,6 @@ if TYPE_CHECKING:
 
 SIGNS = {"better": "✓", "worse": "✗", "same": "=", "inconclusive": "?"}
 """A verdict in a column of a run, for which a word is too long."""
-
-_FITTING = 0.75
 
 
 def runs_renderables(store: Store, runs: Sequence[RunRecord], view: View = AS_IT_IS) -> list[RenderableType]:
@@ -84,9 +88,10 @@ def runs_view(
         tally = tally_view(shown, lambda row: f"{numbers[row.run]} / 1" if isinstance(row, RunComparison) else row.arm)
     else:
         ordered = sorted_comparisons(shown, view.order)
-        table = _pair_list(ordered, explained) if view.order else _pair_by_case(shown, explained)
+        unmarked = [*explained, *shared_warnings(shown)]
+        table = _pair_list(ordered, unmarked) if view.order else _pair_by_case(shown, unmarked)
         tally = tally_view(shown, lambda row: row.arm)
-    return [*banner(selected), table, *notes_on(shown, explained), *tally, *left_out_line(selected, shown)]
+    return [*banner(selected), table, *tally, *notes_on(shown, explained), *left_out_line(selected, shown)]
 
 
 def _legend(runs: Sequence[RunRecord]) -> RenderableType:
@@ -132,7 +137,7 @@ def _pair_by_case(shown: Sequence[RunComparison], explained: Sequence[str]) -> R
 
 
 def _pair_list(shown: Sequence[RunComparison], explained: Sequence[str]) -> RenderableType:
-    labels, axis = case_labels(map(case_of, shown)), axis_of(shown, _FITTING)
+    labels, axis = case_labels(map(case_of, shown)), axis_of(shown, FITTING)
     lines = [
         Line(
             row_label(labels[case_of(row)], row),
@@ -179,7 +184,7 @@ class _Columns:
         for first in range(0, len(later), at_once):
             yield self._grid(later[first : first + at_once])
         signs = (f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-        yield Text(f"Ratios to run 1, by the median.  {'  '.join(signs)}\n", "dim")
+        yield Text(f"Ratios to run 1.  {'  '.join(signs)}\n", "dim")
 
     def _grid(self, runs: Sequence[str]) -> Grid:
         ratios = tuple(Column(f"{self.numbers[run]} / 1") for run in runs)

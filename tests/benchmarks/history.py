@@ -6,7 +6,8 @@
 Stores of 10⁴, 10⁵ and 10⁶ samples are made in a temporary directory (:mod:`nights`). Each round starts every verb with
 every store once, in an order of its own from the recorded seed; the first round warms up and does not count. A time is
 the median over the rounds, from the start of the process to its end. ``growth_<verb>`` is the time at the largest store
-divided by that at the one before it: 10 where time grows linearly, less where a part of it is constant.
+divided by that at the one before it: 10 where time grows linearly, less where a part of it is constant. CPU seconds go
+with each time: on a machine that has other work they tell more.
 
 It is no test: a goal that is missed is told, and the exit code is 0.
 """
@@ -37,14 +38,16 @@ this one stays small."""
 
 VERBS: Mapping[str, Sequence[str]] = {
     "compare": ("compare", "latest"),
+    "regress": ("regress",),
     "report": ("report", "latest", "-o", "{report}"),
+    "history": ("history", "startup_time"),
     "help": ("--help",),
 }
 
 CODES = {"regress": (0, 3, 4)}
 """Exit codes that are no failure, where there are others than 0: a regression was found, or nothing is sure."""
 
-GOALS = {"compare_s": 1.0, "report_s": 5.0, "help_s": 0.15, "peak_mib": 400.0}
+GOALS = {"compare_s": 1.0, "regress_s": 5.0, "report_s": 5.0, "history_s": 1.0, "help_s": 0.15, "peak_mib": 400.0}
 """At most, at 10⁶ samples."""
 
 MOST_GROWTH = 10.0
@@ -55,9 +58,10 @@ BENCH = Path(sys.executable).with_name("bench")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One process: seconds from start to end, and its peak memory in MiB."""
+    """One process: seconds from start to end, CPU seconds, and its peak memory in MiB."""
 
     seconds: float
+    cpu: float
     peak: float
 
 
@@ -80,7 +84,7 @@ def start(verb: str, store: Path, scratch: Path) -> Outcome:
             process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in CODES.get(verb, (0,)):
         raise click.ClickException(f"bench {verb} exited with {process.returncode}: {said.read_text().strip()}")
-    return Outcome(seconds, usage.ru_maxrss / 1024)
+    return Outcome(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def measure(sizes: Sequence[int], rounds: int, seed: int, directory: Path) -> dict[str, Any]:
@@ -116,17 +120,18 @@ def _figures(outcomes: Mapping[tuple[str, int], Sequence[Outcome]], sizes: Seque
 def _of_size(outcomes: Mapping[tuple[str, int], Sequence[Outcome]], size: int) -> dict[str, float]:
     of_verbs = {verb: outcomes[verb, size] for verb in VERBS}
     seconds = {f"{verb}_s": statistics.median(one.seconds for one in found) for verb, found in of_verbs.items()}
+    cpu = {f"{verb}_cpu_s": statistics.median(one.cpu for one in found) for verb, found in of_verbs.items()}
     peaks = {f"{verb}_mib": max(one.peak for one in found) for verb, found in of_verbs.items()}
-    return seconds | {"peak_mib": max(peaks.values())} | peaks
+    return seconds | {"peak_mib": max(peaks.values())} | cpu | peaks
 
 
 def table(found: Mapping[str, Any]) -> str:
     """The same for readers."""
     sizes = list(found["scaling"])
     lines = [f"Seconds, medians of {found['rounds']} interleaved rounds, and MiB at the most; seed {found['seed']}", ""]
-    lines.append(f"{'samples':12}" + "".join(f"{int(size):>12,}" for size in sizes))
+    lines.append(f"{'samples':16}" + "".join(f"{int(size):>12,}" for size in sizes))
     lines += [
-        f"{name:12}" + "".join(f"{found['scaling'][size][name]:12.3f}" for size in sizes)
+        f"{name:16}" + "".join(f"{found['scaling'][size][name]:12.3f}" for size in sizes)
         for name in found["scaling"][sizes[-1]]
     ]
     lines += ["", f"{'goal':16}{'at most':>12}{'found':>12}"]

@@ -123,6 +123,16 @@ def test_another_runtime_under_the_same_name_is_told(store: Store) -> None:
     )
 
 
+def test_other_processors_or_memory_are_told_of_the_arm_that_has_them(store: Store) -> None:
+    facts = {"cpus_usable": "2", "memory_usable": str(2 << 30)}
+    before = new_run(store).blocks("vm", TEN, facts=facts).blocks("native", TEN, facts=facts)
+    after = new_run(store).blocks("vm", TEN, facts=facts | {"cpus_usable": "1"}).blocks("native", TEN, facts=facts)
+    assert {one.arm: one.warnings for one in compared(before, after)} == {
+        "native": (),
+        "vm": (f"not the same CPUs: vm can use 1, it in {before.record.id} 2",),
+    }
+
+
 def test_disturbed_blocks_of_either_run_are_told(store: Store) -> None:
     before, after = new_run(store).blocks("vm", TEN), new_run(store).blocks("vm", TEN)
     spin = CpuSpin(cpu=1, chunks=100, median=1e-4, p99=1e-4, longest=1e-4, gaps=0, lost=0.0)

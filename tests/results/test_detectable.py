@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from results.stats.detectable import _HALF_WIDTHS, POWER, detectable_ratio
 from results.stats.paired import paired_ratio
+from results.stats.unpaired import unpaired_ratio
 
 ENDS = st.floats(1e-3, 1e3)
 WIDTHS = st.floats(1, 10)
@@ -89,3 +90,14 @@ def test_an_effect_of_that_size_is_seen_in_four_runs_of_five(
         outcome.interval is not None and math.log(effect * outcome.interval[0]) > bound for outcome in outcomes[800:]
     ]
     assert least <= np.mean(seen) <= 0.85
+
+
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize(("ours", "theirs"), [(6, 6), (10, 20)])
+def test_the_same_holds_for_samples_that_are_not_paired(noise: str, ours: int, theirs: int) -> None:
+    generator = np.random.default_rng(ours)
+    above, below = (0.02 * NOISE[noise](generator, (1200, size)) for size in (ours, theirs))
+    intervals = [unpaired_ratio(np.exp(one), np.exp(other)).interval for one, other in zip(above, below, strict=True)]
+    effect = float(np.median([detectable_ratio(interval, 0.05) or math.nan for interval in intervals[:600]]))
+    seen = [interval is not None and effect * interval[0] > 1.05 for interval in intervals[600:]]
+    assert 0.68 <= np.mean(seen) <= 0.86

@@ -25,7 +25,7 @@ def _nights(statuses, suite="nightly"):
 
 
 def _gone(runs, keep, protected=()):
-    return [run.id for run in outdated(runs, "nightly", keep, protected, NOW)]
+    return [run.id for run in outdated(runs, "nightly", keep, protected, ["nightly-confirm"], NOW)]
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,8 @@ def test_other_suites_and_runs_that_go_on_are_left_alone():
 def test_fewer_runs_than_are_kept():
     assert _gone(_nights(["failed", "complete"]), Keep(3, None)) == []
     assert _gone([], Keep(3, None)) == []
+
+
+def test_what_belongs_to_a_night_goes_with_it():
+    runs = [*_nights(["complete"] * 4), *_nights(["complete"] * 4, "nightly-confirm")]
+    assert _gone(runs, Keep(2, None)) == ["nightly-0", "nightly-confirm-0", "nightly-1", "nightly-confirm-1"]

@@ -4,25 +4,13 @@ import json
 
 import pytest
 from report_browser import VIEWS, open_page, print_pdf
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 
 from results.charts.catalogue import CHARTS
-from results.charts.quantities import magnitude
 
 pytestmark = pytest.mark.browser
 
 ELSEWHERE = {"density", "interference"}
 """Charts of runs of another kind, which test_report_experiments.py opens."""
-
-TOLD = {
-    "throughput": ("container", "95 % interval", "n 6"),
-    "startup": ("native", "median", " µs", "n 6"),
-    "startup-phases": ("native", "launch", "%"),
-    "memory-waterfall": ("native", "MiB"),
-    "cpu-time": ("native", "cpu_time", "n 6"),
-}
-"""Charts of which a mark is pointed at, and what it says."""
 
 LONG = "a-workload-with-a-name-that-goes-on-and-on-without-a-single-space-in-it-" * 3
 
@@ -61,61 +49,6 @@ def test_the_report_in_a_browser(browser, page, view):
         assert charts[0]["cut"] == [], f"{name}: text outside the chart"
 
 
-def test_tables_sort_and_filter_and_charts_say_their_values(browser, page):
-    browser.get_log("browser")
-    browser.get_log("performance")
-    open_page(browser, page, "desktop-light")
-    browser.execute_script("document.querySelector('#trials details').open = true")
-    table = "#table-trials-1"
-
-    def column(number):
-        return browser.execute_script(_COLUMN, f"{table} tbody tr:not([hidden]) > :nth-child({number})")
-
-    starts = browser.find_element(By.CSS_SELECTOR, f"{table} thead th:nth-child(6)")
-    starts.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
-    assert starts.get_attribute("aria-sort") == "ascending"
-    ascending = [magnitude(text) for text in column(6)]
-    known = [value for value in ascending if value is not None]
-    assert known == sorted(known)
-    missing = [None] * (len(ascending) - len(known))
-    assert missing
-    assert ascending == [*known, *missing], "what is missing comes last"
-    starts.find_element(By.TAG_NAME, "button").click()
-    assert [magnitude(text) for text in column(6)] == [*reversed(known), *missing]
-
-    find = browser.find_element(By.CSS_SELECTOR, "form[data-table=table-trials-1] input")
-    find.send_keys("iperf3 CONTAINER")
-    assert column(4) == ["container"] * 6
-    said = browser.find_element(By.CSS_SELECTOR, "form[data-table=table-trials-1] output")
-    assert (said.text, said.get_attribute("aria-live")) == (f"6 of {len(ascending)}", "polite")
-
-    groups = browser.execute_script(_GROUPS, "#throughput table")
-    heading = browser.find_element(By.CSS_SELECTOR, "#throughput table thead th:nth-child(2)")
-    heading.find_element(By.TAG_NAME, "button").click()
-    again = browser.execute_script(_GROUPS, "#throughput table")
-    assert [name for name, _ in again] == [name for name, _ in groups]
-    assert [arms for _, arms in again] == [sorted(arms) for _, arms in groups]
-
-    tip = browser.find_element(By.CLASS_NAME, "tip")
-    for name, words in TOLD.items():
-        chart = browser.find_element(By.CSS_SELECTOR, f"#chart-{name} .wide svg")
-        browser.execute_script(_POINT, chart)
-        assert all(word in tip.text for word in words), (name, tip.text)
-    browser.execute_script("arguments[0].focus()", chart)
-    chart.send_keys(Keys.HOME)
-    first = tip.text
-    chart.send_keys(Keys.ARROW_DOWN)
-    assert tip.text not in ("", first)
-    chart.send_keys(Keys.ESCAPE)
-    assert tip.text == ""
-
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    assert browser.execute_script("return document.querySelector('form.filters').getClientRects().length") == 0
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert browser.get_log("browser") == []
-    assert _requested(browser) == [page.as_uri()]
-
-
 @pytest.mark.parametrize("view", VIEWS)
 def test_text_stands_out_from_its_ground(browser, page, view):
     open_page(browser, page, view)
@@ -129,6 +62,14 @@ def test_it_can_be_printed(browser, page, tmp_path):
     open_page(browser, page, "desktop-dark")
     print_pdf(browser, tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    paper = {"width": 720, "height": 1018, "deviceScaleFactor": 1, "mobile": False}  # A4 at 96 dpi, less margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
+    try:
+        found = browser.execute_script(_PAPER)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert found == {"ground": "rgb(255, 255, 255)", "controls": 0, "trials": 0, "wide": []}
 
 
 def _requested(browser):
@@ -136,23 +77,6 @@ def _requested(browser):
     sent = [entry["params"]["request"]["url"] for entry in messages if entry["method"] == "Network.requestWillBeSent"]
     return [url for url in sent if not url.startswith(("data:", "about:"))]
 
-
-_COLUMN = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.textContent)"
-
-_GROUPS = """
-return [...document.querySelector(arguments[0]).tBodies].map(body => {
-  const [title, ...rows] = [...body.rows];
-  return [title.textContent, rows.map(row => row.cells[1].textContent)];
-});
-"""
-
-# Dispatched, so that no scrolling moves the mark away from the pointer.
-_POINT = """
-const mark = arguments[0].querySelector('.mark');
-const box = mark.getBoundingClientRect();
-const at = {clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true};
-arguments[0].dispatchEvent(new PointerEvent('pointermove', at));
-"""
 
 _SHOWN = """
 const shown = {};
@@ -198,4 +122,128 @@ for (const element of document.querySelectorAll('body *')) {
   found.push({text: element.textContent.slice(0, 40), colour, ratio: (a + 0.05) / (b + 0.05)});
 }
 return found;
+"""
+
+
+def test_tables_and_charts_answer(browser, page):
+    browser.get_log("browser")
+    open_page(browser, page, "desktop-light")
+    table = "[...document.querySelectorAll('table')].find(each => each.caption.textContent.startsWith('Throughput'))"
+    found = browser.execute_script(_TABLE.replace("TABLE", table))
+    for name, order in (("ascending", found["ascending"]), ("descending", found["descending"])):
+        for group in order["groups"]:
+            assert group == sorted(group, reverse=name == "descending")
+        firsts = [group[0] for group in order["groups"]]
+        assert firsts == sorted(firsts, reverse=name == "descending")
+        assert order["sort"] == name
+        assert order["headed"], "every group keeps its heading first"
+    assert found["again"]["groups"] == found["natural"]["groups"], "a third click gives the order of the page"
+    assert found["all"] == f"{found['rows']} rows"
+    assert found["chosen"]["arms"] == ["container"]
+    assert found["chosen"]["count"] == f"{found['rows'] // 2} of {found['rows']} rows"
+    assert found["typed"]["count"] == f"1 of {found['rows']} rows"
+    assert found["typed"]["groups"] == 1
+    assert found["live"] == "polite"
+
+    told = browser.execute_script(_HOVER)
+    assert told["hovered"].startswith("container: ")
+    assert "95 % interval" in told["hovered"]
+    assert "n = 6 blocks" in told["hovered"]
+    assert told["focused"]
+    assert told["stepped"] != told["focused"]
+    assert told["gone"]
+    assert browser.get_log("browser") == []
+
+
+def test_it_is_whole_without_scripts(browser, page):
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        open_page(browser, page, "desktop-light")
+        counts = browser.execute_cdp_cmd("DOM.getDocument", {"depth": -1})
+        names = _names(counts["root"])
+        assert names.count("input") == names.count("button") == 0, "no control that does nothing"
+        assert names.count("title") > 100, "marks tell their values by themselves"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_no_script_but_ours_runs(browser, page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    changed = tmp_path / "changed.html"
+    added = "<script>document.title = 'injected'</script><img src=x onerror=\"document.title = 'injected'\"></body>"
+    changed.write_text(text.replace("</body>", added), encoding="utf-8")
+    browser.get_log("browser")
+    open_page(browser, changed, "desktop-light")
+    assert browser.title != "injected"
+    assert any("Content Security Policy" in entry["message"] for entry in browser.get_log("browser"))
+
+
+def _names(node):
+    found = [node["nodeName"].lower()]
+    for child in node.get("children", ()):
+        found += _names(child)
+    return found
+
+
+_PAPER = """
+const shown = query => [...document.querySelectorAll(query)].filter(each => each.getClientRects().length).length;
+return {
+  ground: getComputedStyle(document.body).backgroundColor,
+  controls: shown('.controls') + shown('.tip') + shown('nav'),
+  trials: shown('#trials'),
+  wide: [...document.querySelectorAll('table')].filter(table => table.getBoundingClientRect().right > 721)
+    .map(table => table.caption.textContent),
+};
+"""
+
+_TABLE = """
+const table = TABLE;
+const controls = table.closest('.scroll').previousElementSibling;
+const heading = [...table.tHead.rows[0].cells].find(each => each.textContent.startsWith('Ratio'));
+const column = heading.cellIndex;
+const look = () => ({
+  groups: [...table.tBodies].map(body => [...body.rows].slice(1).map(row => Number(row.cells[column].dataset.value))),
+  headed: [...table.tBodies].every(body => body.rows[0].cells[0].scope === 'rowgroup'),
+  sort: heading.getAttribute('aria-sort'),
+});
+const rows = () => [...table.querySelectorAll('tbody tr')].filter(
+  row => row.getClientRects().length && row.cells[0].scope !== 'rowgroup');
+const click = () => { heading.querySelector('button').click(); return look(); };
+const set = (input, value) => { input.value = value; input.dispatchEvent(new Event('input')); };
+const count = controls.querySelector('output');
+const [arm] = controls.querySelectorAll('select');
+const found = {natural: look(), ascending: click(), descending: click(), again: click(), all: count.value};
+found.rows = rows().length;
+set(arm, 'container');
+found.chosen = {
+  count: count.value,
+  arms: [...new Set(rows().map(row => row.cells[1].textContent))],
+};
+set(controls.querySelector('input'), 'IPERF3 bandwidth');
+found.typed = {
+  count: count.value,
+  groups: [...table.tBodies].filter(body => body.getClientRects().length).length,
+};
+set(arm, ''); set(controls.querySelector('input'), '');
+found.live = count.getAttribute('aria-live');
+return found;
+"""
+
+_HOVER = """
+const svg = document.querySelector('#chart-throughput .wide svg');
+svg.scrollIntoView();
+const tip = document.querySelector('.tip');
+const mark = svg.querySelector('.mark');
+const box = mark.getBoundingClientRect();
+const pointer = type => svg.dispatchEvent(new PointerEvent(type, {
+  clientX: box.x + box.width / 2 + 5, clientY: box.y + box.height / 2, pointerType: 'mouse', bubbles: true}));
+const key = name => { svg.dispatchEvent(new KeyboardEvent('keydown', {key: name, bubbles: true})); };
+const shown = () => tip.hidden ? '' : tip.textContent;
+const told = {};
+pointer('pointermove'); told.hovered = shown(); pointer('pointerleave');
+svg.focus({focusVisible: true}); told.focused = shown();
+key('ArrowRight'); told.stepped = shown();
+key('Escape'); told.gone = tip.hidden;
+svg.blur();
+return told;
 """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from report_browser import VIEWS, open_page, print_pdf
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from site_history import NIGHTS
+from test_report_browser import _CONTRASTS
 
 pytestmark = pytest.mark.browser
 
@@ -57,19 +57,19 @@ def test_the_index_sorts_and_filters(browser, pages):
     failed = browser.find_element(By.XPATH, "//th/button[.='Failed']")
     failed.click()
     failed.click()
-    assert _column(browser, "runs", 8)[:2] == ["3", "0"]
+    assert _column(browser, "runs", 7)[:2] == ["3 of 12", "0 of 12"]
     assert failed.find_element(By.XPATH, "..").get_attribute("aria-sort") == "descending"
     browser.find_element(By.XPATH, "//th/button[.='Started']").send_keys(Keys.ENTER)
     assert _column(browser, "runs", 1) == sorted(runs)
 
-    find = browser.find_element(By.NAME, "text")
+    find = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
     find.send_keys("other PARTIAL")
     assert _column(browser, "runs", 2) == ["other & more"]
-    assert browser.find_element(By.TAG_NAME, "output").text == f"1 of {NIGHTS + 1}"
-    find.clear()
-    find.send_keys(Keys.SPACE)
-    browser.find_element(By.CSS_SELECTOR, "select[name=suite] option:last-child").click()
-    assert set(_column(browser, "runs", 2)) == {"other & more"}
+    assert browser.find_element(By.TAG_NAME, "output").text == f"1 of {NIGHTS + 1} rows"
+    find.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
+    assert len(_column(browser, "runs", 2)) == NIGHTS + 1
+    browser.execute_script(_CHOOSE, "Host of Runs, newest first", "f00d")
+    assert set(_column(browser, "runs", 2)) == {"nightly"}
 
 
 def test_the_way_from_a_run_to_its_report_and_back(browser, pages):
@@ -85,7 +85,7 @@ def test_the_way_from_a_run_to_its_report_and_back(browser, pages):
 def test_a_regression_leads_to_its_chart(browser, pages):
     open_page(browser, pages["regressions"], "desktop-light")
     assert _column(browser, "open", 1) == ["rate"]
-    assert _column(browser, "open", 3) == ["container"]
+    assert _column(browser, "open", 4) == ["container"]
     browser.find_element(By.LINK_TEXT, "rate").click()
     target = browser.find_element(By.CSS_SELECTOR, "figure:target")
     assert target.find_element(By.TAG_NAME, "h3").text == "rate · container"
@@ -134,5 +134,9 @@ const at = {clientX: box.left + share * box.width, clientY: box.top + box.height
 svg.dispatchEvent(new PointerEvent('pointermove', at));
 """
 
-_CONTRASTS = (Path(__file__).parents[1] / "report" / "test_report_browser.py").read_text().split('_CONTRASTS = """')[1]
-_CONTRASTS = _CONTRASTS.removesuffix('"""\n').replace("\\\\", "\\")
+_CHOOSE = """
+const [label, value] = arguments;
+const select = document.querySelector(`select[aria-label="${label}"]`);
+select.value = value;
+select.dispatchEvent(new Event('input', {bubbles: true}));
+"""

@@ -123,8 +123,19 @@ def test_a_report_of_before_the_end_is_not_taken(small, tmp_path):
     write_site(small, tmp_path / "site")
     page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
     assert "<h1>Run" not in page
+    assert {target for target in _Links(page).targets if target[0] != "#"} == {"../index.html"}
     assert 'href="../index.html"' in page
     assert "rate" in page
+
+
+def test_logs_stay_in_the_store(small, tmp_path):
+    run = small.runs()[0]
+    links = '<a href="#host">Host</a> <a href="../trials/1/log%20%231">log</a> <a href="https://example.org/">paper</a>'
+    report = small.run_directory(run.id) / "report" / "report.html"
+    report.write_text(f"<html><body>{links}</body></html>")
+    write_site(small, tmp_path / "site")
+    page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
+    assert set(_Links(page).targets) == {"../index.html", "#host", "https://example.org/"}
 
 
 def test_a_file_of_somebody_else_is_never_replaced(small, tmp_path):
@@ -185,6 +196,7 @@ def test_names_are_fit_for_files_and_urls():
 def test_an_acknowledged_change_is_no_open_regression(tmp_path):
     from results.history.changes import changes_of
     from results.history.series import Wanted, series_of
+    from results.selection import Selection
 
     with Store(tmp_path / "store").open(create=True) as store:
         without_waiting_for_the_disk(store)
@@ -194,7 +206,7 @@ def test_an_acknowledged_change_is_no_open_regression(tmp_path):
         page = tmp_path / "site" / "regressions.html"
         assert "1 open, 0 acknowledged" in page.read_text()
         runs = sorted(store.runs(), key=lambda run: run.started)
-        (series,) = series_of(store, runs, Wanted(metrics=["rate"], arms=["container"]))
+        (series,) = series_of(store, runs, Wanted(Selection(metrics=("rate",), arms=("container",))))
         (change,) = changes_of(series, 0.015)
         store.acknowledge(change.acknowledged("a new <kernel>", "2026-11-01T00:00:00+00:00"))
         second = write_site(store, tmp_path / "site")
@@ -206,10 +218,21 @@ def test_an_acknowledged_change_is_no_open_regression(tmp_path):
     assert second.written < 5 < first.written
 
 
+def test_a_regression_of_a_suite_that_is_another_by_now_is_not_open(tmp_path):
+    with Store(tmp_path / "store").open(create=True) as store:
+        without_waiting_for_the_disk(store)
+        for night in range(NIGHTS):
+            add_night(store, night)
+        add_night(store, NIGHTS, suite_hash="0ther")
+        write_site(store, tmp_path / "site")
+    assert "No open regression" in (tmp_path / "site" / "regressions.html").read_text()
+
+
 def test_runs_that_are_not_alike_are_not_of_one_trend(small, tmp_path):
     add_night(small, 2, host_fingerprint="beef")
     add_night(small, 3, suite_hash="0ther")
     add_night(small, 4, status="partial")
+    add_night(small, 5, suite="nightly-confirm")
     write_site(small, tmp_path / "site")
     pages = sorted((tmp_path / "site" / "trends").rglob("*.html"))
     assert len(pages) == 3

@@ -182,6 +182,14 @@ def test_a_note_about_many_comparisons_names_two_of_them(run: RunBuilder) -> Non
     assert "too few for a 95 % interval: a time (vm); b time (vm) and 1 more" in words(comparison(run))
 
 
+def test_what_is_to_be_said_of_all_is_said_once_and_marks_none(run: RunBuilder) -> None:
+    for metric in "abcdef":
+        run.blocks("native", [1.0] * 3, metric).blocks("vm", [2.0] * 3, metric)
+    text = words(comparison(run))
+    assert "too few for a 95 % interval: all 6 comparisons" in text
+    assert "inconclusive *" not in text
+
+
 def test_nothing_to_compare_is_said(run: RunBuilder) -> None:
     run.trial(0, "native", time=1.0)
     assert "Nothing to compare" in comparison(run)

@@ -1,0 +1,102 @@
+"""Who wins what, by how much and how surely: the first table of a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from results.charts.cases import case_labels
+from results.charts.quantities import MISSING, Written, interval, percentage, quantity, ratio
+from results.charts.style import ArmStyle
+from results.charts.throughput import advantage
+from results.compare import Comparison
+from results.report.data import RunData
+from results.report.document import ColumnKind, Table
+
+_MOST = 12
+"""Rows of workloads at most: more are not grasped at once."""
+
+
+def scores(data: RunData) -> Table | None:
+    """A row for startup, idle memory and each workload's metric, a column for each arm beside the baseline.
+
+    Where there are more workload metrics than fit a glance, those are
+    shown that differ most in arms that are not emulated.
+    """
+    baseline = data.run.baseline
+    arms = [arm for arm in data.arms if arm.name != baseline]
+    shown, left_out = _workload_rows(data)
+    labels = case_labels((one.workload, one.params) for one in data.throughput)
+    titled = [("Startup", _instance(data, "startup_time")), ("Idle memory", _instance(data, "memory_footprint"))]
+    titled += [(f"{labels[members[0].workload, members[0].params]}, {members[0].metric}", members) for members in shown]
+    rows = tuple(_row(title, members, arms, data) for title, members in titled if members)
+    if not rows or not arms:
+        return None
+    columns: dict[str, ColumnKind] = {"What": "text", "Best": "text", data.labels[baseline]: "number"}
+    columns |= dict.fromkeys((arm.label for arm in arms), "score")
+    more = f"; {left_out} more metrics differ less and stand under Throughput" if left_out else ""
+    caption = (
+        f"Who wins what, relative to {baseline} (▲ better, = same, ▼ worse, ? inconclusive; percentages are "
+        f"changes of the figure itself; in brackets 95 % intervals{more})"
+    )
+    return Table(caption, columns, rows)
+
+
+def _instance(data: RunData, metric: str) -> list[Comparison]:
+    found = (data.against_baseline(arm.name, metric) for arm in data.arms)
+    return [one for one in found if one is not None]
+
+
+def _workload_rows(data: RunData) -> tuple[list[list[Comparison]], int]:
+    """Comparisons by workload metric in their order, and how many are left out."""
+    grouped: dict[tuple[str, str, str], list[Comparison]] = {}
+    for one in data.throughput:
+        grouped.setdefault((one.workload, one.params, one.metric), []).append(one)
+    foremost = sorted(grouped, key=lambda key: -_distance(grouped[key]))[:_MOST]
+    return [members for key, members in grouped.items() if key in foremost], len(grouped) - len(foremost)
+
+
+def _distance(members: Sequence[Comparison]) -> float:
+    """How far from 1 the ratios are, emulated ones aside."""
+    ratios = [advantage(one).ratio for one in members if one.accel != "tcg"]
+    return max((abs(math.log(each)) for each in ratios if each is not None), default=0.0)
+
+
+def _row(title: str, members: Sequence[Comparison], arms: Sequence[ArmStyle], data: RunData) -> tuple[str, ...]:
+    by_arm = {one.arm: one for one in members}
+    level = quantity(members[0].baseline_median, members[0].unit)
+    cells = (_score(by_arm[arm.name]) if arm.name in by_arm else Written(MISSING, None) for arm in arms)
+    return title, _best(members, data), level, *cells
+
+
+def _score(one: Comparison) -> Written:
+    """``worse -6.9 % [-7.7 % to -6.1 %]``, of the metric as it stands; ``worse 12.6× worse [12.2–13.2×]`` far apart."""
+    turned = advantage(one)
+    if turned.ratio is None:
+        return Written(f"{one.verdict} {MISSING}", None)
+    if turned.ratio >= 2:
+        words, between = f"{ratio(turned.ratio)} better", interval(turned.low, turned.high)
+    elif turned.ratio <= 0.5:
+        low, high = (None if end is None else 1 / end for end in (turned.high, turned.low))
+        words, between = f"{ratio(1 / turned.ratio)} worse", interval(low, high)
+    else:
+        words = "" if one.ratio is None else _change(one.ratio)
+        known = one.ci_low is not None and one.ci_high is not None
+        between = f"{_change(one.ci_low)} to {_change(one.ci_high)}" if known else ""
+    return Written(f"{one.verdict} {words}{f' [{between}]' if between else ''}", turned.ratio)
+
+
+def _change(end: float | None) -> str:
+    return MISSING if end is None else percentage(100 * (end - 1))
+
+
+def _best(members: Sequence[Comparison], data: RunData) -> str:
+    """The arm that is better by most; else the baseline, and who is the same; software emulation takes no part."""
+    members = [one for one in members if one.accel != "tcg"]
+    better = [one for one in members if one.verdict == "better"]
+    if better:
+        return data.labels[max(better, key=lambda one: advantage(one).ratio or 0.0).arm]
+    if not members or any(one.verdict == "inconclusive" for one in members):
+        return "not decided" if members else MISSING
+    equals = [data.run.baseline, *(one.arm for one in members if one.verdict == "same")]
+    return ", ".join(data.labels[name] for name in equals)
