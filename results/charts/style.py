@@ -22,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -200,11 +201,16 @@ _CANVASES = {"svg": FigureCanvasSVG, "png": FigureCanvasAgg, "pdf": FigureCanvas
 
 
 def settle(figure: Figure) -> None:
-    """Lay ``figure`` out once for all its files: saving it would else draw it twice for each, first for the layout."""
+    """Lay ``figure`` out once for all its files: saving it would else draw it twice for each, first for the layout.
+
+    Places are rounded: the solver's last digits are not the same in every process, and would be in identifiers.
+    """
     engine = figure.get_layout_engine()
     if engine is not None:
         with drawing():
             engine.execute(figure)
+        for axes in figure.axes:
+            axes.set_position(Bbox(axes.get_position().get_points().round(6)))
         figure.set_layout_engine(None)
 
 

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from stored_runs import RunBuilder, run_record
 
 from results.charts.cases import case_labels, cases, reference_case
@@ -227,6 +228,18 @@ class TestSvg:
             first, second = (render(CHARTS["throughput"](data.charts, WIDE), kind) for _ in range(2))
             assert first == second
         assert b"<dc:date>" not in render(CHARTS["startup"](data.charts, WIDE), "svg")
+
+    def test_the_solvers_last_digits_are_not_in_the_bytes(self, data, monkeypatch):
+        solve = ConstrainedLayoutEngine.execute
+
+        def solve_a_little_otherwise(engine, figure):
+            solve(engine, figure)
+            for axes in figure.axes:
+                axes._set_position(axes.get_position().translated(1e-13, -1e-13))
+
+        first = render(startup_phases_chart(data.reference_frame, data.arms), "svg")
+        monkeypatch.setattr(ConstrainedLayoutEngine, "execute", solve_a_little_otherwise)
+        assert render(startup_phases_chart(data.reference_frame, data.arms), "svg") == first
 
     def test_colours_follow_the_page(self, data):
         svg = inline_svg(startup_chart(data.reference_frame, data.arms), "wide-startup", "alt")
