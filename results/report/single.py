@@ -44,6 +44,12 @@ KINDS = {
 }
 """What each chart of :data:`results.charts.catalogue.CHARTS` shows, in a line."""
 
+_OF_USUAL_STARTS = {"startup", "startup-phases", "shutdown-phases", "memory", "memory-waterfall", "image-size"}
+"""Kinds that show the trials of the one case that stands for startup and idle footprint."""
+
+_METRICS = {"cpu-time": "cpu_time", "memory-peak": "memory_peak", "latency": "latency_p"}
+"""What the metrics of other kinds begin with, where these show one sort."""
+
 _WITH_INTERVALS = {"throughput", "throughput-emulated", "references", "interference"}
 _MARGIN, _LINE, _SIZE = 0.1, 0.125, 6.5
 
@@ -97,16 +103,27 @@ def caption(data: RunData, kind: str) -> str:
 
 def _counted(data: RunData, kind: str) -> str:
     if kind in _WITH_INTERVALS:
-        counts = [one.n for one in data.slowdowns] if kind == "interference" else [one.n for one in data.throughput]
+        counts = _blocks(data, kind)
         return (
             f"n = {_range(counts)} blocks; Hodges–Lehmann estimates of ratios within blocks with 95 % signed-rank "
             "confidence intervals"
         )
     if kind == "noise":
         return f"n = {len(data.noise)} blocks"
-    frame = data.frame
+    frame = data.reference_frame if kind in _OF_USUAL_STARTS else data.frame
+    if kind in _METRICS:
+        frame = frame[frame["metric"].astype(str).str.startswith(_METRICS[kind])]
     counts = [int(each) for each in frame.groupby(["workload", "params", "arm"], observed=True)["trial"].nunique()]
     return f"n = {_range(counts)} trials, each a fresh instance, for each arm and workload; medians, without intervals"
+
+
+def _blocks(data: RunData, kind: str) -> list[int]:
+    """Blocks of each ratio that the chart shows."""
+    if kind == "interference":
+        return [one.n for one in data.slowdowns]
+    if kind == "references":
+        return [one.comparison.n for one in data.references if one.comparison.accel != "tcg"]
+    return [one.n for one in data.throughput if (one.accel == "tcg") == (kind == "throughput-emulated")]
 
 
 def _range(counts: list[int]) -> str:

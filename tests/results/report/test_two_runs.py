@@ -47,6 +47,16 @@ class TestSingleCharts:
         assert "95 % signed-rank" in caption(data, "throughput")
         assert "medians" in caption(data, "startup")
 
+    def test_n_is_that_of_what_the_chart_shows(self, store, make_run):
+        numbers = range(1, 6 * 24 + 1)
+        run = make_run(blocks=6)
+        trials = {trial.trial: trial for trial in store.trials(run.id)}
+        broken = next(at for at in numbers if (trials[at].workload, trials[at].arm) == ("redis", "vm"))
+        data = RunData.load(store, make_run(blocks=6, id="20261125-114502-aaaa", failures={broken: ("gone", None)}))
+        begins = {kind: caption(data, kind).split(" trials")[0].split(" blocks")[0] for kind in CHARTS}
+        assert begins["startup"] == begins["memory-waterfall"] == begins["throughput"] == "n = 6"
+        assert begins["cpu-time"] == begins["latency"] == begins["throughput-emulated"] == "n = 5 to 6"
+
     def test_the_same_run_gives_the_same_file(self, store, make_run, tmp_path):
         run = make_run(blocks=6)
         for suffix, begin in ((".svg", b"<?xml"), (".pdf", b"%PDF")):
