@@ -10,7 +10,7 @@ PYTEST_ARGUMENTS ?=
 ARGUMENTS ?=
 LAB ?= run
 
-.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead benchmark-history test lab lint format docs clean
+.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead benchmark-history benchmark-detection test lab lint format docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -36,6 +36,9 @@ benchmark-overhead: setup ## time workloads by the native arm beside the same ty
 
 benchmark-history: setup ## time compare, regress, report and history with 2,000 nights in the store (ARGUMENTS="--json --rounds 9")
 	@.venv/bin/python tests/benchmarks/history.py $(ARGUMENTS)
+
+benchmark-detection: setup ## score how well changes of level are found, beside Otava (ARGUMENTS="--json --histories 200")
+	@.venv/bin/python tests/benchmarks/detection.py $(ARGUMENTS)
 
 test: setup-test ## run every test
 	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)

@@ -14,9 +14,9 @@ METRICS, NIGHTS = 20, 100
 
 def test_steps_of_five_percent_are_found_within_five_nights() -> None:
     generator = np.random.default_rng(2026)
-    found = [recall([with_step(generator, noise, 0.05) for _ in range(70)], ours, 5) for noise in NOISES]
+    found = [recall([with_step(generator, noise, 0.05) for _ in range(150)], ours, 5) for noise in NOISES]
     assert np.mean(found) >= 0.95
-    assert found[0] >= 0.98
+    assert min(found) >= 0.88
 
 
 @pytest.mark.parametrize(("size", "noise", "least"), [(0.03, 0.01, 0.8), (0.10, 0.02, 0.97)])
