@@ -60,7 +60,7 @@ from otava.analysis import compute_change_points
 for line in sys.stdin:
     values, p_value, magnitude = json.loads(line)
     found, _ = compute_change_points(values, max_pvalue=p_value, min_magnitude=magnitude)
-    worse = [point.index for point in found if point.stats.mean_2 > point.stats.mean_1]
+    worse = [int(point.index) for point in found if point.stats.mean_2 > point.stats.mean_1]
     print(json.dumps(worse), flush=True)
 """
 
@@ -87,7 +87,7 @@ def otava(magnitude: float) -> Iterator[Detector]:
         assert stdout is not None
 
         def detect(values: Floats) -> list[int]:
-            stdin.write(json.dumps([values.tolist(), P_VALUE, magnitude]) + "\\n")
+            stdin.write(json.dumps([values.tolist(), P_VALUE, magnitude]) + "\n")
             stdin.flush()
             found: list[int] = json.loads(stdout.readline())
             return found

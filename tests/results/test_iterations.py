@@ -69,7 +69,7 @@ def test_the_labels_as_plain_data(run: RunBuilder) -> None:
 
 def test_the_report_has_a_section_for_them_where_there_are_some(run: RunBuilder) -> None:
     run.trial(0, "native", time=WARMING).trial(0, "vm", time=STEADY)
-    document = build_document(RunData.load(run.store, run.record), frozenset())
+    document = build_document(RunData.load(run.store, run.record), frozenset(), run.store.directory)
     (section,) = (section for section in document.sections if section.name == "iterations")
     (table,) = section.tables
     assert list(table.columns) == [
@@ -80,5 +80,5 @@ def test_the_report_has_a_section_for_them_where_there_are_some(run: RunBuilder)
 
 def test_the_report_has_none_without(run: RunBuilder) -> None:
     run.trial(0, "native", time=1.0)
-    document = build_document(RunData.load(run.store, run.record), frozenset())
+    document = build_document(RunData.load(run.store, run.record), frozenset(), run.store.directory)
     assert "iterations" not in {section.name for section in document.sections}

@@ -156,7 +156,7 @@ def test_show_and_report_tell_of_it_where_arms_are_identical(run: RunBuilder) ->
     assert "None of 4 comparisons calls identical arms different. A trial that runs nothing takes" in text
     floors = noise_floors(run.frame, PAIR, run.record.threshold)
     assert show_json(run.store, run.record)["noise_floor"] == json.loads(json.dumps(to_json(floors)))
-    document = build_document(RunData.load(run.store, run.record), frozenset())
+    document = build_document(RunData.load(run.store, run.record), frozenset(), run.store.directory)
     (section,) = (section for section in document.sections if section.name == "noise-floor")
     assert [row[:3] for row in section.tables[0].rows] == [
         (one.workload, one.metric, "container-again / container") for one in floors
@@ -168,7 +168,7 @@ def test_nothing_is_told_where_no_arms_are_identical(run: RunBuilder) -> None:
     twins(run)
     assert "noise floor" not in told(run)
     assert show_json(run.store, run.record)["noise_floor"] == []
-    document = build_document(RunData.load(run.store, run.record), frozenset())
+    document = build_document(RunData.load(run.store, run.record), frozenset(), run.store.directory)
     assert "noise-floor" not in {section.name for section in document.sections}
 
 
