@@ -161,7 +161,7 @@ def report_run(
 ) -> None:
     """Print what was found, and where the report lies; ``also`` goes into the JSON."""
     from results.report import write_report
-    from results.terminal import compare_json, findings_renderables
+    from results.terminal.compare import compare_json, findings_renderables
 
     record = store.resolve(result.run)
     measured = not store.frame(record.id).empty

@@ -12,7 +12,8 @@ import numpy as np
 
 from results.history.series import Series
 from results.records import Acknowledgement, RunRecord
-from results.stats.change_points import Proposer, Shift, find_shifts
+from results.stats.change_points import Shift, find_shifts
+from results.stats.segmentation import Proposer
 
 SLACK = 4
 """A change that was acknowledged may be found this many runs earlier or later once more is known."""
@@ -89,7 +90,7 @@ def changes_of(
         threshold: the practical threshold of its metric.
         known: acknowledgements of the store; those of other series are passed over.
         better: its good direction, instead of the one that the series says.
-        proposer: what proposes changes (:class:`results.stats.change_points.Segmentation` if None).
+        proposer: what proposes changes (:class:`results.stats.segmentation.Segmentation` if None).
     """
     shifts = find_shifts(series.values.tolist(), threshold, proposer)
     if not shifts:

@@ -16,12 +16,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from results.stats.unpaired import unpaired_ratio
+from results.stats.segmentation import Proposer, Segmentation
+from results.stats.trend import trend_of
+from results.stats.unpaired import hodges_lehmann_ratio
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["step", "drift"]
@@ -51,11 +53,6 @@ DRIFT_NIGHTS = 21
 
 DRIFT_LEVEL = 1e-5
 """Greatest p-value of Kendall's test for a drift; it is looked for at every night, and nights are not independent."""
-
-_PENALTY = 1.5
-"""What a proposed change must be worth, in units of the logarithm of the length: by how much it lowers the sum of
-squares, divided by the variance of the noise. Schwarz's criterion has 2 (Yao, Statist. Probab. Lett. 6 (1988) 181–189);
-less proposes too much rather than too little."""
 
 _LEAST_NOISE = 1e-4
 """Of a value; figures such as counts of bytes can be the same every night."""
@@ -90,30 +87,6 @@ class Shift:
     after: int
 
 
-class Proposer(Protocol):
-    """Something that divides a series into segments of one level each."""
-
-    def propose(self, scaled: Floats) -> list[int]:
-        """Where new levels begin, ascending, without 0.
-
-        Args:
-            scaled: with noise of a standard deviation of 1.
-        """
-        ...
-
-
-class Segmentation:
-    """The exact optimum by PELT (Killick, Fearnhead & Eckley, J. Amer. Statist. Assoc. 107 (2012) 1590–1598)."""
-
-    def propose(self, scaled: Floats) -> list[int]:
-        """See :class:`Proposer`."""
-        from ruptures import KernelCPD
-
-        # The linear kernel is the squared deviation from the mean; ruptures counts PELT's penalty in the same unit.
-        search = KernelCPD(kernel="linear", min_size=MIN_SIDE).fit((scaled - np.median(scaled)).reshape(-1, 1))
-        return [int(at) for at in search.predict(pen=_PENALTY * math.log(scaled.size))[:-1]]
-
-
 def find_shifts(values: Sequence[float], threshold: float, proposer: Proposer | None = None) -> list[Shift]:
     """The confirmed changes of a series, in its order; none where it is short, constant, or has no logarithms.
 
@@ -127,7 +100,7 @@ def find_shifts(values: Sequence[float], threshold: float, proposer: Proposer | 
         return []
     logarithms = np.log(series)
     noise = _noise(logarithms)
-    proposed = (proposer or Segmentation()).propose(_without_outliers(logarithms, noise) / noise)
+    proposed = (proposer or Segmentation(MIN_SIDE)).propose(_without_outliers(logarithms, noise) / noise)
     steps = _confirmed(series, proposed, threshold)
     last = steps[-1].index if steps else 0
     drift = _drift(logarithms, last, threshold)
@@ -157,11 +130,11 @@ def _step(at: int, theirs: Floats, ours: Floats) -> Shift | None:
     theirs, ours = theirs[-WINDOW:], ours[:WINDOW]
     if min(theirs.size, ours.size) < MIN_SIDE:
         return None
-    found = unpaired_ratio(ours.tolist(), theirs.tolist())
-    if found.ratio is None or found.interval is None:
+    x, y = np.log(ours), np.log(theirs)
+    ratio, interval = hodges_lehmann_ratio(x, y)
+    if interval is None:
         return None
-    p_value = _p_value(np.log(ours), np.log(theirs))
-    return Shift(at, "step", found.ratio, found.interval, p_value, theirs.size, ours.size)
+    return Shift(at, "step", ratio, interval, _p_value(x, y), theirs.size, ours.size)
 
 
 def _stands(shift: Shift | None, threshold: float) -> bool:
@@ -182,35 +155,36 @@ def _p_value(x: Floats, y: Floats) -> float:
     Not by ranks: those of five values are as good as they get at two standard deviations, and a step of two and a half
     would be told no better than that.
     """
-    from scipy.stats import f as f_distribution
-    from scipy.stats import ttest_ind
+    # Not scipy.stats, whose import takes half as long as all else that `bench history` does.
+    from scipy.special import fdtrc, stdtr
 
     if max(np.ptp(x), np.ptp(y)) < _ROUNDING:
         return 0.0
-    variances = max(float(x.var(ddof=1)), _ROUNDING**2), max(float(y.var(ddof=1)), _ROUNDING**2)
-    spread = float(f_distribution.sf(variances[0] / variances[1], x.size - 1, y.size - 1))
-    if spread > SPREAD_LEVEL:
-        return float(ttest_ind(x, y).pvalue)
-    return float(ttest_ind(x, y, equal_var=False).pvalue) * LEVEL / UNEQUAL_LEVEL
+    m, n = x.size, y.size
+    ours, theirs = (max(float(each.var(ddof=1)), _ROUNDING**2) for each in (x, y))
+    distance = abs(float(x.mean() - y.mean()))
+    if fdtrc(m - 1, n - 1, ours / theirs) > SPREAD_LEVEL:
+        freedom = m + n - 2
+        error = math.sqrt(((m - 1) * ours + (n - 1) * theirs) / freedom * (1 / m + 1 / n))
+        return float(2 * stdtr(freedom, -distance / error))
+    parts = ours / m, theirs / n
+    welch = sum(parts) ** 2 / (parts[0] ** 2 / (m - 1) + parts[1] ** 2 / (n - 1))
+    return float(2 * stdtr(welch, -distance / math.sqrt(sum(parts)))) * LEVEL / UNEQUAL_LEVEL
 
 
 def _drift(logarithms: Floats, begin: int, threshold: float) -> Shift | None:
     """A trend since ``begin``, if it comes to more than the threshold."""
-    from scipy.stats import kendalltau, theilslopes
-
     part = logarithms[begin:][-2 * WINDOW :]
     begin = logarithms.size - part.size
     if part.size < DRIFT_NIGHTS:
         return None
-    nights = np.arange(part.size)
-    p_value = float(kendalltau(nights, part).pvalue)
-    if not p_value < DRIFT_LEVEL:
+    trend = trend_of(part)
+    if not trend.p_value < DRIFT_LEVEL:
         return None
-    slope = theilslopes(part, nights)
-    low, middle, high = (float(each) * (part.size - 1) for each in (slope.low_slope, slope.slope, slope.high_slope))
+    low, middle, high = (each * (part.size - 1) for each in (trend.low, trend.slope, trend.high))
     if max(low, -high) <= math.log1p(threshold):
         return None
-    return Shift(begin, "drift", math.exp(middle), (math.exp(low), math.exp(high)), p_value, 0, part.size)
+    return Shift(begin, "drift", math.exp(middle), (math.exp(low), math.exp(high)), trend.p_value, 0, part.size)
 
 
 def _noise(logarithms: Floats) -> float:

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -82,17 +83,23 @@ def unpaired_ratio(ours: Sequence[float], theirs: Sequence[float], confidence: f
         x, y = np.zeros(sizes[0]), np.zeros(sizes[1])
     else:
         x, y = np.log(above), np.log(below)
-    differences: Floats = np.sort(np.subtract.outer(x, y).ravel())
-    place = interval_place(*sizes, confidence)
-    ends = None if place == 0 else (float(differences[place - 1]), float(differences[-place]))
+    ratio, interval = hodges_lehmann_ratio(x, y, confidence)
     return UnpairedRatio(
         *sizes,
-        ratio=math.exp(float(np.median(differences))),
-        interval=None if ends is None else (math.exp(ends[0]), math.exp(ends[1])),
+        ratio=ratio,
+        interval=interval,
         p_value=rank_sum_test(x, y),
         could_be_significant=least <= 0.05,
         warnings=warnings,
     )
+
+
+def hodges_lehmann_ratio(x: Floats, y: Floats, confidence: float = 0.95) -> tuple[float, tuple[float, float] | None]:
+    """The ratio that two groups of logarithms are apart, and its interval; None for one where values are too few."""
+    differences: Floats = np.sort(np.subtract.outer(x, y).ravel())
+    place = interval_place(x.size, y.size, confidence)
+    ends = None if place == 0 else (math.exp(differences[place - 1]), math.exp(differences[-place]))
+    return math.exp(float(np.median(differences))), ends
 
 
 def rank_sum_test(x: Floats, y: Floats) -> float:
@@ -115,10 +122,8 @@ def interval_place(m: int, n: int, confidence: float) -> int:
     """Which of the m·n ordered differences, from either end, bound the interval; 0 where even the outermost do not."""
     tail = (1 - confidence) / 2
     if m * n > _MOST_PAIRS:
-        from scipy.stats import norm
-
         spread = math.sqrt(m * n * (m + n + 1) / 12)
-        return max(0, math.floor(m * n / 2 - float(norm.isf(tail)) * spread))
+        return max(0, math.floor(m * n / 2 + NormalDist().inv_cdf(tail) * spread))
     few, many = min(m, n), max(m, n)
     doubled = _distribution(tuple(range(2, 2 * (few + many) + 1, 2)), few)
     of_pairs = doubled[::2][few * (few + 1) // 2 :]  # P(U = 0), P(U = 1)…

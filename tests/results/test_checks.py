@@ -10,7 +10,8 @@ from results.checks import Tally, checks_of, claim, sentence, total
 from results.compare import compare
 from results.export import export_run
 from results.records import Sample
-from results.terminal import compare_json, show_json
+from results.terminal.compare import compare_json
+from results.terminal.show import show_json
 
 
 def checks(**claims: float) -> list[Sample]:

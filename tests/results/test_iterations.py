@@ -9,7 +9,7 @@ from results.records import Sample
 from results.report.build import build_document
 from results.report.data import RunData
 from results.stats.steady_state import SteadyState
-from results.terminal import show_json
+from results.terminal.show import show_json
 
 WARMING = [15.0, *[10.0, 10.1, 9.9, 10.0, 10.05] * 3]
 STEADY = [10.0, 10.1, 9.9, 10.0, 10.05] * 3

@@ -17,7 +17,8 @@ from results.noise import (
     to_json,
 )
 from results.store import Store
-from results.terminal import compare_json, show_json, show_renderables
+from results.terminal.compare import compare_json
+from results.terminal.show import show_json, show_renderables
 
 
 def spin(median: float = 1e-4, cpu: int = 1, **values: float) -> CpuSpin:

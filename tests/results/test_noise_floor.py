@@ -17,7 +17,7 @@ from results.report.build import build_document
 from results.report.data import RunData
 from results.stats.paired import paired_ratio
 from results.store import Store
-from results.terminal import show_json, show_renderables
+from results.terminal.show import show_json, show_renderables
 
 SUITE = "arms: {native: {runtime: native}, container: {runtime: container}, container-again: {runtime: container}}"
 PAIR = [("container", "container-again")]

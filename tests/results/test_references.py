@@ -19,7 +19,7 @@ from results.references import Reference, published_ratios, references_of, runti
 from results.references.file import load_file
 from results.report import save_chart, write_report
 from results.store import Store
-from results.terminal import compare_json, compare_renderables
+from results.terminal.compare import compare_json, compare_renderables
 from workloads.loader import load_catalogue
 
 RUNTIMES = {

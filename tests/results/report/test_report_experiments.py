@@ -17,7 +17,8 @@ from results.report import write_report
 from results.report.data import RunData
 from results.report.experiments import density, interference
 from results.report.overview import cards
-from results.terminal import compare_renderables, show_json, show_renderables
+from results.terminal.compare import compare_renderables
+from results.terminal.show import show_json, show_renderables
 
 MIB = 2.0**20
 ARMS = ("native", "container", "vm")

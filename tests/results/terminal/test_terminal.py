@@ -10,7 +10,9 @@ from rich.console import Console, RenderableType
 from stored_runs import RunBuilder
 
 from results.records import Sample
-from results.terminal import compare_json, compare_renderables, emulation_banner, show_json, show_renderables
+from results.terminal.compare import compare_json, compare_renderables
+from results.terminal.rows import emulation_banner
+from results.terminal.show import show_json, show_renderables
 
 
 def rendered(*views: RenderableType, width: int = 80, colour: bool = False) -> str:

@@ -9,7 +9,8 @@ from rich.console import Console, RenderableType
 from stored_runs import RunBuilder
 
 from results.records import Sample
-from results.terminal import compare_renderables, findings_renderables, show_renderables
+from results.terminal.compare import compare_renderables, findings_renderables
+from results.terminal.show import show_renderables
 
 ARMS = ("native", "container", "vm")
 

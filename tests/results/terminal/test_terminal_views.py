@@ -15,7 +15,8 @@ from results.errors import SelectionError
 from results.records import Sample
 from results.selection import Selection, View
 from results.store import Store
-from results.terminal import compare_json, compare_renderables, show_json, show_renderables
+from results.terminal.compare import compare_json, compare_renderables
+from results.terminal.show import show_json, show_renderables
 
 FACTORS = {"native": 1.0, "container": 1.02, "vm": 1.5}
 
