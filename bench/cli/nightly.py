@@ -76,7 +76,7 @@ def nightly(
     shown = sys.stdout.isatty()
     measure = partial(_measure, loaded, suite, workload_directories, store_directory, shown)
     with ExitStack() as held, one_interruption():
-        steps = Steps(wishes, measure, partial(_judge, store_directory, baseline, confirm), held)
+        steps = Steps(wishes, measure, partial(_judge, store_directory, workload_directories, baseline, confirm), held)
         night = carry_out(steps.in_order(), lambda step: click.echo(step) if shown else None)
     click.echo(night.line(loaded.name))
     return night.exit_code
@@ -96,7 +96,9 @@ def _measure(
     return measure(suite, plan, store_directory, partial(open_progress, quiet=not shown, verbose=False))
 
 
-def _judge(store_directory: Path, baseline: str | None, confirm: bool, run: str) -> Regress:
+def _judge(
+    store_directory: Path, workload_directories: tuple[Path, ...], baseline: str | None, confirm: bool, run: str
+) -> Regress:
     """Compare a run with its past as 'bench regress' does."""
     from bench.confirm import confirm as run_again
     from bench.regression import judged
@@ -107,5 +109,5 @@ def _judge(store_directory: Path, baseline: str | None, confirm: bool, run: str)
     with Store(store_directory).open(create=False) as store:
         found = judged(store, store.resolve(run), baseline, Selection(), frozenset(), NIGHTS)
     if confirm and any(each.new for each in found.findings):
-        return run_again(store_directory, found, quiet=True)
+        return run_again(store_directory, found, quiet=True, workload_directories=workload_directories)
     return found

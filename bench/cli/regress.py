@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import format_option, print_renderable, store_option
+from bench.cli.options import format_option, print_renderable, store_option, workloads_option
 from bench.cli.watching import join_option, joinables, selection_options, watched_run
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 )
 @selection_options
 @join_option
-@click.option("--confirm", is_flag=True, help="Run what stands out again before it is an alarm; needs root.")
+@click.option("--confirm", is_flag=True, help="Run what stands out again before it is an alarm, as 'bench run' does.")
+@workloads_option
 @click.option("--strict", is_flag=True, help="Exit with 4 where a metric is inconclusive and none is worse.")
 @format_option("table", "markdown", "junit", "json")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write to as well.")
@@ -41,6 +42,7 @@ def regress(
     arms: tuple[str, ...],
     join: tuple[str, ...],
     confirm: bool,
+    workload_directories: tuple[Path, ...],
     strict: bool,
     output_format: str,
     output: Path | None,
@@ -64,7 +66,8 @@ def regress(
     if confirm and any(each.new for each in found.findings):
         from bench.confirm import confirm as run_again
 
-        found = run_again(store_directory, found, quiet=output_format != "table" or not sys.stderr.isatty())
+        quiet = output_format != "table" or not sys.stderr.isatty()
+        found = run_again(store_directory, found, quiet=quiet, workload_directories=workload_directories)
     _write(found, output_format, output, strict=strict)
     return found.exit_code(strict=strict)
 

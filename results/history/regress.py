@@ -195,8 +195,10 @@ def with_rerun(found: Regress, store: Store, rerun: RunRecord) -> Regress:
 
 
 def _after_rerun(finding: Finding, again: Series | None) -> Finding:
-    if not finding.new or again is None or finding.ratio is None or finding.better == "neutral":
+    if not finding.new or finding.ratio is None:
         return finding
+    if again is None:
+        return replace(finding, notes=(*finding.notes, "no trial of the rerun succeeded"))
     value = float(again.values[-1])
     # What it would have been without the change: the newest value over the ratio that is in question.
     before = finding.value / finding.ratio if finding.change is None else finding.change.before

@@ -162,7 +162,7 @@ def test_what_is_suspicious_is_run_again_before_it_alarms(
     newest = fill(directory, slower(1))
     asked: list[list[tuple[str, str]]] = []
 
-    def again(store_directory: Path, found: object, *, quiet: bool) -> object:
+    def again(store_directory: Path, found: object, **_: object) -> object:
         from results.history.regress import Regress, with_rerun
 
         assert isinstance(found, Regress)
