@@ -88,6 +88,16 @@ def regressions_page(changes: Sequence[ChangeSummary]) -> str:
     )
 
 
+def no_report_page(run_id: str, reason: str) -> str:
+    """In the place of the report of a run of which none can be made, why so."""
+    return _render("no_report", f"Run {run_id}", page="", root="../", reason=reason)
+
+
+def is_whole(report: str) -> bool:
+    """Whether a page has its end, and so all of it: :func:`of_site` can make a page of the site of it."""
+    return "<body>" in report and report.rstrip().endswith("</html>")
+
+
 def of_site(report: str) -> str:
     """A run's report as a page of the site.
 

@@ -128,6 +128,32 @@ def test_a_report_of_before_the_end_is_not_taken(small, tmp_path):
     assert "rate" in page
 
 
+@pytest.mark.parametrize("left", [b"", b"<html><body><h1>Run", b"<html>\xff</html>"])
+def test_a_report_that_is_not_whole_is_made_anew(small, tmp_path, left):
+    run = small.runs()[0]
+    (small.run_directory(run.id) / "report" / "report.html").write_bytes(left)
+    write_site(small, tmp_path / "site")
+    page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
+    assert 'href="../index.html"' in page
+    assert f"Run {run.id}, started" in page
+
+
+@pytest.mark.parametrize("content", ["{", '{"facts": 5}', '{"fairness": [{"fact": "<i>"}]}'])
+def test_a_run_of_which_no_report_can_be_made_says_so_until_it_can(small, tmp_path, content):
+    broken, other = (small.run_directory(run.id) for run in small.runs())
+    (broken / "report" / "report.html").write_text("")
+    (broken / "host.json").write_text(content)
+    write_site(small, tmp_path / "site")
+    page = tmp_path / "site" / "runs" / f"{broken.name}.html"
+    assert "No report can be made of this run" in page.read_text()
+    assert "host.json is damaged" in page.read_text()
+    assert all((page.parent / target).is_file() for target in _Links(page.read_text()).targets)
+    assert f"Run {other.name}</h1>" in page.with_name(f"{other.name}.html").read_text()
+    (broken / "host.json").unlink()
+    write_site(small, tmp_path / "site")
+    assert "No report can be made" not in page.read_text()
+
+
 def test_logs_stay_in_the_store(small, tmp_path):
     run = small.runs()[0]
     links = '<a href="#host">Host</a> <a href="../trials/1/log%20%231">log</a> <a href="https://example.org/">paper</a>'
