@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -175,6 +176,16 @@ def test_a_run_id_that_leads_elsewhere_is_refused(store: Store, other: Store, tm
     (outcome,) = merge(store, other, dry_run=False)
     assert (outcome.action, outcome.name) == ("refused", "'../../escaped'")
     assert not (tmp_path / "escaped").exists()
+
+
+def test_a_run_without_files_is_carried_as_it_is(store: Store, other: Store, tmp_path: Path) -> None:
+    fill(store, *RUNS)
+    for name in ("suite.yaml", "host.json"):
+        (store.run_directory(RUNS[0]) / name).unlink()
+    shutil.rmtree(store.run_directory(RUNS[1]))
+    write_bundle(store, store.runs(), tmp_path / "runs.tar")
+    assert [outcome.action for outcome in bring(tmp_path / "runs.tar", other)] == ["imported", "imported"]
+    assert [other.whole_run(run_id) for run_id in RUNS] == [store.whole_run(run_id) for run_id in RUNS]
 
 
 def test_a_directory_without_a_run_is_not_overwritten(bundle: Path, other: Store) -> None:
