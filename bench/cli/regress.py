@@ -78,7 +78,7 @@ def _write(found: Regress, output_format: str, output: Path | None, *, strict: b
     if output_format == "table":
         from results.terminal.history import regress_renderables
 
-        print_renderable(*regress_renderables(found))
+        print_renderable(*regress_renderables(found, strict=strict))
     else:
         click.echo(rendered(found, output_format, strict=strict), nl=False)
     if output is not None:

@@ -100,6 +100,34 @@ def test_a_change_is_acknowledged_and_taken_back_by_its_id(directory: Path, caps
     assert bench(capsys, "regress")[0] == 0
 
 
+def test_what_is_known_is_told_with_its_reason_in_every_form(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory, slower(5))
+    assert bench(capsys, "ack", "--all", "--reason", "kernel 6.18")[0] == 0
+    for form in ("table", "markdown", "junit", "json"):
+        code, out, _ = bench(capsys, "regress", "--format", form)
+        assert (code, "kernel 6.18" in out) == (0, True), form
+    assert "kernel 6.18" in bench(capsys, "history", "--format", "markdown")[1]
+
+
+def test_what_makes_a_strict_job_fail_is_named(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(directory, noisy(1.0, 5))
+    code, out, _ = bench(capsys, "regress", "--strict")
+    assert code == 4
+    assert "container" in out
+    assert "too little history: 5 runs of at least 8" in out
+
+
+def test_a_text_does_not_steer_the_terminal(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(directory, slower(5))
+    assert bench(capsys, "ack", "--all", "--reason", "new \x1b]0;kernel\x07 \u202e[b]")[0] == 0
+    for arguments in (("history", "startup_time"), ("ack",), ("regress",), ("regress", "\x1b[2J")):
+        _, out, error = bench(capsys, *arguments)
+        assert out + error
+        assert not set("\x1b\x07\u202e") & set(out + error)
+
+
 def test_a_baseline_has_a_name_until_it_is_taken_away(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(directory, slower(3))
     with Store(directory).open(create=False) as store:
