@@ -68,11 +68,11 @@ def _csv(answer: Answer) -> Iterator[str]:
 
 
 def _markdown(answer: Answer) -> Iterator[str]:
-    for number, row in enumerate(_chained(answer)):
-        cells = (_text(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for value in row)
-        yield f"| {' | '.join(cells)} |\n"
-        if number == 0:
-            yield f"|{' --- |' * len(answer.columns)}\n"
+    from results.markdown import table_lines
+
+    rows = ([_text(value) for value in row] for row in answer.rows)
+    for line in table_lines(answer.columns, ("text",) * len(answer.columns), rows):
+        yield f"{line}\n"
 
 
 def _chained(answer: Answer) -> Iterator[tuple[Value, ...]]:

@@ -18,7 +18,7 @@ def regress_markdown(found: Regress) -> str:
     """The outcome in a line, what is worse, what is suspicious and what is better as tables; the rest folded."""
     title = "Regressions" if found.alarms else "No regression"
     lines = [f"### {_SIGNS['worse' if found.alarms else 'same']} {title} in {escaped(found.run.suite)}", ""]
-    lines += [f"Run `{found.run.id}`: {summary_line(found)}.", ""]
+    lines += [f"Run `{found.run.id}`: {escaped(summary_line(found))}.", ""]
     better = [each for each in found.findings if each.verdict == "better"]
     lines += _table("Worse", found.alarms) + _table("Suspicious", found.suspicious) + _table("Better", better)
     lines += _table("Known", found.known)

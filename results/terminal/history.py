@@ -127,7 +127,9 @@ def _table(findings: Sequence[Finding]) -> Table:
         name = Text.assemble((each.key.arm, "bold"), (" tcg" if each.key.accel == "tcg" else "", "bold red"))
         name.append(f"\n{each.key.case}\n")
         name.append(each.key.metric, "bold")
-        table.add_row(Text(word, VERDICT_STYLES[each.verdict]), name, difference(each), levels(each), Text(notes))
+        table.add_row(
+            Text(word, VERDICT_STYLES[each.verdict]), name, Text(difference(each)), Text(levels(each)), Text(notes)
+        )
     return table
 
 

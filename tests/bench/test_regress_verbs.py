@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +17,10 @@ from nightly_runs import add_nights, noisy
 from stored_runs import RunBuilder, run_record
 
 from bench.cli import run_command_line
+from bench.cli.plain_text import spell_plainly
+from results.records import Baseline, Sample
 from results.store import Store
+from results.terminal.history import sparkline
 
 NIGHTS = 24
 SUITE = """
@@ -136,7 +142,12 @@ def test_a_baseline_has_a_name_until_it_is_taken_away(directory: Path, capsys: p
     assert first in bench(capsys, "baseline", "list")[1]
     code, found = data(capsys, "regress", "--baseline", "release")
     assert (code, found["baseline"]) == (3, "release")
-    assert bench(capsys, "remove", first, "--yes")[0] != 0
+    code, _, said = bench(capsys, "remove", first)
+    assert (code, f"run {first} is the baseline release" in said) == (2, True)
+    code, _, said = bench(capsys, "regress", first, "--baseline", "release")
+    assert (code, f"baseline 'release' is run {first} itself" in said) == (2, True)
+    code, _, said = bench(capsys, "baseline", "set", "<script>")
+    assert (code, "'<script>' is no name of a baseline" in said) == (2, True)
     assert bench(capsys, "baseline", "remove", "release")[0] == 0
     code, _, said = bench(capsys, "regress", "--baseline", "release")
     assert (code, "bench baseline set" in said) == (2, True)
@@ -157,6 +168,41 @@ def test_a_history_in_every_form_and_as_a_chart(
         assert bench(capsys, "history", "-o", str(tmp_path / name))[0] == 0
         assert (tmp_path / name).stat().st_size > 5000
     assert bench(capsys, "history", "-o", str(tmp_path / "h.gif"))[0] == 2
+
+
+def test_what_a_run_brings_is_never_taken_for_markup(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(directory).open(create=True) as store:
+        store._connection.execute("PRAGMA synchronous = OFF")
+        for night in range(NIGHTS):
+            started = f"2026-10-{night + 1:02}T03:00:00+00:00"
+            record = run_record(id=f"202610{night + 1:02}-odd", arms=("native", "b[/b]"), started=started)
+            made = RunBuilder(store, record)
+            for block in range(4):
+                for arm in record.arms:
+                    value = 1000 * (1 + block / 1000) * (0.8 if arm != "native" and night > 18 else 1)
+                    made.trial(block, arm, Sample("rate[/r]", value, "req[/s]", "higher", 0, True), workload="w[/w]")
+            store.finish_run(record.id, "complete", started, None)
+        store.set_baseline(Baseline("x<script>[/x]", "20261001-odd", "2026-11-01T00:00:00Z", "of an earlier version"))
+    for arguments in (("regress",), ("history",), ("regress", "--baseline", "x<script>[/x]")):
+        code, out, _ = bench(capsys, *arguments)
+        assert (code, "req[/s]" in out, "b[/b]" in out) == (3 if arguments[0] == "regress" else 0, True, True)
+    for verb in ("show", "compare"):
+        code, out, _ = bench(capsys, verb, "latest")
+        assert (code, "rate[/r]" in out) == (0, True)
+    assert "<script>" not in bench(capsys, "regress", "--baseline", "x<script>[/x]", "--format", "markdown")[1]
+
+
+def test_a_history_in_a_poor_character_set_has_no_question_marks(directory: Path) -> None:
+    fill(directory, slower(5))
+    asked = (("ascii", "history"), ("latin-1", "regress"), ("latin-1", "regress", "--format", "markdown"))
+    for encoding, *arguments in asked:
+        environment = os.environ | {"PYTHONIOENCODING": encoding}
+        command = [Path(sys.executable).with_name("bench"), *arguments]
+        out = subprocess.run(command, capture_output=True, env=environment, check=False).stdout.decode(encoding)
+        assert "?" not in out, out
+        assert "->" in out, out
+    spell_plainly()
+    assert sparkline(range(8)).encode("ascii", "bench-nearest") == b"12345678"
 
 
 @pytest.mark.parametrize(
