@@ -31,8 +31,7 @@ QUIET = frozenset({"load", "stolen time"})
 def examine_apart() -> list[Check]:
     """The doctor's findings, by a process of its own.
 
-    It opens libvirt's drivers and boots a guest to learn what works, which leaves threads behind; a run wants to begin
-    with one (``bench/cli/run.py``).
+    It opens libvirt's drivers and boots a guest to learn what works, which leaves threads behind.
 
     Raises:
         HostError: it could not be carried out, so that nobody knows whether this host can measure.

@@ -167,7 +167,8 @@ def test_a_pull_request_is_kept_out_of_the_history_also_before_there_is_one(work
     for night in range(nights):
         (tmp_path / "store" / "runs" / str(night)).mkdir(parents=True)
     environment = {
-        "PATH": f"{tmp_path}:/usr/bin:/bin", "BENCH_STORE": str(tmp_path / "store"), "GITHUB_ENV": str(tmp_path / "set"),
+        "PATH": f"{tmp_path}:/usr/bin:/bin", "BENCH_STORE": f"{tmp_path}/store",
+        "GITHUB_ENV": f"{tmp_path}/set",
     }  # fmt: skip
     assert "/var/tmp/" in script
     here = script.replace("/var/tmp/", f"{tmp_path}/")
