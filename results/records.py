@@ -241,24 +241,32 @@ class Acknowledgement:
 
     Attributes:
         suite: name of the suite.
+        suite_hash: of the suite as run.
+        image: id of the image.
+        host_fingerprint: of the host.
         workload: name of the workload.
         params: its parameters as one string, ``k=v,k=v``.
         arm: the arm that changed.
         accel: what executed its instructions.
         metric: name of the metric.
         run: id of the first run of the new level; it may have been removed from the store since.
+        kind: ``step`` or ``drift``.
         ratio: the new level divided by the one before it.
         reason: why the change is all right, for a reader.
         created: ISO 8601, UTC.
     """
 
     suite: str
+    suite_hash: str
+    image: str
+    host_fingerprint: str
     workload: str
     params: str
     arm: str
     accel: Accel
     metric: str
     run: str
+    kind: Literal["step", "drift"]
     ratio: float
     reason: str
     created: str
