@@ -66,7 +66,7 @@ def regress(
     if confirm and any(each.new for each in found.findings):
         from bench.confirm import confirm as run_again
 
-        quiet = output_format != "table" or not sys.stderr.isatty()
+        quiet = output_format != "table" or not sys.stdout.isatty()
         found = run_again(store_directory, found, quiet=quiet, workload_directories=workload_directories)
     _write(found, output_format, output, strict=strict)
     return found.exit_code(strict=strict)

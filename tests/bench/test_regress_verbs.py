@@ -18,6 +18,7 @@ from stored_runs import RunBuilder, run_record
 
 from bench.cli import run_command_line
 from bench.cli.plain_text import spell_plainly
+from bench.runner import RunResult
 from results.records import Baseline, Sample
 from results.store import Store
 from results.terminal.history import sparkline
@@ -253,3 +254,28 @@ def test_what_is_suspicious_is_run_again_before_it_alarms(
     # The run that confirms is no night of its own.
     found = data(capsys, "regress")[1]
     assert (found["run"], found["runs"]) == (newest, NIGHTS)
+
+
+@pytest.mark.parametrize(("nights", "code", "verdict"), [(5, 3, "worse"), (1, 0, "inconclusive")])
+def test_what_cannot_be_run_again_keeps_its_verdict(
+    directory: Path, capsys: pytest.CaptureFixture[str], nights: int, code: int, verdict: str
+) -> None:
+    """The suite of these runs is none that could be loaded."""
+    newest = fill(directory, slower(nights))
+    capsys.readouterr()
+    assert run_command_line(["regress", "--confirm", "--format", "json"]) == code
+    written = capsys.readouterr()
+    findings = {each["arm"]: each for each in json.loads(written.out)["findings"] if each["metric"] == "startup_time"}
+    in_question = findings["container"]
+    assert (in_question["verdict"], in_question["confirmed"]) == (verdict, None)
+    assert f"could not be run again: {directory}/runs/{newest}/suite.yaml:2:1: " in in_question["notes"][-1]
+    assert not any("again" in note for note in findings["native"]["notes"])
+    assert "bench: what stands out could not be run again: " in written.err
+
+
+def test_who_stops_the_second_run_is_told_nothing_of_the_first(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory, slower(5))
+    monkeypatch.setattr("bench.confirm.measure_apart", lambda _: RunResult("r", interrupted=True))
+    assert bench(capsys, "regress", "--confirm")[:2] == (130, "")
