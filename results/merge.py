@@ -6,11 +6,12 @@ import filecmp
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from results.errors import StoreError
-from results.records import is_baseline_name
+from results.records import ACKNOWLEDGEMENT_KEY, is_baseline_name
 from results.whole_run import RunSource, WholeRun, files_of, is_run_id
 
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ def _baselines(source: RunSource, store: Store | None, same: set[str], dry_run: 
 
 
 def _acknowledgements(source: RunSource, store: Store | None, refused: set[str], dry_run: bool) -> Iterator[Outcome]:
-    key = ("suite", "workload", "params", "arm", "accel", "metric", "run")
-    ours = set() if store is None else {tuple(getattr(each, name) for name in key) for each in store.acknowledgements()}
+    key = attrgetter(*ACKNOWLEDGEMENT_KEY)
+    ours = set() if store is None else set(map(key, store.acknowledgements()))
     for known in source.acknowledgements():
         name = f"{known.metric} of {known.arm} in {known.workload} from run {known.run}"
-        if tuple(getattr(known, each) for each in key) in ours:
+        if key(known) in ours:
             yield Outcome("acknowledgement", name, "skipped", "it is known here already, with its reason")
         elif known.run in refused:
             yield Outcome("acknowledgement", name, "refused", f"its run {known.run} was not imported")

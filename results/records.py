@@ -291,6 +291,10 @@ class Acknowledgement:
     created: str
 
 
+ACKNOWLEDGEMENT_KEY = ("suite", "workload", "params", "arm", "accel", "metric", "run", "kind")
+"""What an acknowledgement is of; another with the same takes its place."""
+
+
 def new_run_id(now: datetime | None = None) -> str:
     """A new id such as ``20261124-114502-3f9a``: UTC second, then chance; ids sort as the runs started."""
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)

@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 )
 @format_option("table", "json", "csv", "markdown")
 def query(query: str, store_directory: Path, timeout: float, output_format: str) -> None:
-    r"""Print what a SELECT finds in the store. It only reads, whatever it says.
+    """Print what a SELECT finds in the store. It only reads, whatever it says.
 
     Tables: run, trial, sample, metric, noise, baseline, acknowledgement. Views: samples (tidy data), trial_values (one
     value a trial), points (the median of each arm in each run). docs/results.md describes their columns.
 
-    \b
-        bench query "SELECT started, arm, median FROM points WHERE metric = 'startup_time' ORDER BY started"
+    For example: bench query "SELECT started, arm, median FROM points WHERE metric = 'startup_time' ORDER BY started"
     """
     from results.query import open_for_queries
     from results.store import DATABASE

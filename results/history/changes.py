@@ -50,7 +50,8 @@ class Change:
     def id(self) -> str:
         """What ``bench ack`` takes: eight characters, the same as long as the change is found at the same run."""
         key = self.series.key
-        named = "\0".join((key.suite, key.workload, key.params, key.arm, key.accel, key.metric, self.run.id))
+        series = (key.suite, key.workload, key.params, key.arm, key.accel, key.metric)
+        named = "\0".join((*series, self.run.id, self.shift.kind))
         return hashlib.sha256(named.encode()).hexdigest()[:8]
 
     @property

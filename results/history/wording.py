@@ -36,7 +36,7 @@ def difference(finding: Finding) -> str:
 
 def levels(finding: Finding) -> str:
     """From which level to which, or the newest value alone."""
-    if finding.change is None:
+    if finding.change is None or finding.known is not None:
         return quantity(finding.value, finding.unit)
     return f"{quantity(finding.change.before, finding.unit)} → {quantity(finding.change.after, finding.unit)}"
 
@@ -47,7 +47,9 @@ def since(finding: Finding) -> str:
         return ""
     change = finding.change
     how = "drifting since" if change.shift.kind == "drift" else "since"
-    return f"{how} {change.run.id} ({change.run.started[:10]}, {_count(change.shift.after, 'run')})"
+    size = f"{percentage(100 * (change.shift.ratio - 1))} " if finding.known is not None else ""
+    known = f", known: {finding.known}" if finding.known is not None else ""
+    return f"{size}{how} {change.run.id} ({change.run.started[:10]}, {_count(change.shift.after, 'run')}){known}"
 
 
 def explained(finding: Finding) -> str:

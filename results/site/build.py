@@ -96,8 +96,9 @@ def _write_run(store: Store, run: RunRecord, output: Output, telling: Callable[[
     try:
         report = _stored_report(store, run) or _drawn_report(store, run)
     except StoreError as error:
-        # One run whose files are damaged is no reason to tell of none; the next update tries again.
-        output.write(name, no_report_page(run.id, str(error)))
+        # One run whose files are damaged is no reason to tell of none; the next update tries again. Where the store is
+        # on this machine is nothing for whoever reads the site.
+        output.write(name, no_report_page(run.id, str(error).replace(f"{store.directory}/", "")))
     else:
         output.write(name, of_site(report), made_from=state)
 

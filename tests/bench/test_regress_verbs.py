@@ -18,6 +18,7 @@ from stored_runs import RunBuilder, run_record
 
 from bench.cli import run_command_line
 from bench.cli.plain_text import spell_plainly
+from bench.runner import RunResult
 from results.records import Baseline, Sample
 from results.store import Store
 from results.terminal.history import sparkline
@@ -104,6 +105,34 @@ def test_a_change_is_acknowledged_and_taken_back_by_its_id(directory: Path, caps
     assert bench(capsys, "regress")[0] == 3
     assert bench(capsys, "ack", "--all", "--reason", "all of it")[0] == 0
     assert bench(capsys, "regress")[0] == 0
+
+
+def test_what_is_known_is_told_with_its_reason_in_every_form(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(directory, slower(5))
+    assert bench(capsys, "ack", "--all", "--reason", "kernel 6.18")[0] == 0
+    for form in ("table", "markdown", "junit", "json"):
+        code, out, _ = bench(capsys, "regress", "--format", form)
+        assert (code, "kernel 6.18" in out) == (0, True), form
+    assert "kernel 6.18" in bench(capsys, "history", "--format", "markdown")[1]
+
+
+def test_what_makes_a_strict_job_fail_is_named(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(directory, noisy(1.0, 5))
+    code, out, _ = bench(capsys, "regress", "--strict")
+    assert code == 4
+    assert "container" in out
+    assert "too little history: 5 runs of at least 8" in out
+
+
+def test_a_text_does_not_steer_the_terminal(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(directory, slower(5))
+    assert bench(capsys, "ack", "--all", "--reason", "new \x1b]0;kernel\x07 \u202e[b]")[0] == 0
+    for arguments in (("history", "startup_time"), ("ack",), ("regress",), ("regress", "\x1b[2J")):
+        _, out, error = bench(capsys, *arguments)
+        assert out + error
+        assert not set("\x1b\x07\u202e") & set(out + error)
 
 
 def test_a_baseline_has_a_name_until_it_is_taken_away(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,3 +254,28 @@ def test_what_is_suspicious_is_run_again_before_it_alarms(
     # The run that confirms is no night of its own.
     found = data(capsys, "regress")[1]
     assert (found["run"], found["runs"]) == (newest, NIGHTS)
+
+
+@pytest.mark.parametrize(("nights", "code", "verdict"), [(5, 3, "worse"), (1, 0, "inconclusive")])
+def test_what_cannot_be_run_again_keeps_its_verdict(
+    directory: Path, capsys: pytest.CaptureFixture[str], nights: int, code: int, verdict: str
+) -> None:
+    """The suite of these runs is none that could be loaded."""
+    newest = fill(directory, slower(nights))
+    capsys.readouterr()
+    assert run_command_line(["regress", "--confirm", "--format", "json"]) == code
+    written = capsys.readouterr()
+    findings = {each["arm"]: each for each in json.loads(written.out)["findings"] if each["metric"] == "startup_time"}
+    in_question = findings["container"]
+    assert (in_question["verdict"], in_question["confirmed"]) == (verdict, None)
+    assert f"could not be run again: {directory}/runs/{newest}/suite.yaml:2:1: " in in_question["notes"][-1]
+    assert not any("again" in note for note in findings["native"]["notes"])
+    assert "bench: what stands out could not be run again: " in written.err
+
+
+def test_who_stops_the_second_run_is_told_nothing_of_the_first(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(directory, slower(5))
+    monkeypatch.setattr("bench.confirm.measure_apart", lambda _: RunResult("r", interrupted=True))
+    assert bench(capsys, "regress", "--confirm")[:2] == (130, "")

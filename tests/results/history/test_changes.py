@@ -144,6 +144,7 @@ def test_an_acknowledged_step_is_no_acknowledgement_of_the_drift_after_it() -> N
     known = step.acknowledged("meant", "2026-01-02T00:00:00Z")
     found = changes_of(series_of_values(values), 0.02, [known])
     assert [change.alarming for change in found] == [False, True]
+    assert step.id != drift.id
 
 
 def test_an_acknowledged_drift_is_known_only_as_far_as_it_had_come() -> None:

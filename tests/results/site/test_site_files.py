@@ -146,7 +146,7 @@ def test_a_run_of_which_no_report_can_be_made_says_so_until_it_can(small, tmp_pa
     write_site(small, tmp_path / "site")
     page = tmp_path / "site" / "runs" / f"{broken.name}.html"
     assert "No report can be made of this run" in page.read_text()
-    assert "host.json is damaged" in page.read_text()
+    assert f": runs/{broken.name}/host.json is damaged" in page.read_text()
     assert all((page.parent / target).is_file() for target in _Links(page.read_text()).targets)
     assert f"Run {other.name}</h1>" in page.with_name(f"{other.name}.html").read_text()
     (broken / "host.json").unlink()
