@@ -77,9 +77,7 @@ def _found(store: Store, run: str | None, joined: frozenset[Joinable]) -> list[C
     return [
         change
         for series in series_of(store, alike(store.runs(), newest, joined), Wanted(parts=True))
-        for change in changes_of(
-            series, policy.threshold_of(series.key.metric), known, better=policy.rule(series.key.metric).better
-        )
+        for change in changes_of(policy.directed(series), policy.threshold_of(series.key.metric), known)
     ]
 
 

@@ -75,28 +75,30 @@ class Change:
         )
 
 
+WithChanges = tuple[Series, Sequence[Change]]
+"""A series and its changes."""
+
+
 def changes_of(
     series: Series,
     threshold: float,
     known: Iterable[Acknowledgement] = (),
     *,
-    better: str | None = None,
     proposer: Proposer | None = None,
 ) -> list[Change]:
     """The changes of a series in its order.
 
     Args:
-        series: whose.
+        series: whose; which direction is the good one, it says (:meth:`results.history.policy.Policy.directed`).
         threshold: the practical threshold of its metric.
         known: acknowledgements of the store; those of other series are passed over.
-        better: its good direction, instead of the one that the series says.
         proposer: what proposes changes (:class:`results.stats.segmentation.Segmentation` if None).
     """
     shifts = find_shifts(series.values.tolist(), threshold, proposer)
     if not shifts:
         return []
     acknowledged = _of_series(series, known)
-    direction = {"lower": 1, "higher": -1}.get(better or series.better, 0)
+    direction = {"lower": 1, "higher": -1}.get(series.better, 0)
     levels = [_levels(series, shifts, place) for place in range(len(shifts))]
     found = []
     for shift, (before, after) in zip(shifts, levels, strict=True):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.charts.quantities import percentage, quantity
-from results.history.changes import Change
+from results.charts.quantities import quantity
+from results.history.changes import WithChanges
 from results.history.regress import Finding, Regress
-from results.history.series import Series, SeriesKey
-from results.history.wording import difference, levels, since, summary_line
+from results.history.series import SeriesKey
+from results.history.wording import difference, levels, since, size, summary_line
 from results.markdown import escaped, table
 
 _SIGNS = {"worse": "🔴", "better": "🟢", "same": "⚪", "inconclusive": "🟡"}
@@ -29,13 +29,13 @@ def regress_markdown(found: Regress) -> str:
     return "\n".join(lines)
 
 
-def history_markdown(found: Sequence[tuple[Series, Sequence[Change]]]) -> str:
+def history_markdown(found: Sequence[WithChanges]) -> str:
     """A row a series: its newest value, and its last change of level."""
     rows = []
     for series, changes in found:
         key, unit = series.key, series.unit
         last = changes[-1] if changes else None
-        told = "" if last is None else f"{percentage(100 * (last.shift.ratio - 1))} since {last.run.id} ({last.id})"
+        told = "" if last is None else f"{size(last)} since {last.run.id} ({last.id})"
         span = f"{quantity(float(series.values.min()), unit)} to {quantity(float(series.values.max()), unit)}"
         newest = quantity(float(series.values[-1]), unit)
         rows.append((_arm(key), key.case, key.metric, newest, span, str(series.values.size), told))

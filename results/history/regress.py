@@ -22,7 +22,7 @@ from results.stats.unpaired import unpaired_ratio
 from results.stats.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from results.records import Acknowledgement, RunRecord
+    from results.records import RunRecord
     from results.store import Store
 
 NIGHTS = 120
@@ -139,7 +139,7 @@ def regress(
     runs = alike(store.runs(), run, joined)[-nights:]
     known = store.acknowledgements()
     watched = _watched(series_of(store, runs, wanted), run, policy)
-    changes = {series.key: _changes(series, policy, known) for series in watched}
+    changes = {series.key: changes_of(series, policy.threshold_of(series.key.metric), known) for series in watched}
     findings = [_finding(series, policy, changes[series.key], _control(series, run, changes)) for series in watched]
     return Regress(run, None, len(runs), tuple(findings))
 
@@ -219,16 +219,9 @@ def _watched(found: Iterable[Series], run: RunRecord, policy: Policy) -> list[Se
     """The series that end with the run, whose metric has a good direction and is not ignored."""
     return [
         series
-        for series in found
-        if series.runs[-1].id == run.id
-        and not (rule := policy.rule(series.key.metric)).ignored
-        and (rule.better or series.better) != "neutral"
+        for series in map(policy.directed, found)
+        if series.runs[-1].id == run.id and not policy.rule(series.key.metric).ignored and series.better != "neutral"
     ]
-
-
-def _changes(series: Series, policy: Policy, known: Sequence[Acknowledgement]) -> list[Change]:
-    metric = series.key.metric
-    return changes_of(series, policy.threshold_of(metric), known, better=policy.rule(metric).better)
 
 
 def _control(series: Series, run: RunRecord, changes: Mapping[SeriesKey, Sequence[Change]]) -> Sequence[Change]:
@@ -245,8 +238,7 @@ def _same_but_arm(one: SeriesKey, other: SeriesKey) -> bool:
 
 
 def _finding(series: Series, policy: Policy, changes: Sequence[Change], control: Sequence[Change]) -> Finding:
-    metric = series.key.metric
-    threshold = policy.threshold_of(metric)
+    threshold = policy.threshold_of(series.key.metric)
     nights = int(series.values.size)
     lasting = [change for change in changes if change.lasts and change.known is None]
     alarms = [change for change in lasting if change.alarming]
@@ -254,7 +246,7 @@ def _finding(series: Series, policy: Policy, changes: Sequence[Change], control:
     plain = Finding(
         series.key,
         series.unit,
-        policy.rule(metric).better or series.better,
+        series.better,
         "inconclusive",
         float(series.values[-1]),
         nights,
@@ -318,9 +310,8 @@ def _control_notes(change: Change, control: Sequence[Change]) -> tuple[str, ...]
 
 
 def _against(series: Series, theirs: Floats | None, name: str, policy: Policy) -> Finding:
-    metric = series.key.metric
-    rule, threshold = policy.rule(metric), policy.threshold_of(metric)
-    better, nights = rule.better or series.better, int(series.values.size)
+    threshold = policy.threshold_of(series.key.metric)
+    better, nights = series.better, int(series.values.size)
     plain = Finding(
         series.key, series.unit, better, "inconclusive", float(series.values[-1]), nights, None, None, threshold
     )

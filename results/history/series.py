@@ -33,6 +33,32 @@ JOINABLE: tuple[Joinable, ...] = ("suite_hash", "image", "host_fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """What runs must have in common for points of theirs to be of one series.
+
+    Attributes:
+        suite: name of the suite.
+        suite_hash: of the suite as run.
+        image: id of the image.
+        host_fingerprint: of the host.
+    """
+
+    suite: str
+    suite_hash: str
+    image: str
+    host_fingerprint: str
+
+    @classmethod
+    def of(cls, run: RunRecord) -> Lineage:
+        """That of a run."""
+        return cls(run.suite, run.suite_hash, run.image, run.host_fingerprint)
+
+    def has(self, run: RunRecord, joined: Collection[Joinable] = ()) -> bool:
+        """Whether a run is of it, or would be if it did not differ in what is joined."""
+        return all(name in joined or getattr(run, name) == getattr(self, name) for name in ("suite", *JOINABLE))
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesKey:
     """What the points of a series have in common, beside suite, image and host.
 
@@ -120,7 +146,7 @@ def alike(runs: Sequence[RunRecord], anchor: RunRecord, joined: Collection[Joina
         anchor: the last of them.
         joined: in what they may differ.
     """
-    same = ("suite", *(name for name in JOINABLE if name not in joined))
+    lineage = Lineage.of(anchor)
     found = [
         run
         for run in runs
@@ -128,7 +154,7 @@ def alike(runs: Sequence[RunRecord], anchor: RunRecord, joined: Collection[Joina
         or (
             run.status == "complete"
             and (run.started, run.id) < (anchor.started, anchor.id)
-            and all(getattr(run, name) == getattr(anchor, name) for name in same)
+            and lineage.has(run, joined)
         )
     ]
     return sorted(found, key=lambda run: (run.started, run.id))
