@@ -70,9 +70,9 @@ def judged(
         StoreError: no run has this name, or the named one is not of the same thing.
         SelectionError: nothing is of what is asked for.
     """
+    from results.history.against import regress_against
     from results.history.baselines import named_run
     from results.history.regress import regress as by_history
-    from results.history.regress import regress_against
     from results.history.series import Wanted, series_of
 
     policy, wanted = policy_of_run(store.run_directory(run.id)), Wanted(selection)

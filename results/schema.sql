@@ -84,14 +84,18 @@ CREATE TABLE IF NOT EXISTS baseline (
 CREATE TABLE IF NOT EXISTS acknowledgement (
     id INTEGER PRIMARY KEY,
     suite TEXT NOT NULL,
+    suite_hash TEXT NOT NULL,
+    image TEXT NOT NULL,
+    host_fingerprint TEXT NOT NULL,
     workload TEXT NOT NULL,
     params TEXT NOT NULL,           -- as one string, k=v,k=v
     arm TEXT NOT NULL,
     accel TEXT NOT NULL CHECK (accel IN ('none', 'kvm', 'tcg')),
     metric TEXT NOT NULL,
     run TEXT NOT NULL,              -- the first of the new level; it may have been removed since
+    kind TEXT NOT NULL CHECK (kind IN ('step', 'drift')),
     ratio REAL NOT NULL,            -- the new level divided by the one before
     reason TEXT NOT NULL,
     created TEXT NOT NULL,          -- ISO 8601, UTC
-    UNIQUE (suite, workload, params, arm, accel, metric, run)
+    UNIQUE (suite, workload, params, arm, accel, metric, run, kind)
 ) STRICT;

@@ -14,6 +14,7 @@ from bench.cli.watching import join_option, joinables, run_option, watched_run
 if TYPE_CHECKING:
     from results.history.changes import Change
     from results.history.series import Joinable
+    from results.records import RunRecord
     from results.store import Store
 
 
@@ -47,9 +48,11 @@ def ack(
     if undo and not changes:
         raise click.UsageError("--undo needs the IDs of the changes")
     with Store(store_directory).open(create=False) as store:
-        if changes or every:
+        if every:
+            _acknowledge(store, _alarming(store, watched_run(store, run), joinables(join)), reason)
+        if changes:
             found = _found(store, run, joinables(join))
-            _acknowledge(store, _chosen(found, changes, every=every, undo=undo), None if undo else reason)
+            _acknowledge(store, _chosen(found, changes, undo=undo), None if undo else reason)
         rows = [
             {
                 "run": each.run,
@@ -66,22 +69,39 @@ def ack(
     print_rows(rows, output_format, empty="no change is acknowledged", only_json=["suite", "created"])
 
 
-def _found(store: Store, run: str | None, joined: frozenset[Joinable]) -> list[Change]:
-    """All changes of the history of a run."""
+def _alarming(store: Store, run: RunRecord, joined: frozenset[Joinable]) -> list[Change]:
+    """What ``bench regress`` gives alarm of."""
+    from bench.regression import judged
+    from results.history.regress import NIGHTS
+    from results.selection import EVERYTHING
+
+    found = judged(store, run, None, EVERYTHING, joined, NIGHTS)
+    return [each.change for each in found.alarms if each.change is not None]
+
+
+def _found(store: Store, text: str | None, joined: frozenset[Joinable]) -> list[Change]:
+    """All changes of the history of a run; without one, of the history of the newest run of everything there is.
+
+    Where exactly a change is found can depend on how much of the past is looked at, so that what ``bench regress``
+    looks at is told apart from the whole.
+    """
     from bench.regression import policy_of_run
     from results.history.changes import changes_of
-    from results.history.series import Wanted, alike, series_of
+    from results.history.regress import NIGHTS
+    from results.history.series import Lineage, Wanted, alike, series_of
 
-    newest = watched_run(store, run)
-    policy, known = policy_of_run(store.run_directory(newest.id)), store.acknowledgements()
-    return [
-        change
-        for series in series_of(store, alike(store.runs(), newest, joined), Wanted(parts=True))
-        for change in changes_of(policy.directed(series), policy.threshold_of(series.key.metric), known)
-    ]
+    runs, known = store.runs(), store.acknowledgements()
+    newest = {Lineage.of(run): run for run in reversed(runs)}
+    found = []
+    for run in newest.values() if text is None else [store.resolve(text)]:
+        policy, history = policy_of_run(store.run_directory(run.id)), alike(runs, run, joined)
+        for part in (history, history[-NIGHTS:]):
+            for series in series_of(store, part, Wanted(parts=True)):
+                found += changes_of(policy.directed(series), policy.threshold_of(series.key.metric), known)
+    return found
 
 
-def _chosen(found: list[Change], ids: tuple[str, ...], *, every: bool, undo: bool) -> list[Change]:
+def _chosen(found: list[Change], ids: tuple[str, ...], *, undo: bool) -> list[Change]:
     """The changes that are meant.
 
     Raises:
@@ -92,12 +112,13 @@ def _chosen(found: list[Change], ids: tuple[str, ...], *, every: bool, undo: boo
     by_id = {change.id: change for change in found}
     for each in ids:
         if each not in by_id:
-            there = ", ".join(change.id for change in found if change.alarming) or "none that alarms"
-            raise StoreError(f"no change {each!r} in this history; there are {there}")
+            there = ", ".join(dict.fromkeys(change.id for change in found if change.alarming)) or "none that alarms"
+            raise StoreError(
+                f"no change {each!r} in the histories of this store, with --run and --join as given; there are {there}"
+            )
         if undo and by_id[each].known is None:
             raise StoreError(f"change {each} is not acknowledged")
-    chosen = [by_id[each] for each in ids]
-    return chosen + [change for change in found if every and change.alarming and change.id not in ids]
+    return [by_id[each] for each in ids]
 
 
 def _acknowledge(store: Store, chosen: list[Change], reason: str | None) -> None:

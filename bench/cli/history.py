@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import format_option, print_json, print_renderable, store_option
+from bench.cli.options import console, format_option, print_json, print_renderable, store_option
 from bench.cli.watching import join_option, joinables, run_option, selection_options, watched_run
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _print(shown: Sequence[WithChanges], output_format: str) -> None:
         case "table":
             from results.terminal.history import history_renderables
 
-            print_renderable(*history_renderables(shown))
+            print_renderable(*history_renderables(shown, console().width))
         case "csv":
             from results.listing import as_csv
 

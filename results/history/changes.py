@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.history.series import Series
+from results.history.series import Lineage, Series
 from results.records import Acknowledgement, RunRecord
 from results.stats.change_points import Shift, find_shifts
 from results.stats.segmentation import Proposer
@@ -50,7 +50,8 @@ class Change:
     def id(self) -> str:
         """What ``bench ack`` takes: eight characters, the same as long as the change is found at the same run."""
         key = self.series.key
-        named = "\0".join((key.suite, key.workload, key.params, key.arm, key.accel, key.metric, self.run.id))
+        series = (key.suite, key.workload, key.params, key.arm, key.accel, key.metric)
+        named = "\0".join((*series, self.run.id, self.shift.kind))
         return hashlib.sha256(named.encode()).hexdigest()[:8]
 
     @property
@@ -63,12 +64,16 @@ class Change:
         key = self.series.key
         return Acknowledgement(
             suite=key.suite,
+            suite_hash=self.run.suite_hash,
+            image=self.run.image,
+            host_fingerprint=self.run.host_fingerprint,
             workload=key.workload,
             params=key.params,
             arm=key.arm,
             accel=key.accel,
             metric=key.metric,
             run=self.run.id,
+            kind=self.shift.kind,
             ratio=self.shift.ratio,
             reason=reason,
             created=now,
@@ -97,15 +102,15 @@ def changes_of(
     shifts = find_shifts(series.values.tolist(), threshold, proposer)
     if not shifts:
         return []
-    acknowledged = _of_series(series, known)
+    acknowledged = _matched(series, shifts, threshold, known)
     direction = {"lower": 1, "higher": -1}.get(series.better, 0)
     levels = [_levels(series, shifts, place) for place in range(len(shifts))]
     found = []
-    for shift, (before, after) in zip(shifts, levels, strict=True):
+    for shift, (before, after), of_shift in zip(shifts, levels, acknowledged, strict=True):
         sign = math.copysign(1, math.log(shift.ratio))
         lasts = sign * math.log(levels[-1][1] / before) > math.log1p(threshold)
         worse = None if direction == 0 else sign == direction
-        found.append(Change(series, shift, worse, lasts, before, after, _match(series, shift, acknowledged)))
+        found.append(Change(series, shift, worse, lasts, before, after, of_shift))
     return found
 
 
@@ -117,27 +122,46 @@ def _levels(series: Series, shifts: Sequence[Shift], place: int) -> tuple[float,
         week = min(7, drifting.size // 3)
         return float(np.median(drifting[:week])), float(np.median(drifting[-week:]))
     steps = [each.index for each in shifts if each.kind == "step"]
-    begin = steps[place - 1] if place else 0
     end = steps[place + 1] if place + 1 < len(steps) else series.values.size
-    return float(np.median(series.values[begin : shift.index])), float(np.median(series.values[shift.index : end]))
+    before = series.values[shift.index - shift.before : shift.index]
+    return float(np.median(before)), float(np.median(series.values[shift.index : end]))
 
 
-def _of_series(series: Series, known: Iterable[Acknowledgement]) -> list[Acknowledgement]:
-    key = series.key
-    return [
-        each
-        for each in known
-        if (each.suite, each.workload, each.params) == (key.suite, key.workload, key.params)
-        and (each.arm, each.accel, each.metric) == (key.arm, key.accel, key.metric)
-    ]
-
-
-def _match(series: Series, shift: Shift, known: Iterable[Acknowledgement]) -> Acknowledgement | None:
-    """The acknowledgement of a change near this one and in the same direction; ids sort as the runs started."""
+def _matched(
+    series: Series, shifts: Sequence[Shift], threshold: float, known: Iterable[Acknowledgement]
+) -> list[Acknowledgement | None]:
+    """Of each shift the acknowledgement that is of it; each is of one shift, the nearest."""
     ids = [run.id for run in series.runs]
-    for each in known:
-        same_direction = (each.ratio > 1) == (shift.ratio > 1)
-        near = abs(bisect_left(ids, each.run) - shift.index) <= SLACK
-        if same_direction and (near or (shift.kind == "drift" and bisect_left(ids, each.run) >= shift.index)):
-            return each
-    return None
+    left = [each for each in known if _is_of(series, each)]
+    matched: list[Acknowledgement | None] = []
+    for shift in shifts:
+        near = [each for each in left if _is_near(each, series.runs[shift.index], shift, ids, threshold)]
+        nearest = min(near, key=lambda each: abs(bisect_left(ids, each.run) - shift.index), default=None)
+        matched.append(nearest)
+        left = [each for each in left if each is not nearest]
+    return matched
+
+
+def _is_of(series: Series, known: Acknowledgement) -> bool:
+    key = series.key
+    return (known.suite, known.workload, known.params, known.arm, known.accel, known.metric) == (
+        key.suite,
+        key.workload,
+        key.params,
+        key.arm,
+        key.accel,
+        key.metric,
+    )
+
+
+def _is_near(known: Acknowledgement, run: RunRecord, shift: Shift, ids: Sequence[str], threshold: float) -> bool:
+    """Whether an acknowledgement may be of a shift: in the same history, of its kind, its direction and its place.
+
+    A drift has no place: where it begins depends on how much of the past is looked at. But it goes on, and what was
+    acknowledged is only as far as it had come by then. Ids sort as the runs started.
+    """
+    if Lineage.of(known) != Lineage.of(run) or known.kind != shift.kind or (known.ratio > 1) != (shift.ratio > 1):
+        return False
+    if shift.kind == "drift":
+        return abs(math.log(shift.ratio)) <= abs(math.log(known.ratio)) + math.log1p(threshold)
+    return ids[0] <= known.run <= ids[-1] and abs(bisect_left(ids, known.run) - shift.index) <= SLACK

@@ -35,6 +35,11 @@ SUSPICIOUS = 4.0
 """How many standard deviations of the noise a night stands out that is worth a rerun. It decides on work, not on a
 verdict."""
 
+ONE_NIGHT = "stands out tonight; one night is no level: --confirm runs it again"
+NIGHTS_UNKNOWN = "how much one night differs from another is not known yet: --confirm runs it again"
+UNCONFIRMED = (ONE_NIGHT, NIGHTS_UNKNOWN)
+"""Why something that stands out is no alarm yet."""
+
 EXIT_REGRESSED = 3
 EXIT_INCONCLUSIVE = 4
 
@@ -48,13 +53,13 @@ class Finding:
         unit: of the values.
         better: the good direction that it was judged by.
         verdict: ``worse`` is an alarm; ``better``, ``same``, ``inconclusive``.
-        value: of the newest run.
+        value: of the newest run; None where it has none.
         nights: how many points the history has, the newest run among them.
         ratio: what was judged: the new level divided by the one before, or the newest run by the named one; None where
             there is too little to say.
         interval: its 95 % interval.
         threshold: the practical threshold.
-        change: the last change of level that lasts, alarming or not; None where there is none.
+        change: the change that the verdict is about; where there is none, the last that lasts and is acknowledged.
         suspicious: whether the newest run stands out, and nothing has shown yet whether that lasts.
         confirmed: what a rerun said; None where there was none.
         notes: what a reader must know.
@@ -64,7 +69,7 @@ class Finding:
     unit: str
     better: str
     verdict: Verdict
-    value: float
+    value: float | None
     nights: int
     ratio: float | None
     interval: tuple[float, float] | None
@@ -73,6 +78,11 @@ class Finding:
     suspicious: bool = False
     confirmed: bool | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> str | None:
+        """Why the last change is all right; None where none lasts that is acknowledged."""
+        return None if self.change is None or self.change.known is None else self.change.known.reason
 
     @property
     def new(self) -> bool:
@@ -101,6 +111,11 @@ class Regress:
     def alarms(self) -> tuple[Finding, ...]:
         """The metrics that are worse."""
         return tuple(each for each in self.findings if each.verdict == "worse")
+
+    @property
+    def known(self) -> tuple[Finding, ...]:
+        """The metrics whose last change is acknowledged."""
+        return tuple(each for each in self.findings if each.known is not None)
 
     @property
     def suspicious(self) -> tuple[Finding, ...]:
@@ -138,50 +153,22 @@ def regress(
     """
     runs = alike(store.runs(), run, joined)[-nights:]
     known = store.acknowledgements()
-    watched = _watched(series_of(store, runs, wanted), run, policy)
+    watched = watched_of(series_of(store, runs, wanted), runs, policy)
     changes = {series.key: changes_of(series, policy.threshold_of(series.key.metric), known) for series in watched}
-    findings = [_finding(series, policy, changes[series.key], _control(series, run, changes)) for series in watched]
+    findings = [
+        missing(series, policy)
+        if series.runs[-1].id != run.id
+        else _finding(series, policy, changes[series.key], _control(series, run, changes))
+        for series in watched
+    ]
     return Regress(run, None, len(runs), tuple(findings))
-
-
-def regress_against(
-    store: Store,
-    run: RunRecord,
-    name: str,
-    theirs: RunRecord,
-    policy: Policy,
-    *,
-    wanted: Wanted | None = None,
-    joined: Collection[Joinable] = (),
-    nights: int = NIGHTS,
-) -> Regress:
-    """Judge a run by a named one: trial against trial, and by how much nights differ where that is known.
-
-    Args:
-        store: open.
-        run: of the store.
-        name: of the other one.
-        theirs: the named run.
-        policy: of the suite.
-        wanted: which metrics.
-        joined: in what runs of one history may differ.
-        nights: how many runs before it tell how much nights differ.
-
-    Raises:
-        StoreError: the store cannot be read.
-    """
-    runs = alike(store.runs(), run, joined)[-nights:]
-    others = {series.key: series.trials[-1] for series in series_of(store, [theirs], wanted)}
-    watched = _watched(series_of(store, runs, wanted), run, policy)
-    findings = [_against(series, others.get(series.key), name, policy) for series in watched]
-    return Regress(run, name, len(runs), tuple(findings))
 
 
 def with_rerun(found: Regress, store: Store, rerun: RunRecord) -> Regress:
     """The same after a rerun: what stood out is an alarm if it stands out again, and else it is not.
 
     Args:
-        found: from :func:`regress` or :func:`regress_against`.
+        found: from :func:`regress` or :func:`results.history.against.regress_against`.
         store: open; the history is read again.
         rerun: the run of just the trials that were in question; its suite may have another name.
 
@@ -195,7 +182,7 @@ def with_rerun(found: Regress, store: Store, rerun: RunRecord) -> Regress:
 
 
 def _after_rerun(finding: Finding, again: Series | None) -> Finding:
-    if not finding.new or finding.ratio is None:
+    if not finding.new or finding.ratio is None or finding.value is None:
         return finding
     if again is None:
         return replace(finding, notes=(*finding.notes, "no trial of the rerun succeeded"))
@@ -208,20 +195,46 @@ def _after_rerun(finding: Finding, again: Series | None) -> Finding:
         and before > 0
         and sign * math.log(value / before) > max(math.log1p(finding.threshold), abs(math.log(finding.ratio)) / 2)
     )
-    if lasts:
-        note = "a rerun shows the same"
-        return replace(finding, verdict="worse", confirmed=True, notes=(*finding.notes, note))
-    note = "a rerun does not show it: no alarm"
-    return replace(finding, verdict="inconclusive", confirmed=False, notes=(*finding.notes, note))
+    verdict: Verdict = "worse" if lasts else "inconclusive"
+    note = "a rerun shows the same" if lasts else "a rerun does not show it: no alarm"
+    notes = (*(each for each in finding.notes if each not in UNCONFIRMED), note)
+    return replace(finding, verdict=verdict, suspicious=False, confirmed=lasts, notes=notes)
 
 
-def _watched(found: Iterable[Series], run: RunRecord, policy: Policy) -> list[Series]:
-    """The series that end with the run, whose metric has a good direction and is not ignored."""
+def watched_of(found: Iterable[Series], runs: Sequence[RunRecord], policy: Policy) -> list[Series]:
+    """The series whose metric has a good direction and is not ignored, and that the newest run or the one before has.
+
+    Args:
+        found: of the history.
+        runs: of the history.
+        policy: of its suite.
+    """
+    newest = {run.id for run in runs[-2:]}
     return [
         series
         for series in map(policy.directed, found)
-        if series.runs[-1].id == run.id and not policy.rule(series.key.metric).ignored and series.better != "neutral"
+        if series.runs[-1].id in newest and not policy.rule(series.key.metric).ignored and series.better != "neutral"
     ]
+
+
+def undecided(series: Series, policy: Policy) -> Finding:
+    """What there is to say of a series before it is judged."""
+    return Finding(
+        key=series.key,
+        unit=series.unit,
+        better=series.better,
+        verdict="inconclusive",
+        value=float(series.values[-1]),
+        nights=int(series.values.size),
+        ratio=None,
+        interval=None,
+        threshold=policy.threshold_of(series.key.metric),
+    )
+
+
+def missing(series: Series, policy: Policy) -> Finding:
+    """What there is to say of a series that the newest run should have, and does not."""
+    return replace(undecided(series, policy), value=None, notes=("no trial of it succeeded in this run",))
 
 
 def _control(series: Series, run: RunRecord, changes: Mapping[SeriesKey, Sequence[Change]]) -> Sequence[Change]:
@@ -238,55 +251,50 @@ def _same_but_arm(one: SeriesKey, other: SeriesKey) -> bool:
 
 
 def _finding(series: Series, policy: Policy, changes: Sequence[Change], control: Sequence[Change]) -> Finding:
-    threshold = policy.threshold_of(series.key.metric)
-    nights = int(series.values.size)
     lasting = [change for change in changes if change.lasts and change.known is None]
-    alarms = [change for change in lasting if change.alarming]
-    change = next(reversed(alarms or lasting), None)
-    plain = Finding(
-        series.key,
-        series.unit,
-        series.better,
-        "inconclusive",
-        float(series.values[-1]),
-        nights,
-        None,
-        None,
-        threshold,
-        change,
-    )
-    if change is not None:
-        word: Verdict = "worse" if change.alarming else "better"
-        notes = _control_notes(change, control)
-        return replace(plain, verdict=word, ratio=change.shift.ratio, interval=change.shift.interval, notes=notes)
-    last = changes[-1].shift.index if changes and changes[-1].shift.kind == "step" else 0
-    level = series.values[last:]
-    if level.size < MIN_HISTORY:
-        told = f"{nights} runs of at least {MIN_HISTORY}" if last == 0 else f"{level.size} runs since the last change"
-        return replace(plain, notes=(f"too little history: {told}",))
-    return _quiet(plain, level)
+    alarm = next((change for change in reversed(lasting) if change.alarming), None)
+    plain = undecided(series, policy)
+    if alarm is not None:
+        return _of_change(plain, alarm, "worse", control)
+    steps = [change.shift.index for change in changes if change.shift.kind == "step"]
+    level = _with_logarithm(series.values[max(steps, default=0) :])
+    tonight = _outstanding(level) if level.size >= MIN_HISTORY else None
+    sign = 1 if plain.better == "lower" else -1
+    if tonight is not None and sign * tonight > math.log1p(plain.threshold):
+        return replace(plain, ratio=math.exp(tonight), suspicious=True, notes=(ONE_NIGHT,))
+    if lasting:
+        return _of_change(plain, lasting[-1], "better", control)
+    known = next((change for change in reversed(changes) if change.lasts and change.known is not None), None)
+    if level.size >= MIN_HISTORY:
+        return replace(_quiet(plain, level), change=known)
+    count = f"{level.size} run{'' if level.size == 1 else 's'}"
+    told = f"{count} since the last change" if steps else f"{count} of at least {MIN_HISTORY}"
+    return replace(plain, change=known, notes=(f"too little history: {told}",))
+
+
+def _of_change(plain: Finding, change: Change, verdict: Verdict, control: Sequence[Change]) -> Finding:
+    notes = _control_notes(change, control)
+    shift = change.shift
+    return replace(plain, verdict=verdict, ratio=shift.ratio, interval=shift.interval, change=change, notes=notes)
 
 
 def _quiet(plain: Finding, level: Floats) -> Finding:
-    """A metric whose level has not changed: whether the last nights are as those before, and tonight stands out."""
+    """A metric whose level has not changed: whether the last nights are as those before."""
     recent, before = level[-RECENT:], level[:-RECENT][-WINDOW:]
     found = unpaired_ratio(recent.tolist(), before.tolist())
-    sign = 1 if plain.better == "lower" else -1
-    verdict: Verdict = "inconclusive"
-    if found.interval is not None:
-        verdict = "same" if judge(found.interval, plain.better, None, plain.threshold)[0] == "same" else "inconclusive"
-    outstanding = _outstanding(level)
-    if outstanding is not None and sign * outstanding > math.log1p(plain.threshold):
-        ratio = math.exp(outstanding)
-        note = "stands out tonight; one night is no level: --confirm runs it again"
-        return replace(plain, ratio=ratio, suspicious=True, notes=(note,))
-    return replace(plain, verdict=verdict, ratio=found.ratio, interval=found.interval)
+    is_same = judge(found.interval, plain.better, None, plain.threshold)[0] == "same"
+    verdict: Verdict = "same" if is_same else "inconclusive"
+    return replace(plain, verdict=verdict, ratio=found.ratio, interval=found.interval, notes=found.warnings)
+
+
+def _with_logarithm(values: Floats) -> Floats:
+    """The values after the last that has no logarithm."""
+    without = np.flatnonzero(values <= 0)
+    return values[int(without[-1]) + 1 :] if without.size else values
 
 
 def _outstanding(level: Floats) -> float | None:
     """How far the last value lies from the median of those before, if that is beyond their noise; logarithmic."""
-    if level.min() <= 0:
-        return None
     logarithms = np.log(level)
     before = logarithms[:-1]
     middle = float(np.median(before))
@@ -307,32 +315,3 @@ def _control_notes(change: Change, control: Sequence[Change]) -> tuple[str, ...]
         return ()
     arm = together[0].series.key.arm
     return (f"{arm} changed as well ({together[0].shift.ratio - 1:+.1%}): the host or the image, rather than this arm",)
-
-
-def _against(series: Series, theirs: Floats | None, name: str, policy: Policy) -> Finding:
-    threshold = policy.threshold_of(series.key.metric)
-    better, nights = series.better, int(series.values.size)
-    plain = Finding(
-        series.key, series.unit, better, "inconclusive", float(series.values[-1]), nights, None, None, threshold
-    )
-    if theirs is None:
-        return replace(plain, notes=(f"{name} has no trial of it",))
-    found = unpaired_ratio(series.trials[-1].tolist(), theirs.tolist())
-    interval, notes = _widened(found.ratio, found.interval, series.values)
-    verdict, warnings = judge(interval, better, found.p_value, threshold)
-    return replace(
-        plain, verdict=verdict, ratio=found.ratio, interval=interval, notes=(*found.warnings, *notes, *warnings)
-    )
-
-
-def _widened(
-    ratio: float | None, interval: tuple[float, float] | None, values: Floats
-) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """An interval between two runs that also covers how much one night differs from another."""
-    if ratio is None or interval is None:
-        return None, ()
-    if values.size < MIN_HISTORY or values.min() <= 0:
-        return interval, ("how much one night differs from another is not known yet: the trials alone speak",)
-    # Differences of neighbours have the variance of two nights, as has the ratio of two.
-    spread = 1.96 * 1.4826 * float(np.median(np.abs(np.diff(np.log(values)))))
-    return (min(interval[0], ratio * math.exp(-spread)), max(interval[1], ratio * math.exp(spread))), ()

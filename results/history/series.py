@@ -18,7 +18,7 @@ import numpy.typing as npt
 from results.checks import UNIT as CHECK
 from results.history.samples import Case, Samples, StoredMetric, medians
 from results.limits import is_limit
-from results.records import INSTANCE_METRICS, Accel, RunRecord, is_part, is_step
+from results.records import INSTANCE_METRICS, Accel, Acknowledgement, RunRecord, is_part, is_step
 from results.selection import EVERYTHING, Selection, case_name
 from results.trials import WorkloadCase, choose_reference, natural
 
@@ -49,8 +49,8 @@ class Lineage:
     host_fingerprint: str
 
     @classmethod
-    def of(cls, run: RunRecord) -> Lineage:
-        """That of a run."""
+    def of(cls, run: RunRecord | Acknowledgement) -> Lineage:
+        """That of a run, or of the runs in which a change is acknowledged."""
         return cls(run.suite, run.suite_hash, run.image, run.host_fingerprint)
 
     def has(self, run: RunRecord, joined: Collection[Joinable] = ()) -> bool:

@@ -60,7 +60,7 @@ def difference(finding: Finding) -> str:
 
 def levels(finding: Finding) -> str:
     """From which level to which, or the newest value alone."""
-    if finding.change is None:
+    if finding.change is None or finding.known is not None:
         return quantity(finding.value, finding.unit)
     return change_levels(finding.change)
 
@@ -70,7 +70,10 @@ def since(finding: Finding) -> str:
     if finding.change is None:
         return ""
     change = finding.change
-    return f"{beginning(change)} {change.run.id} ({change.run.started[:10]}, {_count(change.shift.after, 'run')})"
+    by = f"{size(change)} " if finding.known is not None else ""
+    known = f", known: {finding.known}" if finding.known is not None else ""
+    nights = _count(change.shift.after, "run")
+    return f"{by}{beginning(change)} {change.run.id} ({change.run.started[:10]}, {nights}){known}"
 
 
 def explained(finding: Finding) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -88,7 +88,9 @@ class Shift:
 
 
 def find_shifts(values: Sequence[float], threshold: float, proposer: Proposer | None = None) -> list[Shift]:
-    """The confirmed changes of a series, in its order; none where it is short, constant, or has no logarithms.
+    """The confirmed changes of a series, in its order; none where it is short or constant.
+
+    What is before the last value that has no logarithm, zero or less, is not looked at.
 
     Args:
         values: one a night, finite, the earliest first.
@@ -96,7 +98,11 @@ def find_shifts(values: Sequence[float], threshold: float, proposer: Proposer | 
         proposer: what proposes steps; :class:`Segmentation` if None.
     """
     series = np.asarray(values, dtype=np.float64)
-    if series.size < MIN_HISTORY or series.min() <= 0 or series.min() == series.max():
+    without = np.flatnonzero(series <= 0)
+    if without.size:
+        begin = int(without[-1]) + 1
+        return [replace(shift, index=begin + shift.index) for shift in find_shifts(values[begin:], threshold, proposer)]
+    if series.size < MIN_HISTORY or series.min() == series.max():
         return []
     logarithms = np.log(series)
     noise = _noise(logarithms)
@@ -117,31 +123,26 @@ def _confirmed(series: Floats, proposed: list[int], threshold: float) -> list[Sh
     while places:
         ends = [0, *places, series.size]
         parts = [series[begin:end] for begin, end in pairwise(ends)]
-        shifts = [_step(at, theirs, ours) for at, (theirs, ours) in zip(places, pairwise(parts), strict=True)]
-        weak = [index for index, shift in enumerate(shifts) if not _stands(shift, threshold)]
+        sides = zip(places, pairwise(parts), strict=True)
+        shifts = [_step(at, theirs, ours, threshold) for at, (theirs, ours) in sides]
+        weak = [index for index, shift in enumerate(shifts) if shift is None]
         if not weak:
             return [shift for shift in shifts if shift is not None]
         del places[min(weak, key=lambda index: _division(parts[index], parts[index + 1]))]
     return []
 
 
-def _step(at: int, theirs: Floats, ours: Floats) -> Shift | None:
-    """What divides two neighbouring parts; None where one of them is too short to tell."""
+def _step(at: int, theirs: Floats, ours: Floats, threshold: float) -> Shift | None:
+    """The step between two neighbouring parts; None where there is none that stands."""
     theirs, ours = theirs[-WINDOW:], ours[:WINDOW]
     if min(theirs.size, ours.size) < MIN_SIDE:
         return None
     x, y = np.log(ours), np.log(theirs)
     ratio, interval = hodges_lehmann_ratio(x, y)
-    if interval is None:
+    if interval is None or max(math.log(interval[0]), -math.log(interval[1])) <= math.log1p(threshold):
         return None
-    return Shift(at, "step", ratio, interval, _p_value(x, y), theirs.size, ours.size)
-
-
-def _stands(shift: Shift | None, threshold: float) -> bool:
-    if shift is None or shift.p_value >= LEVEL:
-        return False
-    low, high = shift.interval
-    return max(math.log(low), -math.log(high)) > math.log1p(threshold)
+    p_value, level = _test(x, y)
+    return Shift(at, "step", ratio, interval, p_value, theirs.size, ours.size) if p_value < level else None
 
 
 def _division(theirs: Floats, ours: Floats) -> float:
@@ -149,8 +150,10 @@ def _division(theirs: Floats, ours: Floats) -> float:
     return difference**2 * ours.size * theirs.size / (ours.size + theirs.size)
 
 
-def _p_value(x: Floats, y: Floats) -> float:
-    """Of "no shift", by Student's test, and by Welch's where the new level is noisier than the old one.
+def _test(x: Floats, y: Floats) -> tuple[float, float]:
+    """The p-value of "no shift", and the greatest that will do.
+
+    By Student's test, or by Welch's where the new level is noisier than the old one.
 
     Not by ranks: those of five values are as good as they get at two standard deviations, and a step of two and a half
     would be told no better than that.
@@ -159,17 +162,17 @@ def _p_value(x: Floats, y: Floats) -> float:
     from scipy.special import fdtrc, stdtr
 
     if max(np.ptp(x), np.ptp(y)) < _ROUNDING:
-        return 0.0
+        return 0.0, LEVEL
     m, n = x.size, y.size
     ours, theirs = (max(float(each.var(ddof=1)), _ROUNDING**2) for each in (x, y))
     distance = abs(float(x.mean() - y.mean()))
     if fdtrc(m - 1, n - 1, ours / theirs) > SPREAD_LEVEL:
         freedom = m + n - 2
         error = math.sqrt(((m - 1) * ours + (n - 1) * theirs) / freedom * (1 / m + 1 / n))
-        return float(2 * stdtr(freedom, -distance / error))
+        return float(2 * stdtr(freedom, -distance / error)), LEVEL
     parts = ours / m, theirs / n
     welch = sum(parts) ** 2 / (parts[0] ** 2 / (m - 1) + parts[1] ** 2 / (n - 1))
-    return float(2 * stdtr(welch, -distance / math.sqrt(sum(parts)))) * LEVEL / UNEQUAL_LEVEL
+    return float(2 * stdtr(welch, -distance / math.sqrt(sum(parts)))), UNEQUAL_LEVEL
 
 
 def _drift(logarithms: Floats, begin: int, threshold: float) -> Shift | None:

@@ -124,6 +124,25 @@ def test_baselines_and_known_changes_that_clash_stay_as_they_are_here(bundle: Pa
     assert (other.baselines(), other.acknowledgements()) == ([mine], [reason])
 
 
+def test_what_is_said_of_a_refused_run_is_not_said_of_ours(bundle: Path, other: Store) -> None:
+    fill(other, *reversed(RUNS))  # the figures of each are those that the other one has in the bundle
+    outcomes = bring(bundle, other)
+    assert [(outcome.what, outcome.action) for outcome in outcomes] == [
+        ("run", "refused"),
+        ("run", "refused"),
+        ("baseline", "refused"),
+        ("acknowledgement", "refused"),
+    ]
+    assert outcomes[2].reason == f"its run {RUNS[0]} was not imported"
+    assert other.baselines() == other.acknowledgements() == []
+
+
+def test_a_name_that_no_baseline_can_have_is_refused_and_the_rest_comes(bundle: Path, other: Store) -> None:
+    path = changed(bundle, replace("baselines.json", b'"release"', b'"re<b>lease"'))
+    assert [outcome.action for outcome in bring(path, other)] == ["imported", "imported", "refused", "imported"]
+    assert other.baselines() == []
+
+
 def test_another_store_is_merged_without_a_bundle(store: Store, other: Store) -> None:
     fill_all(store)
     fill(other, "20261123-114700-mine")
@@ -249,6 +268,9 @@ FILES = f"runs/{RUNS[0]}/files"
         (replace(f"{RUNS[0]}/run.json", RUNS[0].encode(), RUNS[1].encode()), "is not that of a run that ended"),
         (replace(f"{RUNS[0]}/run.json", b"complete", b"running"), "is not that of a run that ended"),
         (replace(f"{RUNS[0]}/run.json", b'"seed": ', b'"seed": 1.5e'), "run.json: "),
+        (replace(f"{RUNS[0]}/run.json", b'"started": "', b'"started": "on '), "run.json: .*is no time"),
+        (replace(f"{RUNS[0]}/run.json", b'"ended": "2026-11-27T00:00:00+00:00"', b'"ended": ""'), "is no time"),
+        (replace(f"{RUNS[0]}/trials.jsonl", b"+00:00", b""), "trials.jsonl: line 1: trial: .*is no time such as"),
         (replace(f"{RUNS[0]}/trials.jsonl", b'"none"', b'"xen"'), "line 1: trial.accel"),
         (replace(f"{RUNS[0]}/trials.jsonl", b'"value": 1.0', b'"value": Infinity'), "trials.jsonl: line 1"),
         (replace(f"{RUNS[0]}/trials.jsonl", b'"iteration": 1', b'"iteration": 0'), "contradicts itself"),

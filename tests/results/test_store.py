@@ -177,7 +177,20 @@ def test_a_name_is_that_of_one_run_and_moves_with_it(store: Store) -> None:
 
 def test_a_known_change_is_kept_once_with_the_last_reason_and_forgotten_on_request(store: Store) -> None:
     known = Acknowledgement(
-        "quick", "fio", "bs=4k", "vm", "kvm", "iops", "20260101-000000-aaaa", 0.9, "new kernel", "2026-01-03T00:00:00Z"
+        suite="quick",
+        suite_hash="5a17e",
+        image="0a1b2c",
+        host_fingerprint="f00d",
+        workload="fio",
+        params="bs=4k",
+        arm="vm",
+        accel="kvm",
+        metric="iops",
+        run="20260101-000000-aaaa",
+        kind="step",
+        ratio=0.9,
+        reason="new kernel",
+        created="2026-01-03T00:00:00Z",
     )
     store.acknowledge(known)
     store.acknowledge(replace(known, reason="new QEMU", created="2026-01-04T00:00:00Z"))

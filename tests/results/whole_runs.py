@@ -34,7 +34,20 @@ READING = NoiseReading(
 
 BASELINE = Baseline("release", RUNS[0], "2026-11-26T00:00:00Z", "as shipped")
 KNOWN = Acknowledgement(
-    "example", "work", "size=4k", "vm", "kvm", "time", RUNS[1], 1.07, "a newer kernel, “intended”", "2026-11-27T08:00Z"
+    suite="example",
+    suite_hash="5a17e",
+    image="0a1b2c",
+    host_fingerprint="f00d",
+    workload="work",
+    params="size=4k",
+    arm="vm",
+    accel="kvm",
+    metric="time",
+    run=RUNS[1],
+    kind="step",
+    ratio=1.07,
+    reason="a newer kernel, “intended”",
+    created="2026-11-27T08:00Z",
 )
 
 

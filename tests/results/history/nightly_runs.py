@@ -19,15 +19,17 @@ def add_nights(
     levels: Mapping[str, Sequence[float]],
     *,
     first: int = 0,
+    trials: int = 4,
     metric: str = "startup_time",
     **changes: object,
 ) -> list[RunRecord]:
-    """A run a night with four trials an arm, which lie a tenth of a percent apart around the night's level.
+    """A run a night with some trials an arm, which lie a tenth of a percent apart around the night's level.
 
     Args:
         store: open.
         levels: of each arm, one a night.
         first: number of the first night.
+        trials: of each arm.
         metric: in seconds, where less is better.
         changes: of the runs' records.
     """
@@ -41,7 +43,7 @@ def add_nights(
         )
         builder = RunBuilder(store, record)
         for arm, level in zip(levels, night, strict=True):
-            builder.blocks(arm, [level * (1 + 0.001 * (block - 1.5)) for block in range(4)], metric)
+            builder.blocks(arm, [level * (1 + 0.001 * (block - (trials - 1) / 2)) for block in range(trials)], metric)
         store.finish_run(record.id, "complete", started, None)
         made.append(record)
     return made

@@ -109,5 +109,57 @@ def test_any_history_has_an_answer_that_is_of_its_form(values: list[float]) -> N
 
 def test_figures_that_are_mostly_equal_and_those_without_logarithm() -> None:
     assert find_shifts([0.0, 1.0] * 10, 0.02) == []
+    assert find_shifts([1.0] * 9 + [0.0], 0.02) == []
     assert find_shifts([4096.0] * 15 + [8192.0] * 5, 0.02)[0].index == 15
     assert find_shifts([4096.0] * 19 + [8192.0], 0.02) == []
+
+
+def test_an_acknowledgement_of_before_the_history_or_of_another_one_is_none_of_this() -> None:
+    values = np.repeat([100.0, 150.0], [4, 30]) * np.exp(0.005 * GENERATOR.normal(size=34))
+    (change,) = changes_of(series_of_values(values), 0.02)
+    known = change.acknowledged("meant", "2026-01-02T00:00:00Z")
+    assert changes_of(series_of_values(values), 0.02, [known])[0].known is known
+    others = {"run": "20200101-000000-0000", "image": "another", "host_fingerprint": "another", "kind": "drift"}
+    for name, value in others.items():
+        assert changes_of(series_of_values(values), 0.02, [replace(known, **{name: value})])[0].alarming
+
+
+def test_an_acknowledgement_is_of_one_change_the_nearest() -> None:
+    values = np.repeat([100.0, 104.0, 109.0], [30, 5, 25]) * np.exp(0.002 * GENERATOR.normal(size=60))
+    first, second = changes_of(series_of_values(values), 0.02)
+    known = second.acknowledged("meant", "2026-01-02T00:00:00Z")
+    assert [change.known for change in changes_of(series_of_values(values), 0.02, [known])] == [None, known]
+    assert (first.shift.index, second.shift.index) == (30, 35)
+
+
+def drifting(size: float, nights: int) -> np.ndarray:
+    """A level that creeps up after forty quiet nights."""
+    noise = np.random.default_rng(8).normal(size=40 + nights)
+    return 100 * np.exp(0.01 * noise) * np.concatenate([np.ones(40), np.linspace(1, 1 + size, nights)])
+
+
+def test_an_acknowledged_step_is_no_acknowledgement_of_the_drift_after_it() -> None:
+    values = drifting(0.04, 60)
+    values[:40] /= 1.15
+    step, drift = changes_of(series_of_values(values), 0.02)
+    assert (step.shift.kind, drift.shift.kind) == ("step", "drift")
+    known = step.acknowledged("meant", "2026-01-02T00:00:00Z")
+    found = changes_of(series_of_values(values), 0.02, [known])
+    assert [change.alarming for change in found] == [False, True]
+    assert step.id != drift.id
+
+
+def test_an_acknowledged_drift_is_known_only_as_far_as_it_had_come() -> None:
+    values = drifting(0.04, 60)[40:]
+    (drift,) = changes_of(series_of_values(values), 0.02)
+    assert drift.shift.kind == "drift"
+    known = drift.acknowledged("known", "2026-01-02T00:00:00Z")
+    assert not changes_of(series_of_values(values), 0.02, [known])[-1].alarming
+    assert changes_of(series_of_values(values), 0.02, [replace(known, ratio=1.01)])[-1].alarming
+
+
+def test_what_is_before_the_last_zero_is_not_looked_at() -> None:
+    values = [100.0, 101.0, 0.0, *STEPPED.tolist()]
+    (change,) = changes_of(series_of_values(np.array(values)), 0.02)
+    assert change.shift.index == 43
+    assert change.before == pytest.approx(100, rel=0.01)

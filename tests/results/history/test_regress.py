@@ -9,9 +9,10 @@ from nightly_runs import add_nights, noisy
 from stored_runs import RunBuilder, run_record
 
 from results.errors import StoreError
+from results.history.against import regress_against
 from results.history.baselines import named_run
 from results.history.policy import Policy, Rule
-from results.history.regress import Finding, Regress, regress, regress_against, with_rerun
+from results.history.regress import Finding, Regress, regress, with_rerun
 from results.history.render import rendered
 from results.records import Baseline
 from results.store import Store
@@ -72,6 +73,30 @@ def test_what_got_better_is_said_and_no_alarm(store: Store) -> None:
     assert found.exit_code(strict=True) == 0
 
 
+def test_a_night_that_stands_out_is_suspicious_also_after_a_change_for_the_better(store: Store) -> None:
+    found = judged(store, [*slower(12, by=0.8), 1.2])
+    assert (of_container(found).verdict, of_container(found).suspicious) == ("inconclusive", True)
+
+
+def test_what_is_missing_tonight_is_said(store: Store) -> None:
+    add_nights(store, {"native": noisy(1.0, 12), "container": noisy(1.0, 12)})
+    add_nights(store, {"native": [1.0]}, first=12, arms=("native", "container"))
+    found = regress(store, store.resolve("latest"), Policy())
+    one = of_container(found)
+    assert (one.verdict, one.value, one.notes) == ("inconclusive", None, ("no trial of it succeeded in this run",))
+    assert found.exit_code(strict=True) == 4
+    assert json.loads(rendered(found, "json", strict=True))["findings"]
+    add_nights(store, {"native": [1.0]}, first=13, arms=("native", "container"))
+    later = regress(store, store.resolve("latest"), Policy())
+    assert {each.key.arm for each in later.findings} == {"native"}
+
+
+def test_a_zero_long_ago_blinds_nobody(store: Store) -> None:
+    levels = slower(5)
+    levels[3] = 0.0
+    assert of_container(judged(store, levels)).verdict == "worse"
+
+
 def test_too_little_history_is_inconclusive_and_says_so(store: Store) -> None:
     found = judged(store, noisy(1.0, 5))
     assert {each.verdict for each in found.findings} == {"inconclusive"}
@@ -118,13 +143,17 @@ def rerun(store: Store, level: float) -> Regress:
 
 def test_a_rerun_that_shows_the_same_makes_an_alarm_of_what_is_suspicious(store: Store) -> None:
     found = rerun(store, 1.1)
-    assert (of_container(found).verdict, of_container(found).confirmed) == ("worse", True)
+    one = of_container(found)
+    assert (one.verdict, one.confirmed, one.suspicious) == ("worse", True, False)
+    assert one.notes == ("a rerun shows the same",)
     assert found.exit_code(strict=False) == 3
 
 
 def test_a_rerun_that_does_not_show_it_ends_the_matter(store: Store) -> None:
     found = rerun(store, 1.002)
-    assert (of_container(found).verdict, of_container(found).confirmed) == ("inconclusive", False)
+    one = of_container(found)
+    assert (one.verdict, one.confirmed, one.suspicious) == ("inconclusive", False, False)
+    assert one.notes == ("a rerun does not show it: no alarm",)
     assert found.exit_code(strict=False) == 0
 
 
@@ -140,6 +169,26 @@ def test_a_run_is_held_against_a_named_one_and_the_noise_between_nights(store: S
     verdicts = {each.key.arm: each.verdict for each in found.findings}
     assert verdicts == {"native": "inconclusive", "container": "worse"}
     assert found.baseline == "release"
+
+
+def test_two_runs_alone_cannot_tell_what_nights_do(store: Store) -> None:
+    add_nights(store, {"native": [1.0, 1.0], "container": [1.0, 1.3]}, trials=8)
+    named(store)
+    run = store.resolve("latest")
+    found = regress_against(store, run, "release", named_run(store, "release", run), Policy())
+    one = of_container(found)
+    assert (one.verdict, one.suspicious, one.new) == ("inconclusive", True, True)
+    assert found.exit_code(strict=False) == 0
+
+
+def test_a_baseline_cries_no_wolf_on_quiet_nights(store: Store) -> None:
+    """Nights differ by 2 %, trials by 0.1 %: of the trials alone, most metrics would be certain to differ."""
+    add_nights(store, {f"arm{place}": noisy(1.0, NIGHTS, seed=place, noise=0.02) for place in range(30)})
+    named(store)
+    run = store.resolve("latest")
+    found = regress_against(store, run, "release", named_run(store, "release", run), Policy())
+    assert len(found.findings) == 30
+    assert not found.alarms
 
 
 def test_a_baseline_of_something_else_is_refused_unless_it_is_joined(store: Store) -> None:
