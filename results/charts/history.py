@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from results.charts.quantities import percentage, tick
+from results.charts.quantities import tick
 from results.charts.style import FORMS, GRID, INK, MUTED, PAPER, SERIES, WIDE, drawing, new_figure, render, shown
 from results.errors import StoreError
+from results.history.wording import size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from results.history.changes import Change
+    from results.history.changes import Change, WithChanges
     from results.history.series import Series
 
 PANELS = 24
@@ -30,7 +31,7 @@ _COLOURS = {True: SERIES[2], False: SERIES[3], None: SERIES[1]}
 """Of a change for the worse, for the better, and of neither."""
 
 
-def history_chart(found: Sequence[tuple[Series, Sequence[Change]]], width: float = WIDE) -> Figure | None:
+def history_chart(found: Sequence[WithChanges], width: float = WIDE) -> Figure | None:
     """A panel a series: medians over a run's trials, their quartiles as a band, and every change with its size.
 
     Args:
@@ -52,7 +53,7 @@ def history_chart(found: Sequence[tuple[Series, Sequence[Change]]], width: float
         return figure
 
 
-def save_history_chart(found: Sequence[tuple[Series, Sequence[Change]]], path: Path) -> None:
+def save_history_chart(found: Sequence[WithChanges], path: Path) -> None:
     """Write the chart, on a white ground.
 
     Args:
@@ -92,7 +93,7 @@ def _draw(axes: Axes, series: Series, changes: Sequence[Change]) -> None:
         words = " drift" if change.shift.kind == "drift" else ""
         known = " (known)" if change.known is not None else ""
         axes.annotate(
-            f"{percentage(100 * (change.shift.ratio - 1))}{words}{known}",
+            f"{size(change)}{words}{known}",
             (place, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, -2),

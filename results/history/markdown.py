@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.charts.quantities import percentage, quantity
-from results.history.changes import Change
+from results.charts.quantities import quantity
+from results.history.changes import Change, WithChanges
 from results.history.regress import Finding, Regress
-from results.history.series import Series, SeriesKey
-from results.history.wording import difference, levels, since, summary_line
+from results.history.series import SeriesKey
+from results.history.wording import difference, levels, since, size, summary_line
 from results.markdown import escaped, table
 
 _SIGNS = {"worse": "🔴", "better": "🟢", "same": "⚪", "inconclusive": "🟡"}
@@ -30,7 +30,7 @@ def regress_markdown(found: Regress) -> str:
     return "\n".join(lines)
 
 
-def history_markdown(found: Sequence[tuple[Series, Sequence[Change]]]) -> str:
+def history_markdown(found: Sequence[WithChanges]) -> str:
     """A row a series: its newest value, and its last change of level."""
     rows = []
     for series, changes in found:
@@ -47,7 +47,7 @@ def history_markdown(found: Sequence[tuple[Series, Sequence[Change]]]) -> str:
 def _told(change: Change) -> str:
     word = {True: "worse", False: "better", None: "changed"}[change.worse]
     known = f"; known: {change.known.reason}" if change.known is not None else ""
-    return f"{word} {percentage(100 * (change.shift.ratio - 1))} since {change.run.id} ({change.id}){known}"
+    return f"{word} {size(change)} since {change.run.id} ({change.id}){known}"
 
 
 def _table(title: str, findings: Sequence[Finding]) -> list[str]:

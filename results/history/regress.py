@@ -22,7 +22,7 @@ from results.stats.unpaired import unpaired_ratio
 from results.stats.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from results.records import Acknowledgement, RunRecord
+    from results.records import RunRecord
     from results.store import Store
 
 NIGHTS = 120
@@ -154,7 +154,7 @@ def regress(
     runs = alike(store.runs(), run, joined)[-nights:]
     known = store.acknowledgements()
     watched = watched_of(series_of(store, runs, wanted), runs, policy)
-    changes = {series.key: _changes(series, policy, known) for series in watched}
+    changes = {series.key: changes_of(series, policy.threshold_of(series.key.metric), known) for series in watched}
     findings = [
         missing(series, policy)
         if series.runs[-1].id != run.id
@@ -212,37 +212,29 @@ def watched_of(found: Iterable[Series], runs: Sequence[RunRecord], policy: Polic
     newest = {run.id for run in runs[-2:]}
     return [
         series
-        for series in found
-        if series.runs[-1].id in newest
-        and not (rule := policy.rule(series.key.metric)).ignored
-        and (rule.better or series.better) != "neutral"
+        for series in map(policy.directed, found)
+        if series.runs[-1].id in newest and not policy.rule(series.key.metric).ignored and series.better != "neutral"
     ]
 
 
 def undecided(series: Series, policy: Policy) -> Finding:
     """What there is to say of a series before it is judged."""
-    metric = series.key.metric
     return Finding(
         key=series.key,
         unit=series.unit,
-        better=policy.rule(metric).better or series.better,
+        better=series.better,
         verdict="inconclusive",
         value=float(series.values[-1]),
         nights=int(series.values.size),
         ratio=None,
         interval=None,
-        threshold=policy.threshold_of(metric),
+        threshold=policy.threshold_of(series.key.metric),
     )
 
 
 def missing(series: Series, policy: Policy) -> Finding:
     """What there is to say of a series that the newest run should have, and does not."""
     return replace(undecided(series, policy), value=None, notes=("no trial of it succeeded in this run",))
-
-
-def _changes(series: Series, policy: Policy, known: Sequence[Acknowledgement]) -> list[Change]:
-    metric = series.key.metric
-    return changes_of(series, policy.threshold_of(metric), known, better=policy.rule(metric).better)
 
 
 def _control(series: Series, run: RunRecord, changes: Mapping[SeriesKey, Sequence[Change]]) -> Sequence[Change]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from results.errors import StoreError
 from results.history.policy import WATCH_ALL, Policy
 from results.report import write_report
-from results.site.output import Output, file_name, open_output
+from results.site.output import Output, open_output
 from results.site.pages import index_page, is_whole, no_report_page, of_site, regressions_page, trends_page
+from results.site.places import place_of_run
 from results.site.runs import RunSummary, state_of, summarise
 from results.site.trends import write_trends
 
@@ -62,7 +63,7 @@ def write_site(
     """
     runs = [run for run in store.runs() if run.status != "running"]
     with open_output(directory) as output:
-        output.claim(map(_page, runs))
+        output.claim(place_of_run(run.id) for run in runs)
         summaries = []
         for run in runs:
             summaries.append(_summary(store, run, output))
@@ -83,12 +84,8 @@ def _summary(store: Store, run: RunRecord, output: Output) -> RunSummary:
     return summary
 
 
-def _page(run: RunRecord) -> str:
-    return f"runs/{file_name(run.id)}.html"
-
-
 def _write_run(store: Store, run: RunRecord, output: Output, telling: Callable[[str], None]) -> None:
-    name, state = _page(run), state_of(run)
+    name, state = place_of_run(run.id), state_of(run)
     if output.is_current(name, state):
         output.keep(name)
         return

@@ -10,11 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from results.charts.quantities import percentage, quantity
-from results.history.changes import Change
+from results.charts.quantities import quantity
+from results.history.changes import Change, WithChanges
 from results.history.regress import Finding, Regress
-from results.history.series import Series
-from results.history.wording import difference, levels, since, summary_line
+from results.history.wording import beginning, change_levels, difference, levels, since, size, summary_line
 from results.terminal.rows import VERDICT_STYLES
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -22,7 +21,7 @@ _SPARK, _LEAST = 60, 12
 """Blocks of a sparkline at the most, and where the terminal has little room."""
 
 
-def history_renderables(found: Sequence[tuple[Series, Sequence[Change]]], width: int = 120) -> list[RenderableType]:
+def history_renderables(found: Sequence[WithChanges], width: int = 120) -> list[RenderableType]:
     """A line of blocks for every series, its newest value and level, and a line for every change of it.
 
     Args:
@@ -77,14 +76,11 @@ def _change_line(change: Change) -> Text:
     state = "" if change.lasts else ", gone again"
     if change.known is not None:
         state = f", acknowledged: {change.known.reason}"
-    how = "drifting since" if change.shift.kind == "drift" else "since"
-    unit = change.series.unit
     return Text.assemble(
         "  ",
         (signs[change.worse], VERDICT_STYLES[word] if change.known is None and change.lasts else "dim"),
-        f" {percentage(100 * (change.shift.ratio - 1))}",
-        f" ({quantity(change.before, unit)} → {quantity(change.after, unit)})",
-        f" {how} {change.run.started[:10]}, run {change.run.id}",
+        f" {size(change)} ({change_levels(change)})",
+        f" {beginning(change)} {change.run.started[:10]}, run {change.run.id}",
         (f" [{change.id}]", "dim"),
         state,
     )

@@ -29,7 +29,7 @@ WARM_UP = 30
 KEY = SeriesKey("quick", "work", "", "container", "none", "startup_time")
 BEGAN = datetime(2026, 1, 1, 3, tzinfo=UTC)
 RUNS = tuple(
-    run_record(id=f"20260101-{night:06d}-0000", started=(BEGAN + timedelta(days=night)).isoformat())
+    run_record(suite=KEY.suite, id=f"20260101-{night:06d}-0000", started=(BEGAN + timedelta(days=night)).isoformat())
     for night in range(400)
 )
 

@@ -12,6 +12,7 @@ import pytest
 from site_history import NIGHTS, add_night, without_waiting_for_the_disk
 
 from results.errors import StoreError
+from results.history.policy import Policy, Rule
 from results.site import write_site
 from results.site.output import MANIFEST, file_name, open_output
 from results.store import Store
@@ -236,12 +237,30 @@ def test_an_acknowledged_change_is_no_open_regression(tmp_path):
         (change,) = changes_of(series, 0.015)
         store.acknowledge(change.acknowledged("a new <kernel>", "2026-11-01T00:00:00+00:00"))
         second = write_site(store, tmp_path / "site")
+        third = write_site(store, tmp_path / "site")
+    assert third.written == 0
     assert "0 open, 1 acknowledged" in page.read_text()
     assert "a new &lt;kernel&gt;" in page.read_text()
     (trend,) = (tmp_path / "site" / "trends").rglob("*.html")
     assert "known, a new &lt;kernel&gt;" in trend.read_text()
     assert "open regression" not in trend.read_text()
     assert second.written < 5 < first.written
+
+
+def test_a_suite_says_what_is_good_and_what_is_not_watched(history, tmp_path):
+    rules = {"turned": Rule("rate", better="lower"), "not watched": Rule("rate", ignored=True)}
+    pages = {}
+    with Store(history).open(create=False) as store:
+        for name, rule in rules.items():
+            policy = Policy(rules=(rule,))
+            write_site(store, tmp_path / name, lambda run, policy=policy: policy)
+            assert "No open regression" in (tmp_path / name / "regressions.html").read_text()
+            (page,) = (tmp_path / name / "trends").rglob("*.html")
+            pages[name] = page.read_text()
+    assert "higher is better" not in pages["turned"]
+    assert 'verdict better">▼' in pages["turned"]
+    assert "higher is better" in pages["not watched"]
+    assert 'class="verdict' not in pages["not watched"]
 
 
 def test_a_regression_of_a_suite_that_is_another_by_now_is_not_open(tmp_path):
