@@ -233,7 +233,7 @@ def test_a_suite_says_what_is_good_and_what_is_not_watched(history, tmp_path):
             (page,) = (tmp_path / name / "trends").rglob("*.html")
             pages[name] = page.read_text()
     assert "higher is better" not in pages["turned"]
-    assert 'verdict better">▼' in pages["turned"]
+    assert 'verdict better">▲' in pages["turned"]
     assert "higher is better" in pages["not watched"]
     assert 'class="verdict' not in pages["not watched"]
 
