@@ -15,12 +15,12 @@ from results.charts.quantities import MISSING, interval, moment, quantity, ratio
 from results.history.changes import Change, WithChanges
 from results.history.series import Lineage, Series
 from results.history.wording import turn
-from results.report.page import HERE, environment, policy
+from results.report.page import HERE, VERDICT_SIGNS, environment, policy
 from results.site.output import digest
 from results.site.places import anchor_of, place_of_run
 from results.site.plot import Plot, draw
 from results.site.runs import RunSummary
-from results.site.summaries import ChangeSummary, PageSummary
+from results.site.summaries import ChangeSummary, PageSummary, is_open
 
 _HERE = Path(__file__).parent
 _RESULTS = _HERE.parent
@@ -154,6 +154,8 @@ def _environment() -> Environment:
     made = environment(_HERE / "templates")
     script = (HERE / "page.js").read_text(encoding="utf-8") + (_HERE / "site.js").read_text(encoding="utf-8")
     made.globals |= {
+        "is_open": is_open,
+        "signs": {**VERDICT_SIGNS, "neutral": "±"},
         "style": Markup(
             (HERE / "style.css").read_text(encoding="utf-8") + (_HERE / "site.css").read_text(encoding="utf-8")
         ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from results.history.changes import Change, WithChanges
 from results.history.data import change_data
+from results.history.regress import NIGHTS
 from results.history.series import Lineage, SeriesKey
 from results.site.places import anchor_of, place_of_trends
 
@@ -93,7 +94,7 @@ class ChangeSummary:
             place=f"{place_of_trends(lineage, key.workload)}#{anchor_of(key)}",
             host=lineage.host_fingerprint,
             key=key,
-            is_open=is_current and change.alarming,
+            is_open=is_open(change, is_current=is_current),
             change=change_data(change),
         )
 
@@ -105,3 +106,14 @@ class ChangeSummary:
     def plain(self) -> dict[str, Any]:
         """As data for JSON."""
         return asdict(self)
+
+
+def is_open(change: Change, *, is_current: bool) -> bool:
+    """Whether a change is one that ``bench regress`` gives alarm of: neither what was before the suite, image or host
+    changed, nor what is longer ago than it looks.
+
+    Args:
+        change: of a series that ends with the newest run of its lineage.
+        is_current: whether its lineage is the newest of the suite on the host.
+    """
+    return is_current and change.alarming and change.shift.index >= len(change.series.runs) - NIGHTS

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from site_history import NIGHTS, add_night, without_waiting_for_the_disk
 
@@ -258,7 +259,7 @@ def test_a_suite_says_what_is_good_and_what_is_not_watched(history, tmp_path):
             (page,) = (tmp_path / name / "trends").rglob("*.html")
             pages[name] = page.read_text()
     assert "higher is better" not in pages["turned"]
-    assert 'verdict better">▼' in pages["turned"]
+    assert 'verdict better">▲' in pages["turned"]
     assert "higher is better" in pages["not watched"]
     assert 'class="verdict' not in pages["not watched"]
 
@@ -293,3 +294,19 @@ def test_of_a_long_history_the_newest_part_is_drawn(small, tmp_path, monkeypatch
     (page,) = (tmp_path / "site" / "trends").rglob("*.html")
     assert "The newest 2 runs" in page.read_text()
     assert newest in page.read_text()
+
+
+def test_what_is_longer_ago_than_regress_looks_is_no_open_regression():
+    from histories import series_of_values
+
+    from results.history.changes import changes_of
+    from results.history.regress import NIGHTS
+    from results.site.summaries import is_open
+
+    noise = np.random.default_rng(4).normal(size=NIGHTS + 60)
+    for since, expected in ((NIGHTS - 10, True), (NIGHTS + 10, False)):
+        level = np.where(np.arange(noise.size) >= noise.size - since, 1.2, 1.0)
+        (change,) = changes_of(series_of_values(level * np.exp(0.003 * noise)), 0.02)
+        assert change.alarming
+        assert is_open(change, is_current=True) is expected
+        assert not is_open(change, is_current=False)
