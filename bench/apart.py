@@ -121,7 +121,7 @@ def main(answer: str, errand: str) -> None:
     from runtimes.syscalls import be_told_of_parents_end
 
     os.set_inheritable(int(answer), False)
-    with one_interruption():
+    with one_interruption() as interruption:
         be_told_of_parents_end(signal.SIGTERM)
         try:
             told = asdict(_carried_out(Errand(**json.loads(errand))))
@@ -130,8 +130,9 @@ def main(answer: str, errand: str) -> None:
         except MEASURING_ERRORS as error:
             kind = next(each for each in MEASURING_ERRORS if isinstance(error, each))
             told = {"error": kind.__name__, "text": str(error)}
-    with os.fdopen(int(answer), "w") as stream:
-        json.dump(told, stream)
+        interruption.keep_out()
+        with os.fdopen(int(answer), "w") as stream:
+            stream.write(json.dumps(told))
 
 
 def _carried_out(errand: Errand) -> RunResult:
