@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from results.charts.quantities import MISSING, interval, quantity, ratio
 from results.report.page import HERE, environment, policy
+from results.report.trials import LINKS
 from results.site.output import digest, file_name
 from results.site.plot import Plot, draw, readable
 from results.site.runs import RunSummary
@@ -20,8 +21,9 @@ from results.site.trend import ChangeSummary, PageSummary, Trend
 
 _HERE = Path(__file__).parent
 
-_BESIDE = re.compile(r'<a href="(?!#|https?:)[^"]*">[^<]*</a>')
-"""A link out of a report, which is one file and links to nothing but itself, the Web, and what lies beside it."""
+_BESIDE = re.compile(rf'<a href="(?!#|https?:)[^"]*">[^<]*</a>|<p>{re.escape(escape(LINKS))}</p>')
+"""A link out of a report, which is one file and links to nothing but itself, the Web, and what lies beside it; and what
+it says of such links."""
 
 EMULATION = "Software emulation"
 
