@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from results.charts.catalogue import CHARTS
@@ -23,6 +25,7 @@ class TestTwoRuns:
         report = write_comparison(store, first, later, tmp_path)
         html, markdown = report.html.read_text(), report.markdown.read_text()
         notice = f"Not the same host: beef, and c0ffee12 in {first.id}"
+        assert html.count('role="alert"') == 1
         assert html.index(notice) < html.index("Overview</h2>")
         assert notice in markdown
         assert "6.19 &lt;b&gt;" in html
@@ -31,6 +34,27 @@ class TestTwoRuns:
         assert 'id="chart-runs"' in html
         assert (tmp_path / "charts" / "runs.png").read_bytes().startswith(b"\x89PNG")
         assert f"× run {first.id}" in html, "a mark names the run that it is relative to"
+        assert html.index("The foremost changes") < html.index("What differs around the runs</h2>")
+
+    def test_an_arm_emulated_in_one_run_alone_is_not_compared_and_decided_changes_come_first(
+        self, store, make_run, slow_down, tmp_path
+    ):
+        given = {"blocks": 6, "arms": ("native", "vm"), "omit": ("shutdown_time",)}
+        first = make_run(**given)
+        slow_down("native", 0.5)
+        later = make_run(**given, vm_accel="kvm", id="20261125-114502-aaaa")
+        markdown = write_comparison(store, first, later, tmp_path).markdown.read_text()
+        alarms = re.findall(r"^> 🛑 \*\*(.*)\*\*", markdown, re.MULTILINE)
+        assert alarms == ["The two runs are not alike"]
+        assert f"Not compared: it ran under software emulation in {first.id} alone (vm)" in markdown
+        assert "accelerator:" not in markdown.partition("## ")[0], "that is why, and said once"
+        assert re.search(r"\*\*vm \(emulated\):\*\* \d+ not compared\.", markdown)
+        overview = markdown.partition("## Overview")[2].partition("## ")[0]
+        rows = re.findall(r"^\| [^|]*, [^|]* \| native \|.* \| ([a-z]+ [^|]*) \|$", overview, re.MULTILINE)
+        assert re.match(r"worse (1\.9\d|2\.0\d)× worse \\\[|worse [+-]\d\d\.\d % \\\[", rows[0])
+        words = [row.split()[0] for row in rows]
+        assert words == sorted(words, key=("worse", "inconclusive", "same").index)
+        assert words.count("worse") == 8
 
 
 class TestSingleCharts:
