@@ -7,7 +7,7 @@ import pytest
 from results.charts.catalogue import CHARTS
 from results.report import save_chart, write_comparison
 from results.report.data import RunData
-from results.report.single import KINDS, caption
+from results.report.single import KINDS, WIDTHS, caption
 
 
 @pytest.fixture
@@ -66,10 +66,29 @@ class TestSingleCharts:
         for kind in ("throughput", "startup"):
             text = caption(data, kind)
             assert text.startswith("n = 6 ")
-            for fact in ("AMD EPYC 7B13", "vm: software emulation", "Suite quick (9b1e77a0c2)", data.run.id):
+            for fact in ("AMD EPYC 7B13", "Suite quick (9b1e77a0c2)", data.run.id):
                 assert fact in text
+            assert ("vm: software emulation" in text) == (kind == "startup"), "it names what is drawn"
+        assert "vm: software emulation" in caption(data, "throughput-emulated")
+        for said in ("Ratios to native", "shaded band is ±5 %", "A hollow mark is inconclusive"):
+            assert said in caption(data, "throughput")
+        assert "floor" not in caption(data, "startup")
         assert "95 % signed-rank" in caption(data, "throughput")
         assert "medians" in caption(data, "startup")
+
+    def test_a_multiple_of_the_floor_is_called_so(self, store, make_run):
+        data = RunData.load(store, make_run(blocks=1, arms=("native", "bare"), experiments=True))
+        for kind in ("startup", "cold-start", "parallel-start"):
+            assert "multiple of" in caption(data, kind)
+
+    def test_nothing_is_cut_in_the_width_of_a_column(self, store, make_run):
+        data = RunData.load(store, make_run(blocks=6, arms=("native", "container")))
+        (axes,) = CHARTS["throughput"](data.charts, WIDTHS["column"] / 25.4).axes
+        texts = [text.get_text() for text in axes.texts]
+        assert not [text for text in texts if "…" in text]
+        assert any(text.startswith("rw=randread") for text in texts), "a title goes on in a second line"
+        assert sum(bool(re.search(r"×\n\[.*×\]$", text)) for text in texts) == len(data.throughput)
+        assert axes.get_xlabel() == "← worse than native · better →"
 
     def test_n_is_that_of_what_the_chart_shows(self, store, make_run):
         numbers = range(1, 6 * 24 + 1)
