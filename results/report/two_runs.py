@@ -66,7 +66,8 @@ def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory
 
 def _figures(found: Sequence[RunComparison], arms: Sequence[ArmStyle], width: float) -> dict[str, Figure]:
     # What a mark is compared with is the other run, and not the arm of the same name.
-    figure = throughput_chart([replace(one, baseline=f"run {one.baseline_run}") for one in found], arms, width)
+    compared = [replace(one, baseline=f"run {one.baseline_run}") for one in found if not is_not_compared(one)]
+    figure = throughput_chart(compared, arms, width)
     return {} if figure is None else {_CHART: figure}
 
 

@@ -18,7 +18,12 @@ def series():
     """Forty nights of three trials each, slower by a tenth from the middle on."""
     values = np.repeat([1.0, 1.1], 20)
     spread = tuple(value * np.array([0.98, 1.0, 1.02]) for value in values)
-    return replace(series_of_values(values), trials=spread)
+    made = series_of_values(values)
+    runs = tuple(
+        replace(run, started=f"2026-{1 + night // 20:02}-{1 + night % 20:02}T02:00:00Z")
+        for night, run in enumerate(made.runs)
+    )
+    return replace(made, runs=runs, trials=spread)
 
 
 def test_the_caption_says_what_a_reader_must_know(series):
