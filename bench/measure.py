@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.progress import RunObserver
     from bench.runner import RunResult
     from bench.suite_model import Suite
+    from workloads.image import BuiltImage
 
 
 def measure(
@@ -22,6 +23,7 @@ def measure(
     plan: Plan,
     store_directory: Path,
     progress: Callable[[], AbstractContextManager[RunObserver]],
+    prepare: Callable[[Callable[[str], None]], BuiltImage] | None = None,
 ) -> RunResult:
     """Build the image if need be, carry out the plan, and store what comes of it, trial by trial.
 
@@ -30,6 +32,8 @@ def measure(
         plan: of the suite.
         store_directory: made if need be.
         progress: shows how far it is; entered once for the image, and once for the trials.
+
+        prepare: has the image ready, and tells of it; without it, the image is the plan's own.
 
     Raises:
         HostError: this host cannot run it.
@@ -44,7 +48,10 @@ def measure(
         with progress() as observer:
             check_arms(suite)
             check_scratch_space(plan)
-            image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+            if prepare is None:
+                image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+            else:
+                image = prepare(observer.preparing)
         with ExitStack() as stack:
             # Not in sight of the progress, which may have a thread.
             _become_root(suite, stack)

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from bench.sampling import SamplingOverride
 from bench.suite_model import Arm, Suite, Use
 from bench.suite_resolver import Resolver
+from results.records import CONFIRMING
 from runtimes.base import Options
-from workloads.document import read_document
+from workloads.document import Document, invalid, read_document
 from workloads.errors import InvalidInput, expected
 from workloads.loader import Catalogue, is_path, open_catalogue
 from workloads.model import Workload
@@ -55,6 +56,7 @@ def load_suite(
     tags: Sequence[str] = (),
     connect: str | None = None,
     catalogue: Catalogue | None = None,
+    recorded: bool = False,
     options_model_for: Callable[[str], type[Options]] = registered_options_model,
     runtime_names: Sequence[str] | None = None,
 ) -> Suite:
@@ -69,6 +71,7 @@ def load_suite(
         tags: of the only workloads to keep, beside ``workloads``. Empty likewise.
         connect: instead of what arms whose runtime has the option ``connect`` say.
         catalogue: the workloads that there are by name; without it, those that are shipped.
+        recorded: whether the file is one that a run has left in the store, whose name may be that of a rerun.
         options_model_for: the options model of a runtime.
         runtime_names: the runtimes that there are; without it, those that are registered.
 
@@ -84,9 +87,21 @@ def load_suite(
             f"unknown suite '{reference}'; {expected(reference, shipped_suites())}, or the path of a file"
         )
     names = registered_runtimes() if runtime_names is None else runtime_names
-    suite = Resolver(read_document(path), path.parent, catalogue or open_catalogue(), names, options_model_for).suite()
+    document = read_document(path)
+    suite = Resolver(document, path.parent, catalogue or open_catalogue(), names, options_model_for).suite()
+    if not recorded:
+        _check_name(document, suite.name)
     suite = _override(suite, sampling or SamplingOverride(), arms, workloads, tags)
     return suite if connect is None else replace(suite, arms=tuple(_connected(arm, connect) for arm in suite.arms))
+
+
+def _check_name(document: Document, name: str) -> None:
+    """Find out whether a name is taken for runs that only confirm others, which go with those."""
+    if name.endswith(CONFIRMING):
+        message = (
+            f"'{name}' ends in {CONFIRMING}, as reruns of 'bench regress --confirm' are called; expected another name"
+        )
+        raise invalid([document.problem(("name",), message)])
 
 
 def _override(

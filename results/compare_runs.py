@@ -14,6 +14,7 @@ from results.compare import Comparison, Pair, judged
 from results.compare import to_json as comparisons_json
 from results.families import family_of, is_compared
 from results.noise import disturbance_warning, disturbed_blocks
+from results.records import EMULATED
 from results.resources import resource_changes
 from results.stats.unpaired import UnpairedRatio, unpaired_ratio
 from results.trials import ArmTrials, Case, WorkloadCase, cases_of, choose_reference
@@ -28,8 +29,6 @@ BETWEEN_RUNS = (
     "'bench regress' knows from the history how much runs differ among each other."
 )
 """What a reader of every comparison of runs must know."""
-
-EMULATED = "tcg"
 
 NOT_COMPARED = "not compared: "
 """What the warning of two sides begins with that must not be held against each other."""

@@ -171,7 +171,9 @@ def _advice(code: int, path: Path, error: Exception) -> str:
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
             return f"cannot write {path} ({said}): check the permissions of it and its directory, or use --store"
         case _:
-            return f"{path}: {said}; check the disk it is on, or name another store with --store"
+            is_schema = "no such column" in said or "no such table" in said
+            where = "whether it is a store of this program" if is_schema else "the disk it is on"
+            return f"{path}: {said}; check {where}, or name another with --store"
 
 
 def _check_version(connection: sqlite3.Connection, path: Path, create: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 # What CommonMark and GitHub's tables give a meaning anywhere in a line; and what they give one at its start.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
@@ -20,9 +20,14 @@ def escaped(text: str) -> str:
 
 def table(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in GitHub's form; figures (``number``, ``score``) are aligned to the right. All texts are escaped."""
-    lines = [_line(titles), "|" + "|".join("---:" if kind in {"number", "score"} else "---" for kind in kinds) + "|"]
-    lines += [_line(row) for row in rows]
-    return "\n".join(lines)
+    return "\n".join(table_lines(titles, kinds, rows))
+
+
+def table_lines(titles: Sequence[str], kinds: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a :func:`table` one after the other, for more rows than should be in memory at once."""
+    yield _line(titles)
+    yield "|" + "|".join("---:" if kind in {"number", "score"} else "---" for kind in kinds) + "|"
+    yield from map(_line, rows)
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -6,10 +6,12 @@ import filecmp
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from results.errors import StoreError
+from results.records import ACKNOWLEDGEMENT_KEY, is_baseline_name
 from results.whole_run import RunSource, WholeRun, files_of, is_run_id
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def merge(source: RunSource, store: Store | None, dry_run: bool) -> Iterator[Out
     """Import all that a source has and a store has not. Each run comes whole or not at all, the oldest first.
 
     What the store has stays as it is: a run with the same id and the same content is skipped, one with other content
-    is refused, and so are baselines and known changes that it has otherwise.
+    is refused. Baselines and known changes come along with runs that were imported or are there with the same content:
+    those of a refused run are not about the one that has its id here.
 
     Args:
         source: another store, open, or an unpacked bundle.
@@ -50,23 +53,28 @@ def merge(source: RunSource, store: Store | None, dry_run: bool) -> Iterator[Out
         StoreError: the source or the store cannot be read or written; runs that were imported before are there.
     """
     known = {} if store is None else {run.id: run.status for run in store.runs()}
-    coming = [run.id for run in reversed(source.runs()) if run.status != "running"]
+    same: set[str] = set()
+    refused: set[str] = set()
     for run in reversed(source.runs()):
-        if run.id not in coming:
+        if run.status == "running":
             yield Outcome("run", run.id, "skipped", "it is being written: import it when it has ended")
             continue
         if not is_run_id(run.id):
+            refused.add(run.id)
             yield Outcome("run", repr(run.id), "refused", "its id cannot be the name of a directory")
             continue
         whole = source.whole_run(run.id)
         if store is not None and run.id in known:
-            yield _known_run(whole, source.run_directory(run.id), store)
+            outcome = _known_run(whole, source.run_directory(run.id), store)
+            (refused if outcome.action == "refused" else same).add(run.id)
+            yield outcome
             continue
         if store is not None and not dry_run:
             _bring_in(whole, source.run_directory(run.id), store)
+        same.add(run.id)
         yield Outcome("run", run.id, "imported")
-    yield from _baselines(source, store, {*known, *coming}, dry_run)
-    yield from _acknowledgements(source, store, dry_run)
+    yield from _baselines(source, store, same, dry_run)
+    yield from _acknowledgements(source, store, refused, dry_run)
 
 
 def _known_run(whole: WholeRun, files: Path, store: Store) -> Outcome:
@@ -97,28 +105,32 @@ def _bring_in(whole: WholeRun, files: Path, store: Store) -> None:
         store.add_whole_run(whole, copy)
 
 
-def _baselines(source: RunSource, store: Store | None, runs: set[str], dry_run: bool) -> Iterator[Outcome]:
+def _baselines(source: RunSource, store: Store | None, same: set[str], dry_run: bool) -> Iterator[Outcome]:
     ours = {} if store is None else {baseline.name: baseline for baseline in store.baselines()}
     for baseline in source.baselines():
         mine = ours.get(baseline.name)
-        if mine is not None:
+        if not is_baseline_name(baseline.name):
+            yield Outcome("baseline", repr(baseline.name), "refused", "it is no name that a baseline can have")
+        elif baseline.run not in same:
+            yield Outcome("baseline", baseline.name, "refused", f"its run {baseline.run} was not imported")
+        elif mine is not None:
             why = "it is there already" if mine.run == baseline.run else f"here it names run {mine.run}, which stays so"
             yield Outcome("baseline", baseline.name, "skipped", why)
-        elif baseline.run not in runs:
-            yield Outcome("baseline", baseline.name, "refused", f"its run {baseline.run} is not there")
         else:
             if store is not None and not dry_run:
                 store.set_baseline(baseline)
             yield Outcome("baseline", baseline.name, "imported")
 
 
-def _acknowledgements(source: RunSource, store: Store | None, dry_run: bool) -> Iterator[Outcome]:
-    key = ("suite", "workload", "params", "arm", "accel", "metric", "run")
-    ours = set() if store is None else {tuple(getattr(each, name) for name in key) for each in store.acknowledgements()}
+def _acknowledgements(source: RunSource, store: Store | None, refused: set[str], dry_run: bool) -> Iterator[Outcome]:
+    key = attrgetter(*ACKNOWLEDGEMENT_KEY)
+    ours = set() if store is None else set(map(key, store.acknowledgements()))
     for known in source.acknowledgements():
         name = f"{known.metric} of {known.arm} in {known.workload} from run {known.run}"
-        if tuple(getattr(known, each) for each in key) in ours:
+        if key(known) in ours:
             yield Outcome("acknowledgement", name, "skipped", "it is known here already, with its reason")
+        elif known.run in refused:
+            yield Outcome("acknowledgement", name, "refused", f"its run {known.run} was not imported")
         else:
             if store is not None and not dry_run:
                 store.acknowledge(known)

@@ -17,12 +17,17 @@ Better = Literal["lower", "higher", "neutral"]
 Accel = Literal["none", "kvm", "tcg"]
 """What executes an instance's instructions: the host itself, KVM, or QEMU's software emulation."""
 
+EMULATED: Accel = "tcg"
+"""Its figures say nothing about how fast a virtual machine is, and are held against nothing else."""
+
 RunStatus = Literal["running", "complete", "partial", "failed"]
 
 TrialStatus = Literal["ok", "failed"]
 
 ParamValue = str | int | float | bool
 
+
+_BASELINE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 
 CONFIRMING = "-confirm"
 """What the suite of a run is called more that only confirms another, so that no history takes it for a night of its
@@ -134,6 +139,9 @@ class RunRecord:
         ci_width: how well the ratios were to be known (:class:`bench.sampling.Sampling`); None where the number of
             blocks was fixed.
         arms: names of the arms, in the order of the suite.
+
+    Raises:
+        ValueError: one of the times is none.
     """
 
     id: str
@@ -151,6 +159,11 @@ class RunRecord:
     threshold: float
     ci_width: float | None
     arms: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require_moment(self.started)
+        if self.ended is not None:
+            _require_moment(self.ended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +185,9 @@ class TrialRecord:
         started: ISO 8601, UTC.
         log: path of its log, relative to the run's directory; None if it left none.
         facts: what the instance reported of itself (``kernel``, ``clocksource``…).
+
+    Raises:
+        ValueError: ``started`` is no time.
     """
 
     run: str
@@ -188,6 +204,9 @@ class TrialRecord:
     started: str
     log: str | None
     facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_moment(self.started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +242,7 @@ class Baseline:
     """A run with a name, for later ones to be held against.
 
     Attributes:
-        name: unique in the store.
+        name: unique in the store; new ones are of a form (:func:`is_baseline_name`).
         run: id of the run.
         created: ISO 8601, UTC.
         reason: why this one, for a reader; may be empty.
@@ -272,10 +291,35 @@ class Acknowledgement:
     created: str
 
 
+ACKNOWLEDGEMENT_KEY = ("suite", "workload", "params", "arm", "accel", "metric", "run", "kind")
+"""What an acknowledgement is of; another with the same takes its place."""
+
+
 def new_run_id(now: datetime | None = None) -> str:
     """A new id such as ``20261124-114502-3f9a``: UTC second, then chance; ids sort as the runs started."""
     moment = datetime.now(UTC) if now is None else now.astimezone(UTC)
     return f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def is_baseline_name(text: str) -> bool:
+    """Whether ``text`` can be given to a run as a name: it has the form that the names of suites and arms have."""
+    return _BASELINE_NAME.fullmatch(text) is not None
+
+
+def _require_moment(text: str) -> None:
+    """Find out whether ``text`` is a date and a time of ISO 8601, in its extended form and with a zone.
+
+    Raises:
+        ValueError: it is none, or not one that can be told in UTC.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time of ISO 8601") from error
+    # Python also reads other forms, which neither sort as the moments do nor begin with the date.
+    if moment.tzinfo is None or moment.isoformat()[:16] != text[:16]:
+        raise ValueError(f"{text!r} is no time such as 2026-11-24T11:45:02Z")
 
 
 def format_params(params: Mapping[str, ParamValue]) -> str:

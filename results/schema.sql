@@ -97,5 +97,5 @@ CREATE TABLE IF NOT EXISTS acknowledgement (
     ratio REAL NOT NULL,            -- the new level divided by the one before
     reason TEXT NOT NULL,
     created TEXT NOT NULL,          -- ISO 8601, UTC
-    UNIQUE (suite, workload, params, arm, accel, metric, run)
+    UNIQUE (suite, workload, params, arm, accel, metric, run, kind)
 ) STRICT;

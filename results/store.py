@@ -26,7 +26,17 @@ from results.database import filled, mended, open_database, reading, require_one
 from results.errors import StoreError
 from results.liveness import alive, is_alive
 from results.noise import CpuSpin, NoiseReading
-from results.records import Accel, Acknowledgement, Baseline, RunRecord, RunStatus, Sample, TrialRecord, TrialStatus
+from results.records import (
+    ACKNOWLEDGEMENT_KEY,
+    Accel,
+    Acknowledgement,
+    Baseline,
+    RunRecord,
+    RunStatus,
+    Sample,
+    TrialRecord,
+    TrialStatus,
+)
 from results.whole_run import WholeRun, WholeTrial
 
 if TYPE_CHECKING:
@@ -363,10 +373,9 @@ class Store:
             self._forget(known)
 
     def _forget(self, known: Acknowledgement) -> None:
-        key = ("suite", "workload", "params", "arm", "accel", "metric", "run")
         self._connection.execute(
-            f"DELETE FROM acknowledgement WHERE {' AND '.join(f'{name} = ?' for name in key)}",
-            tuple(getattr(known, name) for name in key),
+            f"DELETE FROM acknowledgement WHERE {' AND '.join(f'{name} = ?' for name in ACKNOWLEDGEMENT_KEY)}",
+            tuple(getattr(known, name) for name in ACKNOWLEDGEMENT_KEY),
         )
 
     @property

@@ -36,6 +36,7 @@ MS_PRIVATE = 1 << 18
 MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _SIOCSIFADDR, _SIOCSIFNETMASK, _SIOCSIFFLAGS, _SIOCSIFHWADDR = 0x8916, 0x891C, 0x8914, 0x8924
 _SIOCADDRT = 0x890B
@@ -72,6 +73,11 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kind: int) -> None:
     """Enter a namespace; ``kind`` is the CLONE_NEW… flag of the namespace behind ``fd``."""
     _check(_libc.setns(fd, kind), f"setns {kind:#x}")
+
+
+def be_told_of_parents_end(number: int) -> None:
+    """Have this process get a signal when the thread that started it ends (PR_SET_PDEATHSIG)."""
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0), "prctl PR_SET_PDEATHSIG")
 
 
 def adopt_orphans(adopt: bool) -> None:

@@ -84,6 +84,7 @@ def cli() -> None:
 
 def _explain(error: Exception) -> int | None:
     """Print a user's error as one message and give its exit code; None for what is a defect of ours."""
+    from bench.cli.options import harmless
     from bench.errors import RunError
     from results.errors import SelectionError, StoreError
     from runtimes.base import HostError, InstanceError
@@ -91,10 +92,10 @@ def _explain(error: Exception) -> int | None:
     from workloads.image.errors import ImageError
 
     if isinstance(error, InvalidInput | HostError | StoreError | SelectionError):
-        click.echo(f"bench: {error}", err=True)
+        click.echo(harmless(f"bench: {error}"), err=True)
         return EXIT_BAD_INPUT
     if isinstance(error, RunError | InstanceError | ImageError):
-        click.echo(f"bench: {error}", err=True)
+        click.echo(harmless(f"bench: {error}"), err=True)
         return EXIT_FAILED
     return None
 

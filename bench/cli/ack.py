@@ -88,18 +88,16 @@ def _found(store: Store, text: str | None, joined: frozenset[Joinable]) -> list[
     from bench.regression import policy_of_run
     from results.history.changes import changes_of
     from results.history.regress import NIGHTS
-    from results.history.series import Wanted, alike, series_of
+    from results.history.series import Lineage, Wanted, alike, series_of
 
     runs, known = store.runs(), store.acknowledgements()
-    newest = {(run.suite, run.suite_hash, run.image, run.host_fingerprint): run for run in reversed(runs)}
+    newest = {Lineage.of(run): run for run in reversed(runs)}
     found = []
     for run in newest.values() if text is None else [store.resolve(text)]:
         policy, history = policy_of_run(store.run_directory(run.id)), alike(runs, run, joined)
         for part in (history, history[-NIGHTS:]):
             for series in series_of(store, part, Wanted(parts=True)):
-                metric = series.key.metric
-                threshold, better = policy.threshold_of(metric), policy.rule(metric).better
-                found += changes_of(series, threshold, known, better=better)
+                found += changes_of(policy.directed(series), policy.threshold_of(series.key.metric), known)
     return found
 
 

@@ -22,10 +22,13 @@ def baseline() -> None:
 @click.option("--reason", default="", help="Why this one, for a reader.")
 def set_baseline(name: str, run: str, store_directory: Path, reason: str) -> None:
     """Give RUN this NAME; one that has it already loses it."""
-    from results.records import Baseline
+    from results.records import Baseline, is_baseline_name
 
-    if not name.strip():
-        raise click.UsageError("a baseline has a name that is not empty")
+    if not is_baseline_name(name):
+        raise click.UsageError(
+            f"{name!r} is no name of a baseline: one has at most 32 small letters, digits, '.', '_' and '-', and "
+            "starts with a letter or digit"
+        )
     with open_run(store_directory, run) as (store, record):
         store.set_baseline(Baseline(name, record.id, datetime.now(UTC).isoformat(timespec="seconds"), reason))
     click.echo(f"{name} is run {record.id}")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import format_option, print_json, print_renderable, store_option
+from bench.cli.options import console, format_option, print_json, print_renderable, store_option
 from bench.cli.watching import join_option, joinables, run_option, selection_options, watched_run
 
 if TYPE_CHECKING:
-    from results.history.changes import Change
-    from results.history.series import Series
+    from results.history.changes import WithChanges
 
 
 @click.command()
@@ -60,16 +60,10 @@ def history(
         if not found:
             selection.checked([series.key for series in series_of(store, runs, Wanted(parts=True))])
         policy, known = policy_of_run(store.run_directory(newest.id)), store.acknowledgements()
-    changes = [
-        changes_of(
-            series,
-            policy.threshold_of(series.key.metric),
-            known,
-            better=policy.rule(series.key.metric).better,
-        )
-        for series in found
+    shown = [
+        (series, changes_of(series, policy.threshold_of(series.key.metric), known))
+        for series in map(policy.directed, found)
     ]
-    shown = list(zip(found, changes, strict=True))
     if output is not None:
         from results.charts.history import save_history_chart
 
@@ -77,7 +71,7 @@ def history(
     _print(shown, output_format)
 
 
-def _print(shown: list[tuple[Series, list[Change]]], output_format: str) -> None:
+def _print(shown: Sequence[WithChanges], output_format: str) -> None:
     from results.history.data import point_rows, series_data
 
     match output_format:
@@ -86,7 +80,7 @@ def _print(shown: list[tuple[Series, list[Change]]], output_format: str) -> None
         case "table":
             from results.terminal.history import history_renderables
 
-            print_renderable(*history_renderables(shown))
+            print_renderable(*history_renderables(shown, console().width))
         case "csv":
             from results.listing import as_csv
 

@@ -14,8 +14,6 @@ from bench.cli.options import store_option, workloads_option
 from results.retention import Keep, parse_keep
 
 if TYPE_CHECKING:
-    from bench.runner import RunResult
-    from bench.suite_model import Suite
     from results.history.regress import Regress
 
 
@@ -65,6 +63,7 @@ def nightly(
     'bench-nightly: suite=… status=… exit=… run=…'. Exits with 0, 1 where a trial or the tool failed, 2 where nothing
     could be started (another night is at work, or this host cannot or must not measure now), 3 on a regression.
     """
+    from bench.apart import Errand, measure_apart
     from bench.interruption import one_interruption
     from bench.nightly.night import carry_out
     from bench.nightly.steps import Steps, Wishes
@@ -74,30 +73,22 @@ def nightly(
     loaded = load_suite(suite, catalogue=open_catalogue(workload_directories))
     wishes = Wishes(loaded, store_directory, site, keep, strict, allow_noisy)
     shown = sys.stdout.isatty()
-    measure = partial(_measure, loaded, suite, workload_directories, store_directory, shown)
+    errand = Errand(str(store_directory), tuple(map(str, workload_directories)), quiet=not shown, suite=suite)
+    judge = partial(_judge, store_directory, workload_directories, baseline, confirm, shown)
     with ExitStack() as held, one_interruption():
-        steps = Steps(wishes, measure, partial(_judge, store_directory, workload_directories, baseline, confirm), held)
+        steps = Steps(wishes, partial(measure_apart, errand), judge, held)
         night = carry_out(steps.in_order(), lambda step: click.echo(step) if shown else None)
     click.echo(night.line(loaded.name))
     return night.exit_code
 
 
-def _measure(
-    suite: Suite, named: str, workload_directories: tuple[Path, ...], store_directory: Path, shown: bool
-) -> RunResult:
-    """Carry out the suite as 'bench run' does, without the telling."""
-    from bench.measure import measure
-    from bench.plan import make_plan
-    from bench.privileges import check_privileges
-    from bench.progress import open_progress
-
-    plan = make_plan(suite)
-    check_privileges(suite, plan, [named, *(f"--workloads={directory}" for directory in workload_directories)])
-    return measure(suite, plan, store_directory, partial(open_progress, quiet=not shown, verbose=False))
-
-
 def _judge(
-    store_directory: Path, workload_directories: tuple[Path, ...], baseline: str | None, confirm: bool, run: str
+    store_directory: Path,
+    workload_directories: tuple[Path, ...],
+    baseline: str | None,
+    confirm: bool,
+    shown: bool,
+    run: str,
 ) -> Regress:
     """Compare a run with its past as 'bench regress' does."""
     from bench.confirm import confirm as run_again
@@ -109,5 +100,5 @@ def _judge(
     with Store(store_directory).open(create=False) as store:
         found = judged(store, store.resolve(run), baseline, Selection(), frozenset(), NIGHTS)
     if confirm and any(each.new for each in found.findings):
-        return run_again(store_directory, found, quiet=True, workload_directories=workload_directories)
+        return run_again(store_directory, found, quiet=not shown, workload_directories=workload_directories)
     return found

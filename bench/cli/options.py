@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -53,6 +54,9 @@ class _Quantity(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+# Control characters of ISO 6429 but for tab and line feed, and Unicode's for the direction of writing.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 DURATION = _Quantity("duration", parse_duration)
 WIDTH = _Quantity("width", parse_share)
 
@@ -81,10 +85,24 @@ def open_run(store_directory: Path, run: str) -> Iterator[tuple[Store, RunRecord
 
 
 def console() -> Console:
-    """A console on standard output, without colour where it is not a terminal."""
-    from rich.console import Console
+    """A console on standard output, without colour where it is not a terminal.
 
-    return Console(highlight=False)
+    Control characters of texts, which may be those of a workload or of another machine, do not reach the terminal.
+    """
+    from rich.console import Console, ConsoleOptions
+    from rich.segment import Segment
+
+    class Harmless(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(harmless(segment.text), segment.style)
+
+    return Harmless(highlight=False)
+
+
+def harmless(text: str) -> str:
+    """``text`` with a replacement for all that would steer a terminal or turn the direction of writing."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def print_json(data: object) -> None:

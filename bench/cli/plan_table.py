@@ -39,7 +39,7 @@ def plan_renderables(plan: Plan, placement: Mapping[str, Mapping[str, Any]]) -> 
         options = ", ".join(f"{key}: {value}" for key, value in arm.options.model_dump().items()) or "-"
         cpuset = ",".join(map(str, arm.limits.cpuset)) or "all"
         memory, other = str(arm.limits.memory >> 20), _other_limits(arm.limits) or "-"
-        arms.add_row(arm.name, arm.runtime, options, f"{arm.limits.cpus:g}", cpuset, memory, other)
+        arms.add_row(arm.name, arm.runtime, Text(options), f"{arm.limits.cpus:g}", cpuset, memory, other)
     trials = Table(title="\nTrials of as many blocks as there may be, in this order", **plain)
     for column in ("trial", "block", "workload", "arm"):
         trials.add_column(column)

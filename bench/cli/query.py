@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 )
 @format_option("table", "json", "csv", "markdown")
 def query(query: str, store_directory: Path, timeout: float, output_format: str) -> None:
-    r"""Print what a SELECT finds in the store. It only reads, whatever it says.
+    """Print what a SELECT finds in the store. It only reads, whatever it says.
 
     Tables: run, trial, sample, metric, noise, baseline, acknowledgement. Views: samples (tidy data), trial_values (one
     value a trial), points (the median of each arm in each run). docs/results.md describes their columns.
 
-    \b
-        bench query "SELECT started, arm, median FROM points WHERE metric = 'startup_time' ORDER BY started"
+    For example: bench query "SELECT started, arm, median FROM points WHERE metric = 'startup_time' ORDER BY started"
     """
     from results.query import open_for_queries
     from results.store import DATABASE
@@ -69,11 +68,11 @@ def _csv(answer: Answer) -> Iterator[str]:
 
 
 def _markdown(answer: Answer) -> Iterator[str]:
-    for number, row in enumerate(_chained(answer)):
-        cells = (_text(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for value in row)
-        yield f"| {' | '.join(cells)} |\n"
-        if number == 0:
-            yield f"|{' --- |' * len(answer.columns)}\n"
+    from results.markdown import table_lines
+
+    rows = ([_text(value) for value in row] for row in answer.rows)
+    for line in table_lines(answer.columns, ("text",) * len(answer.columns), rows):
+        yield f"{line}\n"
 
 
 def _chained(answer: Answer) -> Iterator[tuple[Value, ...]]:

@@ -66,7 +66,7 @@ def regress(
     if confirm and any(each.new for each in found.findings):
         from bench.confirm import confirm as run_again
 
-        quiet = output_format != "table" or not sys.stderr.isatty()
+        quiet = output_format != "table" or not sys.stdout.isatty()
         found = run_again(store_directory, found, quiet=quiet, workload_directories=workload_directories)
     _write(found, output_format, output, strict=strict)
     return found.exit_code(strict=strict)
@@ -78,7 +78,7 @@ def _write(found: Regress, output_format: str, output: Path | None, *, strict: b
     if output_format == "table":
         from results.terminal.history import regress_renderables
 
-        print_renderable(*regress_renderables(found))
+        print_renderable(*regress_renderables(found, strict=strict))
     else:
         click.echo(rendered(found, output_format, strict=strict), nl=False)
     if output is not None:

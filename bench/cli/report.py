@@ -36,7 +36,7 @@ def report(runs: tuple[str, ...], store_directory: Path, output: Path | None, in
             first = store.resolve(runs[0])
             if first.id == record.id:
                 raise click.UsageError(f"{runs[0]!r} and {runs[1]!r} are the same run, {first.id}")
-            written = write_comparison(store, first, record, output or directory / f"report-against-{first.id}")
+            written = write_comparison(store, first, record, output or directory / "report" / f"against-{first.id}")
         else:
             written = write_report(store, record, output or directory / "report")
     click.echo(written.html)

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bench.environment import Difference
-    from bench.suite_model import Suite
     from results.records import RunRecord
-    from workloads.image import BuiltImage
 
 
 @click.command()
@@ -40,21 +38,23 @@ def rerun(run: str, store_directory: Path, dry_run: bool, output_format: str, qu
     from bench.plan import make_plan
     from bench.privileges import check_privileges
     from bench.progress import open_progress
+    from bench.rerun import require_same_image, same_suite
     from bench.runner import check_arms
+    from bench.sampling import SamplingOverride
     from results.store import Store
 
     with Store(store_directory).open(create=False) as store:
         record = store.resolve(run)
         suite_path = store.run_directory(record.id) / "suite.yaml"
         before = recorded_environment(store, record)
-    suite = _same_suite(record, suite_path)
+    suite = same_suite(record, suite_path, sampling=SamplingOverride(seed=record.seed))
     plan = make_plan(suite)
     check_privileges(suite, plan, [str(suite_path)])
     check_arms(suite)
     progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
     with progress() as observer:
         image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
-    _require_same_image(record, image)
+    require_same_image(record, image)
     found = differences(before, present_environment(image))
     also = {"rerun_of": record.id, "environment": [asdict(each) for each in found]}
     if output_format == "table":
@@ -66,40 +66,6 @@ def rerun(run: str, store_directory: Path, dry_run: bool, output_format: str, qu
     return run_and_tell(
         suite, plan, store_directory, progress, partial(report_run, output_format=output_format, quiet=quiet, also=also)
     )
-
-
-def _same_suite(run: RunRecord, path: Path) -> Suite:
-    """The suite as it was run, with the same seed.
-
-    Raises:
-        InvalidInput: it would measure something else by now.
-    """
-    from bench.sampling import SamplingOverride
-    from bench.suite import load_suite
-    from workloads.errors import InvalidInput
-
-    suite = load_suite(str(path), sampling=SamplingOverride(seed=run.seed))
-    if suite.hash != run.suite_hash:
-        raise InvalidInput(
-            f"run {run.id} cannot be repeated: a workload's definition, or an option's default, has changed since, so "
-            f"that its suite would measure something else; run it anew with `bench run {path}`"
-        )
-    return suite
-
-
-def _require_same_image(run: RunRecord, image: BuiltImage) -> None:
-    """Find out whether the image is made from what that of a run was.
-
-    Raises:
-        InvalidInput: it is not.
-    """
-    from workloads.errors import InvalidInput
-
-    if image.id != run.image:
-        raise InvalidInput(
-            f"run {run.id} cannot be repeated: it ran image {run.image}, and from the same packages this version of "
-            f"bench makes {image.id}, with another agent or in another way; run the suite anew"
-        )
 
 
 def _difference_renderables(run: RunRecord, found: list[Difference]) -> list[RenderableType]:

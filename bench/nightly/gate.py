@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bench.errors import RunError
 from bench.finding import Check
+from runtimes.base import HostError
 
 if TYPE_CHECKING:
     from bench.suite_model import Suite
@@ -31,11 +31,10 @@ QUIET = frozenset({"load", "stolen time"})
 def examine_apart() -> list[Check]:
     """The doctor's findings, by a process of its own.
 
-    It opens libvirt's drivers and boots a guest to learn what works, which leaves threads behind; a run wants to begin
-    with one (``bench/cli/run.py``).
+    It opens libvirt's drivers and boots a guest to learn what works, which leaves threads behind.
 
     Raises:
-        RunError: it could not be carried out.
+        HostError: it could not be carried out, so that nobody knows whether this host can measure.
     """
     command = [sys.executable, "-c", "from bench.cli import main; main()", "doctor", "--format", "json"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -43,7 +42,7 @@ def examine_apart() -> list[Check]:
         return [Check(**check) for check in json.loads(finished.stdout)]
     except (ValueError, TypeError) as error:
         last = (finished.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise RunError(
+        raise HostError(
             f"bench doctor could not examine this host (exit status {finished.returncode}): {last}"
         ) from error
 

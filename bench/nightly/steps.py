@@ -1,6 +1,6 @@
 """The steps of a night as they are.
 
-What imports numpy is imported after the run: it has threads, and a run wants to begin with one.
+What imports numpy is imported after the run: a night that is refused needs none of it.
 """
 
 from __future__ import annotations

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from results.charts.frame import add_frame, spanned
-from results.charts.quantities import percentage, tick
+from results.charts.quantities import tick
 from results.charts.style import FORMS, GRID, INK, MUTED, PAPER, SERIES, WIDE, drawing, new_figure, render, shown
 from results.errors import StoreError
 from results.files import replace_file
+from results.history.wording import size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from results.history.changes import Change
+    from results.history.changes import Change, WithChanges
     from results.history.series import Series
 
 PANELS = 24
@@ -32,7 +33,7 @@ _COLOURS = {True: SERIES[2], False: SERIES[3], None: SERIES[1]}
 """Of a change for the worse, for the better, and of neither."""
 
 
-def history_chart(found: Sequence[tuple[Series, Sequence[Change]]], width: float = WIDE) -> Figure | None:
+def history_chart(found: Sequence[WithChanges], width: float = WIDE) -> Figure | None:
     """A panel a series: medians over a run's trials, their quartiles as a band, and every change with its size.
 
     Args:
@@ -54,7 +55,7 @@ def history_chart(found: Sequence[tuple[Series, Sequence[Change]]], width: float
         return figure
 
 
-def save_history_chart(found: Sequence[tuple[Series, Sequence[Change]]], path: Path) -> None:
+def save_history_chart(found: Sequence[WithChanges], path: Path) -> None:
     """Write the chart whole, on a white ground, with all below it that a reader of it alone must know.
 
     Args:
@@ -124,7 +125,7 @@ def _draw(axes: Axes, series: Series, changes: Sequence[Change]) -> None:
         words = " drift" if change.shift.kind == "drift" else ""
         known = " (known)" if change.known is not None else ""
         axes.annotate(
-            f"{percentage(100 * (change.shift.ratio - 1))}{words}{known}",
+            f"{size(change)}{words}{known}",
             (place, 1),
             xycoords=("data", "axes fraction"),
             xytext=(3, -2),

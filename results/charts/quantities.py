@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Sequence
+from datetime import datetime
 
 MISSING = "–"
 """What stands where there is no figure."""
@@ -41,6 +43,8 @@ _SECONDS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms
 _BYTES = tuple((1024.0**power, name) for power, name in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB"), (0, "B")))
 _BITS = ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s"))
 _BYTE_UNITS = {"bytes": "", "B": "", "bytes/s": "/s", "B/s": "/s"}
+_ZEROS = re.compile(r"(?:\.|(\.\d*[1-9]))0+(?!\d)")
+"""What is behind a decimal point and says nothing."""
 
 
 def is_bytes(unit: str) -> bool:
@@ -98,10 +102,7 @@ def _quantity(value: float | None, unit: str, digits: int) -> str:
 
 def tick(value: float, unit: str, digits: int = 3) -> str:
     """``value`` for an axis, or as someone chose it: as :func:`quantity`, without zeros that say nothing."""
-    text, _, name = quantity(value, unit, digits).partition(" ")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return Written(f"{text} {name}".rstrip(), value)
+    return Written(_ZEROS.sub(r"\1", quantity(value, unit, digits)), value)
 
 
 def ratio(value: float | None) -> str:
@@ -128,6 +129,11 @@ def interval(low: float | None, high: float | None) -> str:
         return ""
     upper = "∞" if math.isinf(high) else ratio(high)
     return f"{number(low)}–{upper}"
+
+
+def moment(stamp: str) -> str:
+    """A moment in ISO 8601 to the minute: ``2026-10-01 02:30``."""
+    return f"{datetime.fromisoformat(stamp):%Y-%m-%d %H:%M}"
 
 
 def spread_lines(values: Sequence[float], unit: str) -> tuple[str, str]:

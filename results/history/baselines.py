@@ -27,7 +27,7 @@ def named_run(store: Store, name: str, run: RunRecord, joined: Collection[Joinab
         joined: in what the two may differ.
 
     Raises:
-        StoreError: there is no such name, or the two are not of the same thing.
+        StoreError: there is no such name, or it is the run itself, or the two are not of the same thing.
     """
     baselines = {each.name: each for each in store.baselines()}
     if name not in baselines:
@@ -35,6 +35,11 @@ def named_run(store: Store, name: str, run: RunRecord, joined: Collection[Joinab
         there = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(baselines) or 'none yet'}"
         raise StoreError(f"no baseline {name!r} in {store.directory}; {there}; `bench baseline set NAME RUN` names one")
     theirs = store.resolve(baselines[name].run)
+    if theirs.id == run.id:
+        raise StoreError(
+            f"baseline {name!r} is run {run.id} itself: name a later run, or give the name to an earlier one by "
+            "`bench baseline set NAME RUN`"
+        )
     if theirs.suite != run.suite:
         raise StoreError(f"baseline {name!r} is a run of suite {theirs.suite}, and {run.id} one of {run.suite}")
     unlike = [each for each in JOINABLE if each not in joined and getattr(theirs, each) != getattr(run, each)]

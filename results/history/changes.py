@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.history.series import Series
+from results.history.series import Lineage, Series
 from results.records import Acknowledgement, RunRecord
 from results.stats.change_points import Shift, find_shifts
 from results.stats.segmentation import Proposer
@@ -50,7 +50,8 @@ class Change:
     def id(self) -> str:
         """What ``bench ack`` takes: eight characters, the same as long as the change is found at the same run."""
         key = self.series.key
-        named = "\0".join((key.suite, key.workload, key.params, key.arm, key.accel, key.metric, self.run.id))
+        series = (key.suite, key.workload, key.params, key.arm, key.accel, key.metric)
+        named = "\0".join((*series, self.run.id, self.shift.kind))
         return hashlib.sha256(named.encode()).hexdigest()[:8]
 
     @property
@@ -79,28 +80,30 @@ class Change:
         )
 
 
+WithChanges = tuple[Series, Sequence[Change]]
+"""A series and its changes."""
+
+
 def changes_of(
     series: Series,
     threshold: float,
     known: Iterable[Acknowledgement] = (),
     *,
-    better: str | None = None,
     proposer: Proposer | None = None,
 ) -> list[Change]:
     """The changes of a series in its order.
 
     Args:
-        series: whose.
+        series: whose; which direction is the good one, it says (:meth:`results.history.policy.Policy.directed`).
         threshold: the practical threshold of its metric.
         known: acknowledgements of the store; those of other series are passed over.
-        better: its good direction, instead of the one that the series says.
         proposer: what proposes changes (:class:`results.stats.segmentation.Segmentation` if None).
     """
     shifts = find_shifts(series.values.tolist(), threshold, proposer)
     if not shifts:
         return []
     acknowledged = _matched(series, shifts, threshold, known)
-    direction = {"lower": 1, "higher": -1}.get(better or series.better, 0)
+    direction = {"lower": 1, "higher": -1}.get(series.better, 0)
     levels = [_levels(series, shifts, place) for place in range(len(shifts))]
     found = []
     for shift, (before, after), of_shift in zip(shifts, levels, acknowledged, strict=True):
@@ -157,8 +160,7 @@ def _is_near(known: Acknowledgement, run: RunRecord, shift: Shift, ids: Sequence
     A drift has no place: where it begins depends on how much of the past is looked at. But it goes on, and what was
     acknowledged is only as far as it had come by then. Ids sort as the runs started.
     """
-    same = (known.suite_hash, known.image, known.host_fingerprint) == (run.suite_hash, run.image, run.host_fingerprint)
-    if not same or known.kind != shift.kind or (known.ratio > 1) != (shift.ratio > 1):
+    if Lineage.of(known) != Lineage.of(run) or known.kind != shift.kind or (known.ratio > 1) != (shift.ratio > 1):
         return False
     if shift.kind == "drift":
         return abs(math.log(shift.ratio)) <= abs(math.log(known.ratio)) + math.log1p(threshold)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from results.charts.quantities import percentage, quantity
-from results.history.changes import Change
+from results.charts.quantities import quantity
+from results.history.changes import Change, WithChanges
 from results.history.regress import Finding, Regress
-from results.history.series import Series, SeriesKey
-from results.history.wording import difference, levels, since, summary_line
+from results.history.series import SeriesKey
+from results.history.wording import difference, levels, since, size, summary_line
 from results.markdown import escaped, table
 
 _SIGNS = {"worse": "🔴", "better": "🟢", "same": "⚪", "inconclusive": "🟡"}
@@ -18,10 +18,11 @@ def regress_markdown(found: Regress) -> str:
     """The outcome in a line, what is worse, what is suspicious and what is better as tables; the rest folded."""
     title = "Regressions" if found.alarms else "No regression"
     lines = [f"### {_SIGNS['worse' if found.alarms else 'same']} {title} in {escaped(found.run.suite)}", ""]
-    lines += [f"Run `{found.run.id}`: {summary_line(found)}.", ""]
+    lines += [f"Run `{found.run.id}`: {escaped(summary_line(found))}.", ""]
     better = [each for each in found.findings if each.verdict == "better"]
     lines += _table("Worse", found.alarms) + _table("Suspicious", found.suspicious) + _table("Better", better)
-    shown = {id(each) for each in (*found.alarms, *found.suspicious, *better)}
+    lines += _table("Known", found.known)
+    shown = {id(each) for each in (*found.alarms, *found.suspicious, *better, *found.known)}
     rest = [each for each in found.findings if id(each) not in shown]
     if rest:
         count = f"{len(rest)} other metric{'' if len(rest) == 1 else 's'}"
@@ -29,18 +30,24 @@ def regress_markdown(found: Regress) -> str:
     return "\n".join(lines)
 
 
-def history_markdown(found: Sequence[tuple[Series, Sequence[Change]]]) -> str:
+def history_markdown(found: Sequence[WithChanges]) -> str:
     """A row a series: its newest value, and its last change of level."""
     rows = []
     for series, changes in found:
         key, unit = series.key, series.unit
         last = changes[-1] if changes else None
-        told = "" if last is None else f"{percentage(100 * (last.shift.ratio - 1))} since {last.run.id} ({last.id})"
+        told = "" if last is None else _told(last)
         span = f"{quantity(float(series.values.min()), unit)} to {quantity(float(series.values.max()), unit)}"
         newest = quantity(float(series.values[-1]), unit)
         rows.append((_arm(key), key.case, key.metric, newest, span, str(series.values.size), told))
     titles = ("Arm", "Workload", "Metric", "Newest", "Range", "Runs", "Last change")
     return table(titles, ("text", "text", "text", "number", "number", "number", "text"), rows) + "\n"
+
+
+def _told(change: Change) -> str:
+    word = {True: "worse", False: "better", None: "changed"}[change.worse]
+    known = f"; known: {change.known.reason}" if change.known is not None else ""
+    return f"{word} {size(change)} since {change.run.id} ({change.id}){known}"
 
 
 def _table(title: str, findings: Sequence[Finding]) -> list[str]:

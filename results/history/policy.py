@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from results.history.series import Series
 
 THRESHOLD = 0.015
 """The practical threshold of a history where none is asked for. It is less than that of a comparison of arms
@@ -52,6 +56,11 @@ class Policy:
         """The practical threshold of a metric."""
         own = self.rule(metric).threshold
         return self.threshold if own is None else own
+
+    def directed(self, series: Series) -> Series:
+        """The series, with the good direction that a rule gives its metric where one does."""
+        better = self.rule(series.key.metric).better
+        return series if better is None else replace(series, better=better)
 
 
 WATCH_ALL = Policy()

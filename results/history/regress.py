@@ -22,7 +22,7 @@ from results.stats.unpaired import unpaired_ratio
 from results.stats.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from results.records import Acknowledgement, RunRecord
+    from results.records import RunRecord
     from results.store import Store
 
 NIGHTS = 120
@@ -59,7 +59,7 @@ class Finding:
             there is too little to say.
         interval: its 95 % interval.
         threshold: the practical threshold.
-        change: the last change of level that lasts, alarming or not; None where there is none.
+        change: the change that the verdict is about; where there is none, the last that lasts and is acknowledged.
         suspicious: whether the newest run stands out, and nothing has shown yet whether that lasts.
         confirmed: what a rerun said; None where there was none.
         notes: what a reader must know.
@@ -78,6 +78,11 @@ class Finding:
     suspicious: bool = False
     confirmed: bool | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def known(self) -> str | None:
+        """Why the last change is all right; None where none lasts that is acknowledged."""
+        return None if self.change is None or self.change.known is None else self.change.known.reason
 
     @property
     def new(self) -> bool:
@@ -106,6 +111,11 @@ class Regress:
     def alarms(self) -> tuple[Finding, ...]:
         """The metrics that are worse."""
         return tuple(each for each in self.findings if each.verdict == "worse")
+
+    @property
+    def known(self) -> tuple[Finding, ...]:
+        """The metrics whose last change is acknowledged."""
+        return tuple(each for each in self.findings if each.known is not None)
 
     @property
     def suspicious(self) -> tuple[Finding, ...]:
@@ -144,7 +154,7 @@ def regress(
     runs = alike(store.runs(), run, joined)[-nights:]
     known = store.acknowledgements()
     watched = watched_of(series_of(store, runs, wanted), runs, policy)
-    changes = {series.key: _changes(series, policy, known) for series in watched}
+    changes = {series.key: changes_of(series, policy.threshold_of(series.key.metric), known) for series in watched}
     findings = [
         missing(series, policy)
         if series.runs[-1].id != run.id
@@ -202,37 +212,29 @@ def watched_of(found: Iterable[Series], runs: Sequence[RunRecord], policy: Polic
     newest = {run.id for run in runs[-2:]}
     return [
         series
-        for series in found
-        if series.runs[-1].id in newest
-        and not (rule := policy.rule(series.key.metric)).ignored
-        and (rule.better or series.better) != "neutral"
+        for series in map(policy.directed, found)
+        if series.runs[-1].id in newest and not policy.rule(series.key.metric).ignored and series.better != "neutral"
     ]
 
 
 def undecided(series: Series, policy: Policy) -> Finding:
     """What there is to say of a series before it is judged."""
-    metric = series.key.metric
     return Finding(
         key=series.key,
         unit=series.unit,
-        better=policy.rule(metric).better or series.better,
+        better=series.better,
         verdict="inconclusive",
         value=float(series.values[-1]),
         nights=int(series.values.size),
         ratio=None,
         interval=None,
-        threshold=policy.threshold_of(metric),
+        threshold=policy.threshold_of(series.key.metric),
     )
 
 
 def missing(series: Series, policy: Policy) -> Finding:
     """What there is to say of a series that the newest run should have, and does not."""
     return replace(undecided(series, policy), value=None, notes=("no trial of it succeeded in this run",))
-
-
-def _changes(series: Series, policy: Policy, known: Sequence[Acknowledgement]) -> list[Change]:
-    metric = series.key.metric
-    return changes_of(series, policy.threshold_of(metric), known, better=policy.rule(metric).better)
 
 
 def _control(series: Series, run: RunRecord, changes: Mapping[SeriesKey, Sequence[Change]]) -> Sequence[Change]:
@@ -262,10 +264,12 @@ def _finding(series: Series, policy: Policy, changes: Sequence[Change], control:
         return replace(plain, ratio=math.exp(tonight), suspicious=True, notes=(ONE_NIGHT,))
     if lasting:
         return _of_change(plain, lasting[-1], "better", control)
+    known = next((change for change in reversed(changes) if change.lasts and change.known is not None), None)
     if level.size >= MIN_HISTORY:
-        return _quiet(plain, level)
-    told = f"{level.size} runs since the last change" if steps else f"{level.size} runs of at least {MIN_HISTORY}"
-    return replace(plain, notes=(f"too little history: {told}",))
+        return replace(_quiet(plain, level), change=known)
+    count = f"{level.size} run{'' if level.size == 1 else 's'}"
+    told = f"{count} since the last change" if steps else f"{count} of at least {MIN_HISTORY}"
+    return replace(plain, change=known, notes=(f"too little history: {told}",))
 
 
 def _of_change(plain: Finding, change: Change, verdict: Verdict, control: Sequence[Change]) -> Finding:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from results.checks import UNIT as CHECK
 from results.history.samples import Case, Samples, StoredMetric, medians
 from results.limits import is_limit
-from results.records import INSTANCE_METRICS, Accel, RunRecord, is_part, is_step
+from results.records import INSTANCE_METRICS, Accel, Acknowledgement, RunRecord, is_part, is_step
 from results.selection import EVERYTHING, Selection, case_name
 from results.trials import WorkloadCase, choose_reference, natural
 
@@ -30,6 +30,32 @@ Integers = npt.NDArray[np.int64]
 
 Joinable = Literal["suite_hash", "image", "host_fingerprint"]
 JOINABLE: tuple[Joinable, ...] = ("suite_hash", "image", "host_fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What runs must have in common for points of theirs to be of one series.
+
+    Attributes:
+        suite: name of the suite.
+        suite_hash: of the suite as run.
+        image: id of the image.
+        host_fingerprint: of the host.
+    """
+
+    suite: str
+    suite_hash: str
+    image: str
+    host_fingerprint: str
+
+    @classmethod
+    def of(cls, run: RunRecord | Acknowledgement) -> Lineage:
+        """That of a run, or of the runs in which a change is acknowledged."""
+        return cls(run.suite, run.suite_hash, run.image, run.host_fingerprint)
+
+    def has(self, run: RunRecord, joined: Collection[Joinable] = ()) -> bool:
+        """Whether a run is of it, or would be if it did not differ in what is joined."""
+        return all(name in joined or getattr(run, name) == getattr(self, name) for name in ("suite", *JOINABLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +146,7 @@ def alike(runs: Sequence[RunRecord], anchor: RunRecord, joined: Collection[Joina
         anchor: the last of them.
         joined: in what they may differ.
     """
-    same = ("suite", *(name for name in JOINABLE if name not in joined))
+    lineage = Lineage.of(anchor)
     found = [
         run
         for run in runs
@@ -128,7 +154,7 @@ def alike(runs: Sequence[RunRecord], anchor: RunRecord, joined: Collection[Joina
         or (
             run.status == "complete"
             and (run.started, run.id) < (anchor.started, anchor.id)
-            and all(getattr(run, name) == getattr(anchor, name) for name in same)
+            and lineage.has(run, joined)
         )
     ]
     return sorted(found, key=lambda run: (run.started, run.id))

@@ -1,12 +1,36 @@
-"""What became of a run in words, the same in the terminal, in Markdown and in JUnit's XML."""
+"""Changes, and what became of a run, in words: the same in the terminal, in charts, in Markdown, in XML, on a site."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Literal
 
 from results.charts.quantities import MISSING, percentage, quantity
+from results.history.changes import Change
 from results.history.regress import Finding, Regress
+
+Turn = Literal["better", "worse", "neutral"]
+
+
+def turn(worse: bool | None) -> Turn:
+    """What a change is for: the better, the worse, or neither, by its :attr:`results.history.changes.Change.worse`."""
+    return "neutral" if worse is None else "worse" if worse else "better"
+
+
+def size(change: Change) -> str:
+    """By how much a level changed: ``+7.8 %``."""
+    return percentage(100 * (change.shift.ratio - 1))
+
+
+def change_levels(change: Change) -> str:
+    """From which level to which: ``100 ms → 108 ms``."""
+    return f"{quantity(change.before, change.series.unit)} → {quantity(change.after, change.series.unit)}"
+
+
+def beginning(change: Change) -> str:
+    """What stands before the run with which it began: ``since``, and of a drift ``drifting since``."""
+    return "drifting since" if change.shift.kind == "drift" else "since"
 
 
 def summary_line(found: Regress) -> str:
@@ -36,9 +60,9 @@ def difference(finding: Finding) -> str:
 
 def levels(finding: Finding) -> str:
     """From which level to which, or the newest value alone."""
-    if finding.change is None:
+    if finding.change is None or finding.known is not None:
         return quantity(finding.value, finding.unit)
-    return f"{quantity(finding.change.before, finding.unit)} → {quantity(finding.change.after, finding.unit)}"
+    return change_levels(finding.change)
 
 
 def since(finding: Finding) -> str:
@@ -46,8 +70,10 @@ def since(finding: Finding) -> str:
     if finding.change is None:
         return ""
     change = finding.change
-    how = "drifting since" if change.shift.kind == "drift" else "since"
-    return f"{how} {change.run.id} ({change.run.started[:10]}, {_count(change.shift.after, 'run')})"
+    by = f"{size(change)} " if finding.known is not None else ""
+    known = f", known: {finding.known}" if finding.known is not None else ""
+    nights = _count(change.shift.after, "run")
+    return f"{by}{beginning(change)} {change.run.id} ({change.run.started[:10]}, {nights}){known}"
 
 
 def explained(finding: Finding) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.charts import style
 from results.charts.catalogue import CHARTS
+from results.charts.quantities import moment
 from results.files import replace_file
 from results.report import background, experiments, outcomes, overview, sections
 from results.report.data import RunData
@@ -102,7 +102,7 @@ def build_document(data: RunData, charts: frozenset[str], directory: Path) -> Do
     run = data.run
     return Document(
         title=f"{run.suite}: {' · '.join(run.arms)}",
-        subtitle=f"Run {run.id}, started {_readable(run.started)}, {len(data.trials)} trials, baseline {run.baseline}",
+        subtitle=f"Run {run.id}, started {moment(run.started)} UTC, {len(data.trials)} trials, baseline {run.baseline}",
         banners=overview.banners(data),
         scores=scores(data),
         cards=overview.cards(data),
@@ -135,10 +135,6 @@ def build_document(data: RunData, charts: frozenset[str], directory: Path) -> Do
 def _figures(data: RunData, width: float) -> dict[str, Figure]:
     drawn = {name: draw(data.charts, width) for name, draw in CHARTS.items()}
     return {name: figure for name, figure in drawn.items() if figure is not None}
-
-
-def _readable(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"
 
 
 def _encoded(text: str) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
@@ -43,7 +45,6 @@ class RunData:
         comparisons: every arm against the baseline.
         noise: how quiet the host was in each block; empty for a run that did not look.
         arms: styles in the order of the suite.
-        host: content of ``host.json``; empty if there is none.
     """
 
     run: RunRecord
@@ -53,15 +54,13 @@ class RunData:
     comparisons: tuple[Comparison, ...]
     noise: tuple[BlockNoise, ...]
     arms: tuple[ArmStyle, ...]
-    host: Mapping[str, Any]
 
     @classmethod
     def load(cls, store: Store, run: RunRecord) -> RunData:
         """Read and compare.
 
         Raises:
-            StoreError: the store has no such run or cannot be read, or the run's ``host.json`` is unreadable or
-                damaged.
+            StoreError: the store has no such run or cannot be read.
         """
         trials = tuple(store.trials(run.id))
         frame = store.frame(run.id)
@@ -76,8 +75,12 @@ class RunData:
             comparisons=tuple(_sorted(comparisons_of(store, run, frame))),
             noise=noise,
             arms=arm_styles(run.arms, run.baseline, emulated),
-            host=read_host(directory / "host.json"),
         )
+
+    @cached_property
+    def host(self) -> Mapping[str, Any]:
+        """The content of ``host.json``, as :func:`read_host` gives it."""
+        return read_host(self.directory / "host.json")
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -163,6 +166,30 @@ def _sorted(comparisons: Iterable[Comparison]) -> list[Comparison]:
     return sorted(comparisons, key=lambda comparison: natural((comparison.workload, comparison.params)))
 
 
+@dataclass(frozen=True)
+class _Difference:
+    fact: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    instance: list[int]
+    load_generator: list[int]
+    harness: list[int]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Host:
+    """The form of what is read of ``host.json``; what else is in it is passed over."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    fairness: list[_Difference] = field(default_factory=list)
+    placement: dict[str, _Placed] = field(default_factory=dict)
+    observed: dict[str, dict[str, str | None]] = field(default_factory=dict)
+
+
 def read_host(path: Path) -> Mapping[str, Any]:
     """The content of a run's ``host.json``; empty if there is none.
 
@@ -181,4 +208,10 @@ def read_host(path: Path) -> Mapping[str, Any]:
         raise StoreError(f"{path} is damaged ({error}): mend it, or remove it to report without host facts") from error
     if not isinstance(host, dict):
         raise StoreError(f"{path} holds {type(host).__name__}, expected an object: mend it, or remove it")
+    try:
+        TypeAdapter(_Host).validate_python(host)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise StoreError(f"{path} is damaged ({where}): mend it, or remove it to report without host facts") from error
     return host

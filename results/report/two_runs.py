@@ -16,7 +16,6 @@ from results.charts.style import ArmStyle, arm_styles
 from results.charts.throughput import advantage, throughput_chart
 from results.compare_runs import (
     BETWEEN_RUNS,
-    EMULATED,
     NOT_COMPARED,
     RunComparison,
     compare_measured,
@@ -25,7 +24,7 @@ from results.compare_runs import (
     unlike,
     unshared,
 )
-from results.records import INSTANCE_METRICS, is_part, split_params
+from results.records import EMULATED, INSTANCE_METRICS, is_part, split_params
 from results.report.build import Report, write_document
 from results.report.data import read_host
 from results.report.document import Banner, ColumnKind, Document, Finding, Picture, Section, Table

@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from results.errors import StoreError
 from results.history.policy import WATCH_ALL, Policy
 from results.report import write_report
-from results.site.output import Output, file_name, open_output
-from results.site.pages import index_page, of_site, regressions_page, trends_page
+from results.site.output import Output, open_output
+from results.site.pages import index_page, is_whole, no_report_page, of_site, regressions_page, trends_page
+from results.site.places import place_of_run
 from results.site.runs import RunSummary, state_of, summarise
 from results.site.trends import write_trends
 
@@ -56,12 +58,12 @@ def write_site(
         telling: is told what is done, a line each.
 
     Raises:
-        StoreError: the store cannot be read, the directory cannot be written, holds a file in our way, or is being
+        StoreError: the database cannot be read, the directory cannot be written, holds a file in our way, or is being
             updated by somebody else.
     """
     runs = [run for run in store.runs() if run.status != "running"]
     with open_output(directory) as output:
-        output.claim(map(_page, runs))
+        output.claim(place_of_run(run.id) for run in runs)
         summaries = []
         for run in runs:
             summaries.append(_summary(store, run, output))
@@ -82,27 +84,34 @@ def _summary(store: Store, run: RunRecord, output: Output) -> RunSummary:
     return summary
 
 
-def _page(run: RunRecord) -> str:
-    return f"runs/{file_name(run.id)}.html"
-
-
 def _write_run(store: Store, run: RunRecord, output: Output, telling: Callable[[str], None]) -> None:
-    name, state = _page(run), state_of(run)
+    name, state = place_of_run(run.id), state_of(run)
     if output.is_current(name, state):
         output.keep(name)
         return
     telling(f"run {run.id}")
-    output.write(name, of_site(_report(store, run)), made_from=state)
+    try:
+        report = _stored_report(store, run) or _drawn_report(store, run)
+    except StoreError as error:
+        # One run whose files are damaged is no reason to tell of none; the next update tries again. Where the store is
+        # on this machine is nothing for whoever reads the site.
+        output.write(name, no_report_page(run.id, str(error).replace(f"{store.directory}/", "")))
+    else:
+        output.write(name, of_site(report), made_from=state)
 
 
-def _report(store: Store, run: RunRecord) -> str:
-    """The run's report: as it lies in the store if it was written after the run had ended, else made now."""
+def _stored_report(store: Store, run: RunRecord) -> str | None:
+    """The report that lies in the store; None where it was not written after the run had ended, or is not whole."""
     stored = store.run_directory(run.id) / "report" / "report.html"
-    if run.ended is not None and stored.is_file() and _written_since(stored, run.ended):
-        return stored.read_text(encoding="utf-8")
+    try:
+        if run.ended is None or stored.stat().st_mtime < datetime.fromisoformat(run.ended).timestamp():
+            return None
+        report = stored.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return report if is_whole(report) else None
+
+
+def _drawn_report(store: Store, run: RunRecord) -> str:
     with tempfile.TemporaryDirectory(prefix="bench-site-") as directory:
         return write_report(store, run, Path(directory)).html.read_text(encoding="utf-8")
-
-
-def _written_since(path: Path, moment: str) -> bool:
-    return path.stat().st_mtime >= datetime.fromisoformat(moment).timestamp()

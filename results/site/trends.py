@@ -1,28 +1,21 @@
-"""The trends of a store: where history becomes what pages show. Only what has a new run is worked out again."""
+"""The pages of trends: series of the store's history with their changes. Only what has a new run is read again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple
+from itertools import groupby
+from typing import TYPE_CHECKING
 
-from results.history.changes import Change, changes_of
+from results.history.changes import Change, WithChanges, changes_of
 from results.history.policy import Policy
-from results.history.series import Series, series_of
+from results.history.series import Lineage, Series, series_of
 from results.records import CONFIRMING
 from results.site.output import Output, digest
 from results.site.pages import look, trend_page
-from results.site.trend import (
-    ChangeSummary,
-    Lineage,
-    PageSummary,
-    Trend,
-    TrendChange,
-    TrendPoint,
-    by_page,
-    summarise_changes,
-    summarise_page,
-)
+from results.site.places import name_of
+from results.site.summaries import ChangeSummary, PageSummary
+from results.trials import natural
 
 if TYPE_CHECKING:
     from results.records import Acknowledgement, RunRecord
@@ -56,26 +49,26 @@ def write_trends(
     known = store.acknowledgements()
     lineages = _lineages(runs)
     current = {
-        (lineage.suite, lineage.host): lineage for lineage in sorted(lineages, key=lambda each: _age(lineages[each]))
+        (lineage.suite, lineage.host_fingerprint): lineage
+        for lineage in sorted(lineages, key=lambda each: _age(lineages[each]))
     }
     for lineage, own in lineages.items():
-        is_current = current[lineage.suite, lineage.host] == lineage
+        is_current = current[lineage.suite, lineage.host_fingerprint] == lineage
         of_suite = [each for each in known if each.suite == lineage.suite]
         policy = policy_of(own[-1])
-        state = _state(own, of_suite, policy, is_current)
-        remembered = output.recall(f"lineage {lineage.name}", state)
+        name, state = f"lineage {name_of(lineage)}", _state(own, of_suite, policy, is_current)
+        remembered = output.recall(name, state)
         if remembered is not None and all(output.is_current(page["page"], state) for page in remembered["pages"]):
-            new_pages = [_page_from_plain(plain) for plain in remembered["pages"]]
-            new_changes = [_change_from_plain(plain) for plain in remembered["changes"]]
+            new_pages = [PageSummary.from_plain(plain) for plain in remembered["pages"]]
+            new_changes = [ChangeSummary.from_plain(plain) for plain in remembered["changes"]]
             for page in new_pages:
                 output.keep(page.page)
         else:
-            telling(f"trends of {lineage.suite} on {lineage.host}")
-            trends = [_trend(lineage, series, of_suite, policy, is_current) for series in series_of(store, own)]
-            new_pages = [_write_page(page, each, state, output) for page, each in by_page(trends).items()]
-            new_changes = summarise_changes(trends)
-        plain = {"pages": [asdict(page) for page in new_pages], "changes": [asdict(each) for each in new_changes]}
-        output.remember(f"lineage {lineage.name}", state, plain)
+            telling(f"trends of {lineage.suite} on {lineage.host_fingerprint}")
+            trends = [(series, _watched(series, policy, of_suite)) for series in _series(store, own, policy)]
+            new_pages, new_changes = _write_pages(lineage, trends, output, state, is_current=is_current)
+        plain = {"pages": [each.plain() for each in new_pages], "changes": [each.plain() for each in new_changes]}
+        output.remember(name, state, plain)
         pages += new_pages
         changes += new_changes
     return pages, changes
@@ -86,8 +79,7 @@ def _lineages(runs: Sequence[RunRecord]) -> dict[Lineage, list[RunRecord]]:
     found: dict[Lineage, list[RunRecord]] = {}
     for run in sorted(runs, key=lambda run: (run.started, run.id)):
         if run.status == "complete" and not run.suite.endswith(CONFIRMING):
-            lineage = Lineage(run.suite, run.suite_hash, run.image, run.host_fingerprint)
-            found.setdefault(lineage, []).append(run)
+            found.setdefault(Lineage.of(run), []).append(run)
     return {lineage: own[-MOST_POINTS:] for lineage, own in found.items()}
 
 
@@ -100,56 +92,41 @@ def _state(runs: Sequence[RunRecord], known: Sequence[Acknowledgement], policy: 
     return digest(repr(([run.id for run in runs], [astuple(each) for each in known], policy, is_current, look())))
 
 
-def _write_page(page: str, trends: Sequence[Trend], state: str, output: Output) -> PageSummary:
-    limited = max(len(trend.points) for trend in trends) >= MOST_POINTS
-    output.write(page, trend_page(trends, MOST_POINTS if limited else None), made_from=state)
-    return summarise_page(page, trends)
+def _series(store: Store, runs: Sequence[RunRecord], policy: Policy) -> list[Series]:
+    """The series of runs by workload, what it measures foremost first, then by metric, case and arm."""
+    return sorted(map(policy.directed, series_of(store, runs)), key=_order)
 
 
-def _page_from_plain(plain: dict[str, Any]) -> PageSummary:
-    return PageSummary(**{**plain, "lineage": Lineage(**plain["lineage"])})
-
-
-def _change_from_plain(plain: dict[str, Any]) -> ChangeSummary:
-    return ChangeSummary(**{**plain, "change": TrendChange(**plain["change"])})
-
-
-def _trend(
-    lineage: Lineage, series: Series, known: Sequence[Acknowledgement], policy: Policy, is_current: bool
-) -> Trend:
-    """A series as it is shown; what got worse is open only where the suite is still run like this on the host."""
+def _order(series: Series) -> tuple[object, ...]:
     key = series.key
-    rule = policy.rule(key.metric)
-    changes = [] if rule.ignored else changes_of(series, policy.threshold_of(key.metric), known, better=rule.better)
-    points = [
-        TrendPoint(run.id, run.started, float(value), len(trials))
-        for run, value, trials in zip(series.runs, series.values, series.trials, strict=True)
-    ]
-    return Trend(
-        lineage=lineage,
-        workload=key.workload,
-        params=key.params,
-        arm=key.arm,
-        accel=key.accel,
-        metric=key.metric,
-        unit=series.unit,
-        better=rule.better or series.better,
-        primary=series.primary,
-        points=tuple(points),
-        changes=tuple(_change(each, is_current) for each in changes),
-    )
+    return key.workload, not series.primary, natural((key.metric, key.params)), key.arm
 
 
-def _change(change: Change, is_current: bool) -> TrendChange:
-    low, high = change.shift.interval
-    return TrendChange(
-        run=change.run.id,
-        kind=change.shift.kind,
-        ratio=change.shift.ratio,
-        low=low,
-        high=high,
-        turn="neutral" if change.worse is None else "worse" if change.worse else "better",
-        reason=None if change.known is None else change.known.reason,
-        is_open=change.alarming and is_current,
-        id=change.id,
-    )
+def _watched(series: Series, policy: Policy, known: Sequence[Acknowledgement]) -> list[Change]:
+    """The changes of a series; of what is not watched, none."""
+    metric = series.key.metric
+    return [] if policy.rule(metric).ignored else changes_of(series, policy.threshold_of(metric), known)
+
+
+def _write_pages(
+    lineage: Lineage, trends: Sequence[WithChanges], output: Output, state: str, *, is_current: bool
+) -> tuple[list[PageSummary], list[ChangeSummary]]:
+    """Write the pages of a lineage whose series lie together by workload."""
+    pages: list[PageSummary] = []
+    changes: list[ChangeSummary] = []
+    for workload, group in groupby(trends, key=lambda each: each[0].key.workload):
+        shown = list(group)
+        listed = _listed(lineage, shown, is_current=is_current)
+        summary = PageSummary.of(lineage, workload, shown, listed)
+        limited = MOST_POINTS if max(len(series.runs) for series, _ in shown) >= MOST_POINTS else None
+        page = trend_page(lineage, workload, shown, is_current=is_current, limited=limited)
+        output.write(summary.page, page, made_from=state)
+        pages.append(summary)
+        changes += listed
+    return pages, changes
+
+
+def _listed(lineage: Lineage, trends: Sequence[WithChanges], *, is_current: bool) -> list[ChangeSummary]:
+    """The changes that somebody has to know of, or knows of: open or acknowledged."""
+    every = [ChangeSummary.of(lineage, change, is_current=is_current) for _, changes in trends for change in changes]
+    return [each for each in every if each.is_open or each.is_known]

@@ -25,10 +25,6 @@ from results.stats.ranks import doubled_midranks
 
 Floats = npt.NDArray[np.float64]
 
-MIN_VALUES = 4
-"""The least number of values on each side for which a 95 % interval exists: 2 / C(8, 4) ≤ 0.05. With more on the other
-side fewer are enough, see :func:`unpaired_ratio`."""
-
 _MOST_PAIRS = 2500
 """So many pairs at the most are tested exactly: 50 values against 50 take 0.1 s where values tie."""
 

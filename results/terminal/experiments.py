@@ -85,7 +85,7 @@ def _cell(one: Slowdown) -> Text:
 
 def _table(first: str) -> Table:
     table = Table(box=None, expand=True, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column(first, ratio=1, overflow="fold")
+    table.add_column(Text(first), ratio=1, overflow="fold")
     return table
 
 

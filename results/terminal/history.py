@@ -10,19 +10,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from results.charts.quantities import percentage, quantity
-from results.history.changes import Change
+from results.charts.quantities import quantity
+from results.history.changes import Change, WithChanges
 from results.history.regress import Finding, Regress
-from results.history.series import Series
-from results.history.wording import difference, levels, since, summary_line
+from results.history.wording import beginning, change_levels, difference, levels, since, size, summary_line
 from results.terminal.rows import VERDICT_STYLES
 
 _BARS = "▁▂▃▄▅▆▇█"
-_SPARK = 60
+_SPARK, _LEAST = 60, 12
+"""Blocks of a sparkline at the most, and where the terminal has little room."""
 
 
-def history_renderables(found: Sequence[tuple[Series, Sequence[Change]]]) -> list[RenderableType]:
-    """A line of blocks for every series, its newest value and level, and a line for every change of it."""
+def history_renderables(found: Sequence[WithChanges], width: int = 120) -> list[RenderableType]:
+    """A line of blocks for every series, its newest value and level, and a line for every change of it.
+
+    Args:
+        found: series with their changes.
+        width: of the terminal, in characters.
+    """
     shown: list[RenderableType] = []
     for series, changes in found:
         values = series.values
@@ -35,11 +40,15 @@ def history_renderables(found: Sequence[tuple[Series, Sequence[Change]]]) -> lis
         )
         first, last = series.runs[0].started[:10], series.runs[-1].started[:10]
         span = quantity(float(values.min()), series.unit), quantity(float(values.max()), series.unit)
+        newest = f"  {quantity(float(values[-1]), series.unit)}"
+        runs = "1 run" if values.size == 1 else f"{values.size} runs"
+        about = f"  {runs}, {first} to {last}, {span[0]} to {span[1]}"
+        room = max(_LEAST, min(_SPARK, width - len(newest) - len(about) - 3))
         spark = Text.assemble(
             "  ",
-            (sparkline(values.tolist()), VERDICT_STYLES["inconclusive" if emulated else "same"]),
-            f"  {quantity(float(values[-1]), series.unit)}",
-            (f"  {values.size} runs, {first} to {last}, {span[0]} to {span[1]}", "dim"),
+            (sparkline(values.tolist(), room), VERDICT_STYLES["inconclusive" if emulated else "same"]),
+            newest,
+            (about, "dim"),
         )
         shown.append(Padding(Group(title, spark, *(_change_line(change) for change in changes)), (0, 0, 1, 0)))
     return shown
@@ -67,24 +76,28 @@ def _change_line(change: Change) -> Text:
     state = "" if change.lasts else ", gone again"
     if change.known is not None:
         state = f", acknowledged: {change.known.reason}"
-    how = "drifting since" if change.shift.kind == "drift" else "since"
-    unit = change.series.unit
     return Text.assemble(
         "  ",
         (signs[change.worse], VERDICT_STYLES[word] if change.known is None and change.lasts else "dim"),
-        f" {percentage(100 * (change.shift.ratio - 1))}",
-        f" ({quantity(change.before, unit)} → {quantity(change.after, unit)})",
-        f" {how} {change.run.started[:10]}, run {change.run.id}",
+        f" {size(change)} ({change_levels(change)})",
+        f" {beginning(change)} {change.run.started[:10]}, run {change.run.id}",
         (f" [{change.id}]", "dim"),
         state,
     )
 
 
-def regress_renderables(found: Regress) -> list[RenderableType]:
-    """The outcome in a line, then what is worse, suspicious or better; the others are counted only."""
+def regress_renderables(found: Regress, *, strict: bool = False) -> list[RenderableType]:
+    """The outcome in a line, and what is worse, suspicious, better or known; the others are counted only.
+
+    Args:
+        found: the outcome.
+        strict: whether what is inconclusive counts as a failure, so that it is told one by one as well.
+    """
     line = Text(summary_line(found), "bold red" if found.alarms else "")
     better = [each for each in found.findings if each.verdict == "better"]
-    notable = [*found.alarms, *found.suspicious, *better]
+    told = [*found.alarms, *found.suspicious, *better, *found.known]
+    rest = [each for each in found.findings if strict and each.verdict == "inconclusive"]
+    notable = list({id(each): each for each in (*told, *rest)}.values())
     shown: list[RenderableType] = [
         Text.assemble(("run ", "dim"), f"{found.run.id}  ", ("suite ", "dim"), found.run.suite)
     ]
@@ -93,7 +106,7 @@ def regress_renderables(found: Regress) -> list[RenderableType]:
     shown.append(line)
     if found.alarms and found.baseline is None:
         shown.append(Text("A change that is meant: bench ack ID --reason TEXT", "dim"))
-    return [*shown, *_little_history(found)]
+    return shown if strict else [*shown, *_little_history(found)]
 
 
 def _table(findings: Sequence[Finding]) -> Table:
@@ -110,7 +123,9 @@ def _table(findings: Sequence[Finding]) -> Table:
         name = Text.assemble((each.key.arm, "bold"), (" tcg" if each.key.accel == "tcg" else "", "bold red"))
         name.append(f"\n{each.key.case}\n")
         name.append(each.key.metric, "bold")
-        table.add_row(Text(word, VERDICT_STYLES[each.verdict]), name, difference(each), levels(each), Text(notes))
+        table.add_row(
+            Text(word, VERDICT_STYLES[each.verdict]), name, Text(difference(each)), Text(levels(each)), Text(notes)
+        )
     return table
 
 

@@ -38,8 +38,8 @@ def limit_table(limits: Sequence[GivenLimit]) -> list[RenderableType]:
             measured = f" {given.workload} {given.params}".rstrip() if is_shared else ""
             table.add_row(
                 Text.assemble("  ", given.arm, _EMULATED if given.emulated else "", (measured, "dim")),
-                _short(tick(given.asked, given.unit, 6)),
-                _short(quantity(given.given, given.unit)),
+                Text(_short(tick(given.asked, given.unit, 6))),
+                Text(_short(quantity(given.given, given.unit))),
                 _error(given),
                 percentage(min(given.errors)),
                 percentage(max(given.errors)),

@@ -41,8 +41,8 @@ def _of_source(references: Sequence[Reference]) -> list[RenderableType]:
         published, ours = rows[0].published, rows[0].comparison
         theirs = f"  theirs: {published.setting}" if published.setting else ""
         table.add_row(Text.assemble((labels[_case(rows[0])], "bold"), f" {ours.metric}", (theirs, "dim")))
-        baseline = quantity(ours.baseline_median, ours.unit)
-        table.add_row(f"  {ours.baseline}", baseline, "", quantity(published.native, ours.unit))
+        baseline, native = (quantity(value, ours.unit) for value in (ours.baseline_median, published.native))
+        table.add_row(Text(f"  {ours.baseline}"), Text(baseline), "", Text(native))
         for row in rows:
             one = row.comparison
             emulated = (" tcg", "bold red") if one.accel == "tcg" else ""

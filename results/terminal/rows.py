@@ -12,7 +12,7 @@ from rich.text import Text
 
 from results.charts.quantities import is_scaled, quantity
 from results.compare import Comparison
-from results.records import TrialRecord
+from results.records import EMULATED, TrialRecord
 from results.selection import left_out
 from results.summary import Summary
 from results.trials import WorkloadCase
@@ -20,7 +20,6 @@ from results.trials import WorkloadCase
 Row = TypeVar("Row", bound=Comparison | Summary)
 
 VERDICT_STYLES = {"better": "green", "worse": "red", "same": "cyan", "inconclusive": "yellow"}
-EMULATED = "tcg"
 
 
 def emulation_banner(arms: Iterable[str]) -> Panel:

@@ -28,7 +28,7 @@ from results.noise import blocks_of, disturbed_blocks
 from results.noise import to_json as noise_json
 from results.noise_floor import NoiseFloor, noise_floors, overhead
 from results.noise_floor import to_json as noise_floors_json
-from results.records import RunRecord, TrialRecord
+from results.records import EMULATED, RunRecord, TrialRecord
 from results.selection import AS_IT_IS, Selection, View, case_of, metric_of, shown_of, sorted_summaries, spread
 from results.summary import Summary, describe
 from results.summary import to_json as summary_json
@@ -39,7 +39,6 @@ from results.terminal.noise import noise_view
 from results.terminal.noise_floor import noise_floor_table
 from results.terminal.outcomes import check_tables, limit_table
 from results.terminal.rows import (
-    EMULATED,
     arm_label,
     banner,
     case_title,

@@ -39,7 +39,7 @@ def test_a_run_has_one_thread_until_it_is_in_its_user_namespace():
     script = """
 import os
 import bench.cli.run, bench.images, bench.interruption, bench.plan, bench.privileges, bench.progress, bench.runner
-import bench.cli.nightly, bench.nightly.steps
+import bench.apart, bench.rerun
 import bench.suite, results.store, runtimes.facilities
 print(len(os.listdir("/proc/self/task")))
 """

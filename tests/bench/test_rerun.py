@@ -7,11 +7,20 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_runs import FAKE_IMAGE
+from stored_runs import run_record
 
 from bench.environment import Difference, differences
+from bench.rerun import measure_part_again
+from bench.runner import RunResult
+from bench.suite import load_suite
+from results.store import Store
+from workloads.errors import InvalidInput
+from workloads.loader import open_catalogue
 
 BENCH = Path(sys.executable).with_name("bench")
 
@@ -39,6 +48,50 @@ def test_differences_are_in_the_order_of_the_first_and_name_both():
         Difference("new", None, "x"),
     ]
     assert differences(before, before) == []
+
+
+PARTS = SUITE.replace("[null]", "[null, sysbench-cpu]")
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """What is measured and prepared in place of real runs; the store has a run of two workloads, one with a package."""
+    (tmp_path / "parts.yaml").write_text(PARTS)
+    suite = load_suite(str(tmp_path / "parts.yaml"))
+    with Store(tmp_path / "store").open(create=True) as store:
+        store.add_run(run_record(id="r1", suite=suite.name, suite_hash=suite.hash, image=FAKE_IMAGE.id))
+        (store.run_directory("r1") / "suite.yaml").write_text(suite.as_yaml())
+    seen = {}
+
+    def prepare_image(packages, files, tell, kernels):
+        seen["packages"] = set(packages)
+        return seen.get("image", FAKE_IMAGE)
+
+    def measure(suite, plan, store_directory, progress, prepare):
+        seen["prepared"] = prepare(lambda text: None)
+        seen["suite"], seen["plan"] = suite, plan
+        return RunResult("r2")
+
+    monkeypatch.setattr("bench.images.prepare_image", prepare_image)
+    monkeypatch.setattr("bench.measure.measure", measure)
+    seen["again"] = lambda: measure_part_again(tmp_path / "store", "r1", ["native"], ["null"], open_catalogue(), None)
+    return seen
+
+
+def test_a_part_is_measured_in_the_image_of_the_whole(measured):
+    assert measured["again"]().run == "r2"
+    assert measured["suite"].name == "small-confirm"
+    assert [arm.name for arm in measured["suite"].arms] == ["native"]
+    assert [case.label for case in measured["plan"].cases] == ["null"]
+    assert "sysbench" in measured["packages"] - set(measured["plan"].packages())
+    assert measured["prepared"] is FAKE_IMAGE
+
+
+def test_a_part_is_not_measured_in_another_image(measured):
+    measured["image"] = replace(FAKE_IMAGE, id="another")
+    with pytest.raises(InvalidInput, match=r"it ran image fake, and from the same packages .* makes another"):
+        measured["again"]()
+    assert "plan" not in measured
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,22 @@ def test_a_refused_run_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "refused" in capsys.readouterr().out
 
 
+def test_reports_against_other_runs_do_not_travel_and_make_no_other_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, file = a_store(tmp_path / "store", *RUNS[:2]), tmp_path / "run.tar"
+    assert run_command_line(["export", "--bundle", RUNS[1], "-o", str(file), "--store", str(directory)]) == 0
+    before = file.read_bytes()
+    assert run_command_line(["report", RUNS[0], RUNS[1], "--store", str(directory)]) == 0
+    place = directory / "runs" / RUNS[1] / "report" / f"against-{RUNS[0]}" / "report.html"
+    assert str(place) in capsys.readouterr().out
+    assert place.is_file()
+    assert run_command_line(["import", str(file), "--store", str(directory)]) == 0
+    assert "it is there already" in capsys.readouterr().out
+    assert run_command_line(["export", "--bundle", RUNS[1], "-o", str(file), "--store", str(directory)]) == 0
+    assert file.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -118,7 +134,7 @@ def test_a_mistake_is_one_message(
     ("form", "expected"),
     [
         ("csv", "arm,n,x\nnative,2,\nvm,2,\n"),
-        ("markdown", "| arm | n | x |\n| --- | --- | --- |\n| native | 2 |  |\n| vm | 2 |  |\n"),
+        ("markdown", "| arm | n | x |\n|---|---|---|\n| native | 2 |  |\n| vm | 2 |  |\n"),
         ("json", '[\n{"arm": "native", "n": 2, "x": null},\n{"arm": "vm", "n": 2, "x": null}\n]\n'),
     ],
 )
@@ -129,5 +145,7 @@ def test_a_query_is_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     assert capsys.readouterr().out == expected
     assert run_command_line(["query", question, "--store", directory]) == 0
     assert capsys.readouterr().out.split() == ["arm", "n", "x", "native", "2", "vm", "2"]
+    assert run_command_line(["query", "SELECT '<script>', 'a|b*'", "--store", directory, "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.endswith("\n| &lt;script&gt; | a\\|b\\* |\n")
     assert run_command_line(["query", "DELETE FROM run", "--store", directory]) == 2
     assert "a query may only read" in capsys.readouterr().err

@@ -249,6 +249,14 @@ def test_no_arms_and_no_workloads(directory: Path) -> None:
     assert "s.yaml:7:12: workloads: expected 1 or more entries" in refusal(directory, text)
 
 
+def test_the_name_of_a_rerun_is_taken(directory: Path) -> None:
+    taken = BASE.replace("name: example", "name: example-confirm")
+    with pytest.raises(InvalidInput, match=r"^s.yaml:1:7: name: 'example-confirm' ends in -confirm.*another name$"):
+        load(directory, taken)
+    assert load(directory, taken, recorded=True).name == "example-confirm"
+    assert load(directory, taken.replace("-confirm", "-confirmed")).name == "example-confirmed"
+
+
 def test_a_matrix_that_explodes(directory: Path) -> None:
     text = changed("[1, 16]", str(list(range(1, 1000))))
     assert "the parameters expand to 1999 cases; at most 1000" in refusal(directory, text)

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -182,6 +182,37 @@ def test_a_value_that_cannot_be_is_damage(
         opened.execute(f"UPDATE {table} SET {place} = '{letter}'")
         opened.commit()
     said_once(*carry_out("bundle", store, good, capsys, tmp_path), "bench.sqlite is damaged (")
+
+
+TIMES = ("yesterday", "2026-11-24T11:45:02", "2026-11-24", "20261124T114502Z", "2026-11-24 11:45:02Z")
+
+
+@pytest.mark.parametrize(
+    ("table", "place", "verbs"),
+    [
+        ("run", "started", ("list", "show", "regress", "history", "dry import", "report", "site")),
+        ("run", "ended", ("list", "site", "bundle")),
+        ("trial", "started", ("show", "bundle", "report")),
+    ],
+)
+def test_a_time_that_is_none_is_damage(
+    store: Path,
+    good: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    table: str,
+    place: str,
+    verbs: Sequence[str],
+) -> None:
+    for time in TIMES:
+        with closing(sqlite3.connect(store / "bench.sqlite")) as opened:
+            opened.execute(f"UPDATE {table} SET {place} = ?", (time,))
+            opened.commit()
+        for verb in verbs:
+            code, said = carry_out(verb, store, good, capsys, tmp_path)
+            said_once(code, said, "bench.sqlite is damaged (")
+            assert time in said, verb
+    said_once(run_command_line(["import", str(store), "--store", str(tmp_path / "new")]), capsys.readouterr().err, time)
 
 
 LOCK = """

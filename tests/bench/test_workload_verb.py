@@ -55,7 +55,7 @@ def checking(own, fake_host, monkeypatch, tmp_path):
     monkeypatch.setattr("runtimes.facilities.check_host", lambda limits: None)
     monkeypatch.setattr("bench.images.prepare_image", lambda *given, **named: FAKE_IMAGE)
     monkeypatch.setattr("bench.privileges.check_privileges", lambda *given: None)
-    monkeypatch.setattr("bench.cli.run._become_root", lambda *given: None)
+    monkeypatch.setattr("bench.measure._become_root", lambda *given: None)
     monkeypatch.setattr("runtimes.leftovers.run_parents", lambda: [parent])
 
     def check(*arguments):

@@ -54,7 +54,7 @@ SUITE = {
 }
 HOST = {
     "fingerprint": "c0ffee12",
-    "facts": {"cpu model": "Example", "cpus": 2, "memory": "7.8 GiB", "kernel": "6.18.2", "cgroup": "v2"},
+    "facts": {"cpu_model": "Example", "cpus": 2, "memory": "7.8 GiB", "kernel": "6.18.2", "cgroup": "v2"},
     "fairness": [{"fact": "clocksource", "values": {"native": "tsc", "container": "tsc", "vm": "kvm-clock"}}],
 }
 FIRST = datetime(2021, 1, 1, 2, 0, 0, tzinfo=UTC)

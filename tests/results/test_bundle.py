@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -124,6 +125,25 @@ def test_baselines_and_known_changes_that_clash_stay_as_they_are_here(bundle: Pa
     assert (other.baselines(), other.acknowledgements()) == ([mine], [reason])
 
 
+def test_what_is_said_of_a_refused_run_is_not_said_of_ours(bundle: Path, other: Store) -> None:
+    fill(other, *reversed(RUNS))  # the figures of each are those that the other one has in the bundle
+    outcomes = bring(bundle, other)
+    assert [(outcome.what, outcome.action) for outcome in outcomes] == [
+        ("run", "refused"),
+        ("run", "refused"),
+        ("baseline", "refused"),
+        ("acknowledgement", "refused"),
+    ]
+    assert outcomes[2].reason == f"its run {RUNS[0]} was not imported"
+    assert other.baselines() == other.acknowledgements() == []
+
+
+def test_a_name_that_no_baseline_can_have_is_refused_and_the_rest_comes(bundle: Path, other: Store) -> None:
+    path = changed(bundle, replace("baselines.json", b'"release"', b'"re<b>lease"'))
+    assert [outcome.action for outcome in bring(path, other)] == ["imported", "imported", "refused", "imported"]
+    assert other.baselines() == []
+
+
 def test_another_store_is_merged_without_a_bundle(store: Store, other: Store) -> None:
     fill_all(store)
     fill(other, "20261123-114700-mine")
@@ -156,6 +176,16 @@ def test_a_run_id_that_leads_elsewhere_is_refused(store: Store, other: Store, tm
     (outcome,) = merge(store, other, dry_run=False)
     assert (outcome.action, outcome.name) == ("refused", "'../../escaped'")
     assert not (tmp_path / "escaped").exists()
+
+
+def test_a_run_without_files_is_carried_as_it_is(store: Store, other: Store, tmp_path: Path) -> None:
+    fill(store, *RUNS)
+    for name in ("suite.yaml", "host.json"):
+        (store.run_directory(RUNS[0]) / name).unlink()
+    shutil.rmtree(store.run_directory(RUNS[1]))
+    write_bundle(store, store.runs(), tmp_path / "runs.tar")
+    assert [outcome.action for outcome in bring(tmp_path / "runs.tar", other)] == ["imported", "imported"]
+    assert [other.whole_run(run_id) for run_id in RUNS] == [store.whole_run(run_id) for run_id in RUNS]
 
 
 def test_a_directory_without_a_run_is_not_overwritten(bundle: Path, other: Store) -> None:
@@ -249,6 +279,9 @@ FILES = f"runs/{RUNS[0]}/files"
         (replace(f"{RUNS[0]}/run.json", RUNS[0].encode(), RUNS[1].encode()), "is not that of a run that ended"),
         (replace(f"{RUNS[0]}/run.json", b"complete", b"running"), "is not that of a run that ended"),
         (replace(f"{RUNS[0]}/run.json", b'"seed": ', b'"seed": 1.5e'), "run.json: "),
+        (replace(f"{RUNS[0]}/run.json", b'"started": "', b'"started": "on '), "run.json: .*is no time"),
+        (replace(f"{RUNS[0]}/run.json", b'"ended": "2026-11-27T00:00:00+00:00"', b'"ended": ""'), "is no time"),
+        (replace(f"{RUNS[0]}/trials.jsonl", b"+00:00", b""), "trials.jsonl: line 1: trial: .*is no time such as"),
         (replace(f"{RUNS[0]}/trials.jsonl", b'"none"', b'"xen"'), "line 1: trial.accel"),
         (replace(f"{RUNS[0]}/trials.jsonl", b'"value": 1.0', b'"value": Infinity'), "trials.jsonl: line 1"),
         (replace(f"{RUNS[0]}/trials.jsonl", b'"iteration": 1', b'"iteration": 0'), "contradicts itself"),

@@ -52,7 +52,7 @@ def built(store: Store) -> RunBuilder:
                 value = 1000.0 * FACTORS[arm] * (1 + block / 1000)
                 sample = Sample(metric, value, "1/s", "higher", primary=True)
                 builder.trial(block, arm, sample, workload=workload, params=params, runtime=runtime)
-    store.finish_run(builder.record.id, "complete", "t", None)
+    store.finish_run(builder.record.id, "complete", "2026-11-27T00:00:00Z", None)
     return builder
 
 

@@ -21,7 +21,7 @@ def two_runs(store: Store) -> tuple[str, str]:
         made = RunBuilder(store, run_record(id=name)).blocks("native", [1.0, 1.1]).blocks("vm", [2.0, 2.1])
         store.add_noise(name, READING)
         (store.run_directory(name) / "suite.yaml").write_text(name)
-        store.finish_run(made.record.id, "complete", "t", None)
+        store.finish_run(made.record.id, "complete", "2026-11-27T00:00:00Z", None)
     return "20261124-114700-aaaa", "20261125-114700-bbbb"
 
 

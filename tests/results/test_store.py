@@ -85,7 +85,7 @@ def test_an_unknown_run_is_answered_with_the_nearest(store: Store, text: str) ->
         with pytest.raises(StoreError, match="the nearest: 20261124-114700-aaaa"):
             ask(text)
     with pytest.raises(StoreError, match="the nearest"):
-        store.finish_run(text, "complete", "t", None)
+        store.finish_run(text, "complete", "2026-11-27T00:00:00Z", None)
 
 
 def test_an_empty_store_says_how_to_fill_it(store: Store) -> None:
@@ -98,7 +98,7 @@ def test_a_run_id_is_used_once(store: Store) -> None:
     store.add_run(record)
     with pytest.raises(StoreError, match="already"):
         store.add_run(record)
-    store.finish_run(record.id, "complete", "t", None)
+    store.finish_run(record.id, "complete", "2026-11-27T00:00:00Z", None)
     with pytest.raises(StoreError, match="already"):
         store.add_run(record)
 
@@ -134,10 +134,11 @@ WRITER = """
     from results.records import RunRecord, Sample, TrialRecord
     from results.store import Store
 
+    now = "2026-11-24T11:45:02Z"
     with Store(Path(sys.argv[1])).open(create=True) as store:
-        store.add_run(RunRecord("r", "s", "h", "a", 1, "i", "f", "t", None, "running", None, "v", 0.05, None, ("a",)))
+        store.add_run(RunRecord("r", "s", "h", "a", 1, "i", "f", now, None, "running", None, "v", 0.05, None, ("a",)))
         for trial in range(1, 100_000):
-            record = TrialRecord("r", trial, trial, 0, "w", {}, "a", "a", "none", "ok", None, "t", None)
+            record = TrialRecord("r", trial, trial, 0, "w", {}, "a", "a", "none", "ok", None, now, None)
             store.add_trial(record, [Sample(f"m{number}", trial, "s", "lower") for number in range(200)])
             print(trial, flush=True)
 """

@@ -124,7 +124,9 @@ def test_a_full_disk_loses_nothing_that_was_committed(tmp_path: Path, monkeypatc
         added = 0
         with pytest.raises(StoreError, match=r"no room left to write .*: free some space"):
             while added < 1000:
-                trial = TrialRecord(record.id, added, 0, 0, "w", {}, "vm", "vm", "kvm", "ok", None, "t", None)
+                trial = TrialRecord(
+                    record.id, added, 0, 0, "w", {}, "vm", "vm", "kvm", "ok", None, record.started, None
+                )
                 store.add_trial(trial, samples)
                 added += 1
         assert added > 0

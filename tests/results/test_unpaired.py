@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, rankdata
 
-from results.stats.unpaired import MIN_VALUES, interval_place, rank_sum_test, unpaired_ratio
+from results.stats.unpaired import interval_place, rank_sum_test, unpaired_ratio
 
 POSITIVE = st.floats(min_value=1e-6, max_value=1e6)
 FEW = st.lists(st.integers(min_value=1, max_value=5).map(float), min_size=2, max_size=6)
@@ -52,7 +52,7 @@ def test_the_interval_holds_the_estimate_and_excludes_no_difference_only_where_t
 
 
 def test_the_interval_exists_from_four_values_against_four():
-    assert unpaired_ratio([1.0] * MIN_VALUES, [2.0] * MIN_VALUES).interval is not None
+    assert unpaired_ratio([1.0] * 4, [2.0] * 4).interval is not None
     few = unpaired_ratio([1.0] * 3, [2.0] * 3)
     assert few.interval is None
     assert "3 against 3" in few.warnings[0]

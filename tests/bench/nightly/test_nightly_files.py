@@ -153,6 +153,32 @@ def test_its_scripts_find_the_run_and_keep_the_exit_code(workflow, tmp_path):
         assert summary.read_text() == "### Regressions\n"
 
 
+@pytest.mark.parametrize("nights", [0, 1])
+def test_a_pull_request_is_kept_out_of_the_history_also_before_there_is_one(workflow, tmp_path, nights):
+    """Carried out in another place, by a ``sudo`` that only goes on."""
+    (script,) = [
+        step["run"]
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if step.get("name") == "Keep a pull request out of the history"
+    ]
+    (tmp_path / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "sudo").chmod(0o755)
+    for night in range(nights):
+        (tmp_path / "store" / "runs" / str(night)).mkdir(parents=True)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin", "BENCH_STORE": f"{tmp_path}/store",
+        "GITHUB_ENV": f"{tmp_path}/set",
+    }  # fmt: skip
+    assert "/var/tmp/" in script
+    here = script.replace("/var/tmp/", f"{tmp_path}/")
+    finished = subprocess.run(["bash", "-e", "-c", here], env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    copied = tmp_path / "bench-pull-request" / "results"
+    assert [path.name for path in copied.glob("runs/*")] == [str(night) for night in range(nights)]
+    assert f"BENCH_STORE={copied}\n" in (tmp_path / "set").read_text()
+
+
 def test_its_actions_are_pinned_by_version(workflow):
     used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
     assert used

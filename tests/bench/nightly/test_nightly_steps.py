@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import xml.etree.ElementTree as ET
 from contextlib import ExitStack
 from functools import partial
@@ -11,6 +12,7 @@ import pytest
 from site_history import STEP, add_night, without_waiting_for_the_disk
 
 from bench.finding import Check
+from bench.nightly.gate import examine_apart
 from bench.nightly.line import read_line
 from bench.nightly.lock import night_lock
 from bench.nightly.night import carry_out
@@ -161,3 +163,13 @@ def test_a_site_that_cannot_be_written_does_not_undo_the_night(night, tmp_path):
     found = night.carry_out(site=tmp_path / "file" / "site")
     assert (found.status, list(found.reasons)) == ("failed", ["site"])
     assert found.facts["report"].is_file()
+
+
+def test_a_host_that_could_not_be_examined_is_not_measured_on(night, monkeypatch):
+    monkeypatch.setattr("bench.nightly.steps.examine_apart", examine_apart)
+    died = subprocess.CompletedProcess([], -9, stdout="", stderr="")
+    monkeypatch.setattr("bench.nightly.gate.subprocess.run", lambda *_, **__: died)
+    found = night.carry_out()
+    assert (found.status, found.exit_code, list(found.reasons)) == ("refused", 2, ["gate"])
+    assert "exit status -9" in found.reasons["gate"]
+    assert "run" not in found.facts

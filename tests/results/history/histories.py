@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,10 @@ WARM_UP = 30
 """Nights before the first question."""
 
 KEY = SeriesKey("quick", "work", "", "container", "none", "startup_time")
+BEGAN = datetime(2026, 1, 1, 3, tzinfo=UTC)
 RUNS = tuple(
-    run_record(id=f"20260101-{night:06d}-0000", started=f"2026-01-01T00:00:{night:06d}") for night in range(400)
+    run_record(suite=KEY.suite, id=f"20260101-{night:06d}-0000", started=(BEGAN + timedelta(days=night)).isoformat())
+    for night in range(400)
 )
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from histories import RUNS, series_of_values
+from histories import KEY, RUNS, series_of_values
 from hypothesis import given
 from hypothesis import strategies as st
 
 from results.history.changes import SLACK, changes_of
+from results.history.policy import Policy, Rule
 from results.records import Acknowledgement
 from results.stats.change_points import MIN_HISTORY, find_shifts
 
@@ -41,7 +42,8 @@ def test_the_same_step_is_for_the_better_where_more_is_better() -> None:
     (change,) = changes_of(series_of_values(STEPPED, "higher"), 0.02)
     assert change.worse is False
     assert not change.alarming
-    assert changes_of(series_of_values(STEPPED, "higher"), 0.02, better="lower")[0].alarming
+    (ours,) = changes_of(Policy(rules=(Rule(KEY.metric, better="lower"),)).directed(change.series), 0.02)
+    assert (ours.series.better, ours.alarming) == ("lower", True)
     assert changes_of(series_of_values(STEPPED, "neutral"), 0.02)[0].worse is None
 
 
@@ -144,6 +146,7 @@ def test_an_acknowledged_step_is_no_acknowledgement_of_the_drift_after_it() -> N
     known = step.acknowledged("meant", "2026-01-02T00:00:00Z")
     found = changes_of(series_of_values(values), 0.02, [known])
     assert [change.alarming for change in found] == [False, True]
+    assert step.id != drift.id
 
 
 def test_an_acknowledged_drift_is_known_only_as_far_as_it_had_come() -> None:

@@ -15,12 +15,12 @@ DIGEST = "sha256 /usr/bin/fio"
 
 @pytest.fixture
 def with_facts(store, make_run):
-    """A run whose trials have the facts that are given by arm, and whose host has what was observed."""
+    """A run whose trials have the facts that are given by arm, and whose host has what was observed and differed."""
 
-    def data(by_arm, observed=None):
-        loaded = RunData.load(store, make_run(blocks=1))
-        trials = tuple(replace(trial, facts=by_arm.get(trial.arm, {})) for trial in loaded.trials)
-        return replace(loaded, trials=trials, host={**loaded.host, "observed": observed or {}})
+    def data(by_arm, observed=None, fairness=()):
+        run = make_run(blocks=1, host={"observed": observed or {}, "fairness": fairness})
+        loaded = RunData.load(store, run)
+        return replace(loaded, trials=tuple(replace(each, facts=by_arm.get(each.arm, {})) for each in loaded.trials))
 
     return data
 
@@ -52,7 +52,6 @@ def test_what_the_arms_ran_was_the_same_bytes_or_not(with_facts, other, said):
 
 
 def test_what_differed_is_shown_in_the_order_of_the_suite(with_facts):
-    data = with_facts({})
     rows = [{"fact": "kernel", "values": {"vm": "6.1", "container": "6.18", "native": "6.18"}}]
-    table = background.host(replace(data, host={**data.host, "fairness": rows})).tables[0]
+    table = background.host(with_facts({}, fairness=rows)).tables[0]
     assert list(table.columns) == ["Fact", "native", "container", "vm (emulated)"]

@@ -53,6 +53,12 @@ def test_a_number_is_always_text_for_people(value):
 
 def test_ticks_lose_zeros_but_no_digits():
     assert [tick(value, "s") for value in (0.1, 1.0, 100.0, 0.0015)] == ["100 ms", "1 s", "100 s", "1.5 ms"]
+    assert [tick(value, "1/s", 4) for value in (1000, 1.2, 0.0105, 1.05e16)] == [
+        "1,000/s",
+        "1.2/s",
+        "0.0105/s",
+        "1.05e+16/s",
+    ]
 
 
 def test_intervals():

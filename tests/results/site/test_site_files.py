@@ -8,11 +8,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from markupsafe import escape
 from site_history import NIGHTS, add_night, without_waiting_for_the_disk
 
 from results.errors import StoreError
+from results.history.policy import Policy, Rule
 from results.report.trials import LINKS
 from results.site import write_site
 from results.site.output import MANIFEST, file_name, open_output
@@ -130,6 +132,32 @@ def test_a_report_of_before_the_end_is_not_taken(small, tmp_path):
     assert "rate" in page
 
 
+@pytest.mark.parametrize("left", [b"", b"<html><body><h1>Run", b"<html>\xff</html>"])
+def test_a_report_that_is_not_whole_is_made_anew(small, tmp_path, left):
+    run = small.runs()[0]
+    (small.run_directory(run.id) / "report" / "report.html").write_bytes(left)
+    write_site(small, tmp_path / "site")
+    page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
+    assert 'href="../index.html"' in page
+    assert f"Run {run.id}, started" in page
+
+
+@pytest.mark.parametrize("content", ["{", '{"facts": 5}', '{"fairness": [{"fact": "<i>"}]}'])
+def test_a_run_of_which_no_report_can_be_made_says_so_until_it_can(small, tmp_path, content):
+    broken, other = (small.run_directory(run.id) for run in small.runs())
+    (broken / "report" / "report.html").write_text("")
+    (broken / "host.json").write_text(content)
+    write_site(small, tmp_path / "site")
+    page = tmp_path / "site" / "runs" / f"{broken.name}.html"
+    assert "No report can be made of this run" in page.read_text()
+    assert f": runs/{broken.name}/host.json is damaged" in page.read_text()
+    assert all((page.parent / target).is_file() for target in _Links(page.read_text()).targets)
+    assert f"Run {other.name}</h1>" in page.with_name(f"{other.name}.html").read_text()
+    (broken / "host.json").unlink()
+    write_site(small, tmp_path / "site")
+    assert "No report can be made" not in page.read_text()
+
+
 def test_logs_stay_in_the_store(small, tmp_path):
     run = small.runs()[0]
     links = '<a href="#host">Host</a> <a href="../trials/1/log%20%231">log</a> <a href="https://example.org/">paper</a>'
@@ -213,12 +241,30 @@ def test_an_acknowledged_change_is_no_open_regression(tmp_path):
         (change,) = changes_of(series, 0.015)
         store.acknowledge(change.acknowledged("a new <kernel>", "2026-11-01T00:00:00+00:00"))
         second = write_site(store, tmp_path / "site")
+        third = write_site(store, tmp_path / "site")
+    assert third.written == 0
     assert "0 open, 1 acknowledged" in page.read_text()
     assert "a new &lt;kernel&gt;" in page.read_text()
     (trend,) = (tmp_path / "site" / "trends").rglob("*.html")
     assert "known, a new &lt;kernel&gt;" in trend.read_text()
     assert "open regression" not in trend.read_text()
     assert second.written < 5 < first.written
+
+
+def test_a_suite_says_what_is_good_and_what_is_not_watched(history, tmp_path):
+    rules = {"turned": Rule("rate", better="lower"), "not watched": Rule("rate", ignored=True)}
+    pages = {}
+    with Store(history).open(create=False) as store:
+        for name, rule in rules.items():
+            policy = Policy(rules=(rule,))
+            write_site(store, tmp_path / name, lambda run, policy=policy: policy)
+            assert "No open regression" in (tmp_path / name / "regressions.html").read_text()
+            (page,) = (tmp_path / name / "trends").rglob("*.html")
+            pages[name] = page.read_text()
+    assert "higher is better" not in pages["turned"]
+    assert 'verdict better">▲' in pages["turned"]
+    assert "higher is better" in pages["not watched"]
+    assert 'class="verdict' not in pages["not watched"]
 
 
 def test_a_regression_of_a_suite_that_is_another_by_now_is_not_open(tmp_path):
@@ -251,3 +297,19 @@ def test_of_a_long_history_the_newest_part_is_drawn(small, tmp_path, monkeypatch
     (page,) = (tmp_path / "site" / "trends").rglob("*.html")
     assert "The newest 2 runs" in page.read_text()
     assert newest in page.read_text()
+
+
+def test_what_is_longer_ago_than_regress_looks_is_no_open_regression():
+    from histories import series_of_values
+
+    from results.history.changes import changes_of
+    from results.history.regress import NIGHTS
+    from results.site.summaries import is_open
+
+    noise = np.random.default_rng(4).normal(size=NIGHTS + 60)
+    for since, expected in ((NIGHTS - 10, True), (NIGHTS + 10, False)):
+        level = np.where(np.arange(noise.size) >= noise.size - since, 1.2, 1.0)
+        (change,) = changes_of(series_of_values(level * np.exp(0.003 * noise)), 0.02)
+        assert change.alarming
+        assert is_open(change, is_current=True) is expected
+        assert not is_open(change, is_current=False)
