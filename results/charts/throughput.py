@@ -76,7 +76,8 @@ def throughput_chart(comparisons: Sequence[Comparison], arms: Sequence[ArmStyle]
         groups = [
             Group(title, tuple(style[member.arm].label for member in members)) for title, members in grouped.items()
         ]
-        rows = lay_out(groups, width, row=_TWO_LINES if width <= NARROW else ROW)
+        in_two_lines = width <= NARROW and any(member.ci_low is not None for member in directed)
+        rows = lay_out(groups, width, row=_TWO_LINES if in_two_lines else ROW)
         for members, positions in zip(grouped.values(), rows.positions, strict=True):
             for member, y in zip(members, positions, strict=True):
                 _draw(rows, y, style[member.arm], member, narrow=width <= NARROW)
@@ -106,7 +107,7 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow
         f"{quantity(comparison.baseline_median, comparison.unit)}, medians",
     )
     beside = f"[{between}]" if between else "(no interval)"
-    rows.write(y, ("\n" if narrow else " ").join((ratio(turned.ratio), beside)))
+    rows.write(y, ("\n" if narrow and between else " ").join((ratio(turned.ratio), beside)))
 
 
 def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float) -> None:
