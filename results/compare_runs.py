@@ -30,6 +30,9 @@ BETWEEN_RUNS = (
 )
 """What a reader of every comparison of runs must know."""
 
+NOT_COMPARED = "not compared: "
+"""What the warning of two sides begins with that must not be held against each other."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunComparison(Comparison):
@@ -113,6 +116,11 @@ def unlike(run: RunRecord, baseline: RunRecord) -> tuple[str, ...]:
     return _not_the_same(facts, baseline)
 
 
+def is_not_compared(one: RunComparison) -> bool:
+    """Whether the two sides were not held against each other: an arm that ran under emulation in one run alone."""
+    return any(warning.startswith(NOT_COMPARED) for warning in one.warnings)
+
+
 def unshared(runs: Sequence[Measured]) -> list[str]:
     """In words, for each run after the first, the workload cases and arms that only one of the two has trials of."""
     return [sentence for later in runs[1:] for sentence in _unshared(later, runs[0])]
@@ -173,7 +181,7 @@ def _estimate(ours: ArmTrials, theirs: ArmTrials, run: str, baseline_run: str) -
     if (ours.accel == EMULATED) == (theirs.accel == EMULATED):
         return unpaired_ratio(ours.values, theirs.values)
     emulated = run if ours.accel == EMULATED else baseline_run
-    warning = f"not compared: it ran under software emulation in {emulated} alone"
+    warning = f"{NOT_COMPARED}it ran under software emulation in {emulated} alone"
     return UnpairedRatio(len(ours.values), len(theirs.values), None, None, None, False, (warning,))
 
 

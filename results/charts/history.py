@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from results.charts.frame import add_frame, spanned
 from results.charts.quantities import tick
 from results.charts.style import FORMS, GRID, INK, MUTED, PAPER, SERIES, WIDE, drawing, new_figure, render, shown
 from results.errors import StoreError
+from results.files import replace_file
 from results.history.wording import size
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def history_chart(found: Sequence[WithChanges], width: float = WIDE) -> Figure |
 
 
 def save_history_chart(found: Sequence[WithChanges], path: Path) -> None:
-    """Write the chart, on a white ground.
+    """Write the chart whole, on a white ground, with all below it that a reader of it alone must know.
 
     Args:
         found: series with their changes.
@@ -71,10 +73,40 @@ def save_history_chart(found: Sequence[WithChanges], path: Path) -> None:
     figure = history_chart(found)
     if figure is None:
         raise StoreError(f"there is no series to draw into {path}")
+    suites = ", ".join(dict.fromkeys(series.key.suite for series, _ in found))
+    add_frame(figure, f"{suites}: metrics over time", caption([series for series, _ in found]))
     try:
-        path.write_bytes(render(figure, form))
+        replace_file(path, render(figure, form))
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}; name another file with --output") from error
+
+
+def caption(found: Sequence[Series]) -> str:
+    """What a reader of the chart alone must know: how to read it, n, and what the runs have in common.
+
+    Args:
+        found: series that the chart shows, one at least.
+    """
+    runs = {run.id: run for series in found for run in series.runs}
+    trials = spanned([len(values) for series in found for values in series.trials])
+    emulated = any(series.key.accel == "tcg" for series in found)
+    suites = [f"{run.suite} ({run.suite_hash[:12]})" for run in runs.values()]
+    parts = (
+        f"n = {spanned([len(series.runs) for series in found])} runs of {trials} trials each",
+        "A point is the median over a run's trials, the pale band reaches from their lower to their upper quartile",
+        "An upright line is a change of level and its size: orange for the worse, green for the better, blue for "
+        "neither; grey where it did not last, or, dashed, is acknowledged",
+        f"Host: {_listed([run.host_fingerprint for run in runs.values()])}",
+        f"Suite {_listed(suites)}",
+        f"Image {_listed([run.image[:12] for run in runs.values()])}",
+        "Arms marked emulated ran under software emulation: function only, never performance" if emulated else "",
+        f"Runs {min(runs)} to {max(runs)}",
+    )
+    return " ".join(f"{part}." for part in parts if part)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def _draw(axes: Axes, series: Series, changes: Sequence[Change]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 ROW = 0.2
 """Inches for one row."""
 _GAP = 0.35  # rows between two groups
+_TITLE_LINES = 3
+"""Lines of a group's title at most; what is longer loses its middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +66,30 @@ class Rows:
         )
 
 
-def lay_out(groups: Sequence[Group], width: float, *, legend_lines: int = 0) -> Rows:
+def lay_out(groups: Sequence[Group], width: float, *, legend_lines: int = 0, row: float = ROW) -> Rows:
     """Make a figure with a row for every label of ``groups``.
 
     Args:
         groups: at least one.
         width: inches.
         legend_lines: lines of a legend to leave height for.
+        row: inches of one row.
     """
+    limit = int(width * 13)  # characters of bold 8 pt text in the width
+    line = ROW / row  # rows that a line of a title takes
     y = 0.0
     titles: list[tuple[float, str]] = []
     positions: list[tuple[float, ...]] = []
     for index, group in enumerate(groups):
         y += _GAP if index else 0
         if group.title:
-            titles.append((y, group.title))
-            y += 1
+            for part in textwrap.wrap(shown(group.title, _TITLE_LINES * limit), limit)[:_TITLE_LINES]:
+                titles.append((y, part))
+                y += line
+            y += (1 - line) / 2  # from the middle of a line to that of a row
         positions.append(tuple(y + offset for offset in range(len(group.labels))))
         y += len(group.labels)
-    figure = new_figure(width, y * ROW + 0.55 + legend_lines * 0.2)
+    figure = new_figure(width, y * row + 0.55 + legend_lines * 0.2)
     axes = figure.add_subplot()
     axes.set_ylim(y - 0.4, -0.6)
     axes.set_yticks(
@@ -90,9 +98,8 @@ def lay_out(groups: Sequence[Group], width: float, *, legend_lines: int = 0) -> 
     )
     plain_axes(axes)
     across = blended_transform_factory(figure.transFigure, axes.transData)
-    limit = int(width * 13)  # characters of bold 8 pt text in the width
     for at, title in titles:
-        text = axes.text(0.012, at, shown(title, limit), transform=across, va="center", ha="left", weight="bold")
+        text = axes.text(0.012, at, title, transform=across, va="center", ha="left", weight="bold")
         text.set_bbox({"facecolor": PAPER, "lw": 0, "pad": 1})  # so that no grid line crosses it
         text.set_in_layout(False)
     return Rows(figure, axes, tuple(positions))

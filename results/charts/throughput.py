@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 from results.charts.cases import case_labels
 from results.charts.quantities import MISSING, interval, quantity, ratio, tick
-from results.charts.rows import Group, Rows, lay_out, log_axis
-from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, tell
+from results.charts.rows import ROW, Group, Rows, lay_out, log_axis
+from results.charts.style import GRID, MUTED, NARROW, PAPER, WIDE, ArmStyle, drawing, shown, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from results.compare import Comparison
+
+
+_TWO_LINES = 0.3
+"""Inches of a row whose interval stands below its ratio, where there is no room beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def throughput_chart(comparisons: Sequence[Comparison], arms: Sequence[ArmStyle]
         groups = [
             Group(title, tuple(style[member.arm].label for member in members)) for title, members in grouped.items()
         ]
-        rows = lay_out(groups, width)
+        in_two_lines = width <= NARROW and any(member.ci_low is not None for member in directed)
+        rows = lay_out(groups, width, row=_TWO_LINES if in_two_lines else ROW)
         for members, positions in zip(grouped.values(), rows.positions, strict=True):
             for member, y in zip(members, positions, strict=True):
                 _draw(rows, y, style[member.arm], member, narrow=width <= NARROW)
@@ -101,19 +106,16 @@ def _draw(rows: Rows, y: float, arm: ArmStyle, comparison: Comparison, *, narrow
         f"{quantity(comparison.median, comparison.unit)} beside "
         f"{quantity(comparison.baseline_median, comparison.unit)}, medians",
     )
-    if narrow and between:
-        rows.write(y, ratio(turned.ratio))
-    else:
-        rows.write(y, f"{ratio(turned.ratio)} [{between}]" if between else f"{ratio(turned.ratio)} (no interval)")
+    beside = f"[{between}]" if between else "(no interval)"
+    rows.write(y, ("\n" if narrow and between else " ").join((ratio(turned.ratio), beside)))
 
 
 def _scale(rows: Rows, comparisons: Sequence[Comparison], width: float) -> None:
-    shown = [advantage(comparison) for comparison in comparisons]
-    ends = [end for turned in shown for end in (turned.ratio, turned.low, turned.high) if end is not None]
+    turned_over = [advantage(comparison) for comparison in comparisons]
+    ends = [end for turned in turned_over for end in (turned.ratio, turned.low, turned.high) if end is not None]
     log_axis(rows.axes, min([*ends, 0.8]), max([*ends, 1.25]), width, label=lambda at: f"{tick(at, '')}×")
     threshold = comparisons[0].threshold
     rows.axes.axvspan(1 / (1 + threshold), 1 + threshold, color=GRID, alpha=0.45, lw=0, zorder=0)
     rows.axes.axvline(1, color=MUTED, lw=1, zorder=0.5)
-    rows.axes.set_xlabel(
-        "← worse · better →" if width <= NARROW else "← worse than the baseline · better than the baseline →"
-    )
+    baseline = shown(comparisons[0].baseline, 14 if width <= NARROW else 40)
+    rows.axes.set_xlabel(f"← worse than {baseline} · better →")

@@ -13,6 +13,7 @@ from results.clocks import clock_warnings
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
+from results.report.trials import log_address
 from results.resources import counting_note, resource_warnings
 from results.stats.verdict import LEVEL, MIN_BLOCKS
 
@@ -23,8 +24,13 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def failed_trials(data: RunData) -> Section:
-    """Every failed trial with its reason, and the ends of the first logs."""
+def failed_trials(data: RunData, directory: Path) -> Section:
+    """Every failed trial with its reason and its log, and the ends of the first logs.
+
+    Args:
+        data: the run.
+        directory: where the report will lie, for links from there to the logs.
+    """
     failed = [trial for trial in data.trials if trial.status == "failed"]
     if not failed:
         return Section("failed", "Failed trials", (f"None: all {len(data.trials)} trials succeeded.",))
@@ -35,13 +41,14 @@ def failed_trials(data: RunData) -> Section:
             data.labels.get(trial.arm, trial.arm),
             trial.workload,
             format_params(trial.params).replace(",", ", "),
-            trial.log or "no log",
             trial.error or "no reason recorded",
+            log_address(data.directory, trial, directory),
         )
         for trial in failed
     )
     columns: dict[str, ColumnKind] = {"Trial": "number", "Block": "number"}
-    columns |= dict.fromkeys(("Arm", "Workload", "Parameters", "Log", "Reason"), "text")
+    columns |= dict.fromkeys(("Arm", "Workload", "Parameters", "Reason"), "text")
+    columns |= {"Log": "link"}
     table = Table("Trials that failed; logs are in the run's directory", columns, rows)
     logged = [trial for trial in failed if trial.log]
     excerpts = tuple(

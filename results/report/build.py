@@ -122,7 +122,7 @@ def build_document(data: RunData, charts: frozenset[str], directory: Path) -> Do
             *iterations(data),
             *noise_floor(data),
             sections.comparisons(data),
-            background.failed_trials(data),
+            background.failed_trials(data, directory),
             trials(data, directory),
             *noise(data, charts),
             background.host(data),

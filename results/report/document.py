@@ -161,7 +161,7 @@ class Document:
     Attributes:
         title: the heading.
         subtitle: one line below it.
-        banners: before everything else, the gravest first.
+        banners: alarms before everything else; of notices the titles there, and the whole below the overview on a page.
         scores: the overview in one table, who wins what; None where nothing is compared.
         cards: the overview, one an arm.
         findings: the overview in sentences.

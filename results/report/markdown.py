@@ -45,6 +45,8 @@ def _section(section: Section, charts: str) -> Iterator[str]:
 
 
 def _cards(cards: Sequence[Card]) -> Iterator[str]:
+    if not cards:
+        return
     names = list(dict.fromkeys(headline.name for card in cards for headline in card.headlines))
     rows = []
     for card in cards:

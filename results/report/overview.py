@@ -16,7 +16,7 @@ from results.compare import Comparison
 from results.report.data import RunData
 from results.report.document import Banner, Card, Finding, Headline
 from results.resources import resource_warnings
-from results.stats.verdict import Verdict
+from results.stats.verdict import MIN_BLOCKS, Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("better", "same", "worse", "inconclusive")
 
@@ -39,6 +39,15 @@ def banners(data: RunData) -> tuple[Banner, ...]:
         state = {"running": "has not ended", "partial": "is partial", "failed": "failed"}[data.run.status]
         reason = f" Reason: {data.run.stop_reason}." if data.run.stop_reason else ""
         found.append(Banner("notice", f"This run {state}", f"What follows rests on what was measured so far.{reason}"))
+    blocks = len({trial.block for trial in data.trials if trial.status == "ok"})
+    if data.comparisons and blocks < MIN_BLOCKS:
+        found.append(
+            Banner(
+                "notice",
+                f"{blocks} block{'' if blocks == 1 else 's'}: at least {MIN_BLOCKS} are needed for an interval",
+                f"Nothing is decided: what differs may be chance. Ask for more with bench run --blocks {MIN_BLOCKS}.",
+            )
+        )
     if clock_warnings(data.trials):
         found.append(
             Banner(
@@ -177,10 +186,10 @@ def _finding(data: RunData, arm: ArmStyle) -> Finding | None:
     parts = []
     startup = data.against_baseline(arm.name, "startup_time")
     if startup and startup.ratio is not None:
-        parts.append(f"takes {with_interval(startup)} as long as {baseline} to start")
+        parts.append(f"takes {with_interval(startup)} as long as {baseline} to start{_undecided(startup)}")
     memory = data.against_baseline(arm.name, "memory_footprint")
     if memory and memory.ratio is not None:
-        parts.append(f"needs {with_interval(memory)} the idle memory")
+        parts.append(f"needs {with_interval(memory)} the idle memory{_undecided(memory)}")
     own = [comparison for comparison in data.throughput if comparison.arm == arm.name]
     speed = geometric_mean(advantage(comparison).ratio for comparison in own)
     if speed is not None:
@@ -191,6 +200,10 @@ def _finding(data: RunData, arm: ArmStyle) -> Finding | None:
         return None
     emulated = " (emulated: function only, never performance)" if arm.emulated else ""
     return Finding(arm.name + emulated, f"{_listed(parts)}.{_extremes(own)}")
+
+
+def _undecided(one: Comparison) -> str:
+    return " (not decided)" if one.verdict == "inconclusive" else ""
 
 
 def _extremes(own: Sequence[Comparison]) -> str:

@@ -106,12 +106,7 @@ def throughput(data: RunData, charts: Charts) -> Section:
         return Section(
             "throughput", "Throughput", ("No workload metric was measured in both the baseline and another arm.",)
         )
-    reading = (
-        "Further right is better, for every metric: where lower values are better the ratio is turned over. "
-        "Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is "
-        f"±{tick(100 * data.run.threshold, '%')}: a difference within it makes none in practice. "
-        "A hollow mark is inconclusive."
-    )
+    reading = throughput_reading(data)
     pictures = (
         Picture(
             "throughput",
@@ -128,6 +123,16 @@ def throughput(data: RunData, charts: Charts) -> Section:
     )
     table = _comparisons(data, data.throughput, f"Throughput against {data.run.baseline}")
     return Section("throughput", "Throughput", (reading,), (), _only(pictures, charts), (table,))
+
+
+def throughput_reading(data: RunData) -> str:
+    """How to read the charts of ratios."""
+    return (
+        f"Ratios to {data.run.baseline}. Further right is better, for every metric: where lower values are better the "
+        "ratio is turned over. Logarithmic axis. Lines are 95 % confidence intervals. The shaded band is "
+        f"±{tick(100 * data.run.threshold, '%')}: a difference within it makes none in practice. "
+        "A hollow mark is inconclusive."
+    )
 
 
 def cpu_time(data: RunData, charts: Charts) -> Section:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.charts import style
 from results.charts.catalogue import CHARTS
+from results.charts.frame import add_frame, spanned
 from results.files import replace_file
+from results.report.build import build_document
 from results.report.data import RunData
 from results.report.files import writing
+from results.report.sections import throughput_reading
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import pandas as pd
 
+    from results.compare import Comparison
     from results.records import RunRecord
     from results.store import Store
 
@@ -33,7 +36,7 @@ KINDS = {
     "memory-peak": "peak memory under each workload",
     "image-size": "bytes on disk that an arm needs, by part",
     "throughput": "ratios to the baseline with intervals, above 1 is better",
-    "throughput-emulated": "the same for arms under software emulation",
+    "throughput-emulated": "ratios to the baseline under software emulation: function only, never performance",
     "latency": "latency by percentile, on a logarithmic axis",
     "cpu-time": "host CPU time of each workload",
     "references": "ratios beside those that others have published",
@@ -47,11 +50,25 @@ KINDS = {
 _OF_USUAL_STARTS = {"startup", "startup-phases", "shutdown-phases", "memory", "memory-waterfall", "image-size"}
 """Kinds that show the trials of the one case that stands for startup and idle footprint."""
 
-_METRICS = {"cpu-time": "cpu_time", "memory-peak": "memory_peak", "latency": "latency_p"}
-"""What the metrics of other kinds begin with, where these show one sort."""
+_METRICS = {
+    "startup": ("startup_time",),
+    "startup-phases": ("startup.",),
+    "shutdown-phases": ("shutdown.",),
+    "cold-start": ("cold_start_time",),
+    "parallel-start": ("parallel_start_time", "parallel_stop_time"),
+    "memory": ("memory_footprint",),
+    "memory-waterfall": ("memory_waterfall.",),
+    "memory-moments": ("memory_loaded", "memory_after"),
+    "memory-peak": ("memory_peak",),
+    "image-size": ("image_size",),
+    "latency": ("latency_p",),
+    "cpu-time": ("cpu_time",),
+    "density": ("",),
+    "limits": ("limit.",),
+}
+"""What the metrics of kinds without intervals begin with."""
 
 _WITH_INTERVALS = {"throughput", "throughput-emulated", "references", "interference"}
-_MARGIN, _LINE, _SIZE = 0.1, 0.125, 6.5
 
 
 def save_chart(
@@ -79,73 +96,83 @@ def save_chart(
     figure = CHARTS[kind](data.charts, width / 25.4)
     if figure is None:
         raise ValueError(f"run {run.id} measured nothing for the chart {kind!r}")
-    _frame(figure, f"{run.suite}: {KINDS[kind]}" if title is None else title, caption(data, kind))
+    shown = f"{run.suite}: {KINDS[kind].replace('the baseline', run.baseline)}" if title is None else title
+    add_frame(figure, shown, caption(data, kind))
     content = style.render(figure, style.FORMS[path.suffix])
     with writing(path):
         replace_file(path, content)
 
 
 def caption(data: RunData, kind: str) -> str:
-    """What a reader of the chart alone must know: n, the method, the host, what executed the arms, and which run."""
+    """What a reader of the chart alone must know: how to read it, n and method, host, what executed the arms that it
+    shows, and which run.
+    """
     run = data.run
+    drawn = _drawn(data, kind)
     accels = dict.fromkeys((trial.arm, trial.accel) for trial in data.trials if trial.accel != "none")
     words = {"tcg": "software emulation: function only, never performance", "kvm": "KVM"}
-    by = [f"{arm}: {words[accel]}" for arm, accel in accels]
+    by = [f"{arm}: {words[accel]}" for arm, accel in accels if arm in drawn]
     cpu = data.host.get("facts", {}).get("cpu_model", "not recorded")
     parts = (
         _counted(data, kind),
+        _reading(data, kind),
         f"Host: {cpu}, fingerprint {run.host_fingerprint}",
         "; ".join(by),
         f"Suite {run.suite} ({run.suite_hash}), run {run.id}",
     )
-    return " ".join(f"{part}." for part in parts if part)
+    return " ".join(f"{part.removesuffix('.')}." for part in parts if part)
+
+
+def _reading(data: RunData, kind: str) -> str:
+    """How to read the chart, as the report says it."""
+    if kind.startswith("throughput"):
+        return throughput_reading(data)
+    sections = build_document(data, frozenset((kind,)), data.directory).sections
+    return next((each.caption for section in sections for each in section.pictures if each.name == kind), "")
+
+
+def _drawn(data: RunData, kind: str) -> set[str]:
+    """The arms that a chart shows."""
+    if kind == "noise":
+        return set()
+    if kind == "interference":
+        return {one.arm for one in data.slowdowns}
+    if kind == "density":
+        return {one.arm for one in data.densities}
+    if kind in _WITH_INTERVALS:
+        return {data.run.baseline, *(one.arm for one in _comparisons(data, kind))}
+    return {str(arm) for arm in _frame(data, kind)["arm"].unique()}
+
+
+def _frame(data: RunData, kind: str) -> pd.DataFrame:
+    """The samples that a chart of levels shows."""
+    frame = data.reference_frame if kind in _OF_USUAL_STARTS else data.frame
+    return frame[frame["metric"].astype(str).str.startswith(_METRICS[kind])]
 
 
 def _counted(data: RunData, kind: str) -> str:
     if kind in _WITH_INTERVALS:
         counts = _blocks(data, kind)
         return (
-            f"n = {_range(counts)} blocks; Hodges–Lehmann estimates of ratios within blocks with 95 % signed-rank "
+            f"n = {spanned(counts)} blocks; Hodges–Lehmann estimates of ratios within blocks with 95 % signed-rank "
             "confidence intervals"
         )
     if kind == "noise":
         return f"n = {len(data.noise)} blocks"
-    frame = data.reference_frame if kind in _OF_USUAL_STARTS else data.frame
-    if kind in _METRICS:
-        frame = frame[frame["metric"].astype(str).str.startswith(_METRICS[kind])]
+    frame = _frame(data, kind)
     counts = [int(each) for each in frame.groupby(["workload", "params", "arm"], observed=True)["trial"].nunique()]
-    return f"n = {_range(counts)} trials, each a fresh instance, for each arm and workload; medians, without intervals"
+    return f"n = {spanned(counts)} trials, each a fresh instance, for each arm and workload; medians, without intervals"
 
 
 def _blocks(data: RunData, kind: str) -> list[int]:
     """Blocks of each ratio that the chart shows."""
     if kind == "interference":
         return [one.n for one in data.slowdowns]
+    return [one.n for one in _comparisons(data, kind)]
+
+
+def _comparisons(data: RunData, kind: str) -> list[Comparison]:
+    """Those that a chart of ratios shows."""
     if kind == "references":
-        return [one.comparison.n for one in data.references if one.comparison.accel != "tcg"]
-    return [one.n for one in data.throughput if (one.accel == "tcg") == (kind == "throughput-emulated")]
-
-
-def _range(counts: list[int]) -> str:
-    least, most = min(counts, default=0), max(counts, default=0)
-    return str(least) if least == most else f"{least} to {most}"
-
-
-def _frame(figure: Figure, title: str, text: str) -> None:
-    """Add a title above and a caption below, in height of their own: nothing that was laid out changes its size."""
-    style.settle(figure)
-    width, height = figure.get_size_inches()
-    lines = textwrap.wrap(style.shown(text, 2000), max(20, int(width * 19)))
-    headings = textwrap.wrap(style.shown(title, 200), max(12, int(width * 12)))
-    below = _MARGIN + _LINE * len(lines)
-    above = _MARGIN + 0.16 * len(headings) if headings else 0.0
-    whole = height + below + above
-    figure.set_size_inches(width, whole)
-    for axes in figure.axes:
-        box = axes.get_position()
-        axes.set_position((box.x0, (box.y0 * height + below) / whole, box.width, box.height * height / whole))
-    for legend in figure.legends:
-        legend.set_bbox_to_anchor((0, below / whole, 1, height / whole), transform=figure.transFigure)
-    with style.drawing():
-        figure.text(0.012, _MARGIN / 2 / whole, "\n".join(lines), size=_SIZE, color=style.MUTED, va="bottom")
-        figure.text(0.012, 1 - _MARGIN / 2 / whole, "\n".join(headings), size=9, weight="bold", va="top")
+        return [one.comparison for one in data.references if one.comparison.accel != "tcg"]
+    return [one for one in data.throughput if (one.accel == "tcg") == (kind == "throughput-emulated")]

@@ -11,6 +11,13 @@ from results.records import TrialRecord, format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Section, Table
 
+LINKS = (
+    "Links lead to the logs in the run's directory of the store. They hold as long as report and store stay where "
+    "they are to each other; a copy of this file alone has the ends of failed trials' logs under Failed trials, "
+    "and no others."
+)
+"""What is said where there are links."""
+
 
 def trials(data: RunData, directory: Path) -> Section:
     """A row a trial, in the order of execution.
@@ -37,14 +44,9 @@ def trials(data: RunData, directory: Path) -> Section:
         )
         for trial in data.trials
     )
-    text = (
-        "Links lead to the logs in the run's directory of the store. They hold as long as report and store stay where "
-        "they are to each other; a copy of this file alone has the ends of failed trials' logs under Failed trials, "
-        "and no others."
-    )
     linked = any(row[-1] for row in rows)
     table = Table("Trials in the order of execution", columns, rows, folded=True)
-    return Section("trials", "Trials", (text,) if linked else (), (), (), (table,) if rows else ())
+    return Section("trials", "Trials", (LINKS,) if linked else (), (), (), (table,) if rows else ())
 
 
 def log_address(run_directory: Path, trial: TrialRecord, directory: Path) -> str:

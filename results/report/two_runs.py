@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,15 +10,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from results.charts import style
+from results.charts.cases import case_labels
 from results.charts.quantities import quantity
 from results.charts.style import ArmStyle, arm_styles
-from results.charts.throughput import throughput_chart
-from results.compare_runs import BETWEEN_RUNS, RunComparison, compare_measured, measured, unlike, unshared
-from results.records import INSTANCE_METRICS, is_part, split_params
+from results.charts.throughput import advantage, throughput_chart
+from results.compare_runs import (
+    BETWEEN_RUNS,
+    NOT_COMPARED,
+    RunComparison,
+    compare_measured,
+    is_not_compared,
+    measured,
+    unlike,
+    unshared,
+)
+from results.records import EMULATED, INSTANCE_METRICS, is_part, split_params
 from results.report.build import Report, write_document
 from results.report.data import read_host
 from results.report.document import Banner, ColumnKind, Document, Finding, Picture, Section, Table
 from results.report.overview import VERDICTS, with_interval
+from results.report.scores import score
 from results.report.sections import ARROWS
 from results.trials import natural
 
@@ -29,6 +41,8 @@ if TYPE_CHECKING:
 
 _CHART = "runs"
 _NOT_THE_SAME = "not the same "
+_MOST = 12
+"""Changes shown first at most: more are not grasped at once."""
 
 
 def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory: Path) -> Report:
@@ -51,7 +65,8 @@ def write_comparison(store: Store, first: RunRecord, later: RunRecord, directory
 
 def _figures(found: Sequence[RunComparison], arms: Sequence[ArmStyle], width: float) -> dict[str, Figure]:
     # What a mark is compared with is the other run, and not the arm of the same name.
-    figure = throughput_chart([replace(one, baseline=f"run {one.baseline_run}") for one in found], arms, width)
+    compared = [replace(one, baseline=f"run {one.baseline_run}") for one in found if not is_not_compared(one)]
+    figure = throughput_chart(compared, arms, width)
     return {} if figure is None else {_CHART: figure}
 
 
@@ -81,7 +96,7 @@ def _document(
         title=f"{later.suite}: {later.id} against {first.id}",
         subtitle=f"{later.id} started {later.started}, {first.id} started {first.started}",
         banners=_banners(first, later, found),
-        scores=None,
+        scores=_foremost_changes(foremost, labels, first),
         cards=(),
         findings=_findings(foremost, arms),
         overview_note=f"Ratios are {later.id} divided by {first.id}. {BETWEEN_RUNS}",
@@ -111,31 +126,79 @@ def _document(
 
 
 def _banners(first: RunRecord, later: RunRecord, found: Sequence[RunComparison]) -> tuple[Banner, ...]:
-    """The loudest first: what makes the runs unlike."""
+    """One that says all that makes the runs unlike, then those of runs that are not whole."""
     around = unlike(later, first)
-    counted = Counter(
-        warning
-        for one in found
-        for warning in one.warnings
-        if warning not in around and warning.startswith((_NOT_THE_SAME, "not compared"))
+    unequal = [*around, *_unlike_arms(found, around)]
+    emulated = sorted({one.arm for one in found if one.accel == EMULATED and not is_not_compared(one)})
+    banners = []
+    if unequal:
+        text = (
+            f"{'. '.join(f'{each[0].upper()}{each[1:]}' for each in unequal)}. What differs below may come from that."
+        )
+        banners.append(Banner("alarm", "The two runs are not alike", f"{text} {_emulation(emulated)}".rstrip()))
+    elif emulated:
+        banners.append(Banner("alarm", "Software emulation: function only, never performance", _emulation(emulated)))
+    notices = (
+        Banner("notice", f"{run.id} is {run.status}", run.stop_reason or "No reason is recorded.")
+        for run in (first, later)
+        if run.status != "complete"
     )
-    banners = [Banner("alarm", f"{text[0].upper()}{text[1:]}", _so_what(text)) for text in around]
-    banners += [
-        Banner("alarm", f"{text[0].upper()}{text[1:]}", f"So it is for {count} of {len(found)} comparisons.")
-        for text, count in counted.items()
-    ]
-    if any(one.accel == "tcg" for one in found):
-        text = "What emulated arms show is how their emulation differs, and nothing of a virtual machine's speed."
-        banners.append(Banner("alarm", "Software emulation: function only, never performance", text))
-    for run in (first, later):
-        if run.status != "complete":
-            banners.append(Banner("notice", f"{run.id} is {run.status}", run.stop_reason or "No reason is recorded."))
-    return tuple(banners)
+    return (*banners, *notices)
 
 
-def _so_what(text: str) -> str:
-    name = text.removeprefix(_NOT_THE_SAME).partition(":")[0]
-    return f"Any difference below may come from another {name}, and not from what you mean to compare."
+def _unlike_arms(found: Sequence[RunComparison], around: Sequence[str]) -> list[str]:
+    """What arms do not have in common, beside what whole runs have not: a sentence for each, with the arms."""
+    arms: dict[str, dict[str, None]] = {}
+    for one in found:
+        # That the accelerator is another is why an arm is not compared.
+        kinds = (NOT_COMPARED,) if is_not_compared(one) else (_NOT_THE_SAME,)
+        for warning in one.warnings:
+            if warning.startswith(kinds) and warning not in around:
+                arms.setdefault(warning, {})[one.arm] = None
+    return [f"{text} ({', '.join(names)})" for text, names in arms.items()]
+
+
+def _emulation(arms: Sequence[str]) -> str:
+    if not arms:
+        return ""
+    return (
+        f"{', '.join(arms)} ran under software emulation in both: function only, never performance. That shows how "
+        "their emulation differs, and nothing of a virtual machine's speed."
+    )
+
+
+def _foremost_changes(found: Sequence[RunComparison], labels: Mapping[str, str], first: RunRecord) -> Table | None:
+    """A row a change, the decided ones first and each sort by how far from 1 they are; emulated arms come last."""
+    compared = [one for one in found if not is_not_compared(one)]
+    if not compared:
+        return None
+    titles = case_labels((one.workload, one.params) for one in compared)
+    ranks = ("better", "worse"), ("inconclusive",), ("same",)
+
+    def rank(one: RunComparison) -> tuple[bool, int, float]:
+        sort = next(place for place, words in enumerate(ranks) if one.verdict in words)
+        return one.accel == EMULATED, sort, -abs(math.log(advantage(one).ratio or 1))
+
+    shown = sorted(compared, key=rank)[:_MOST]
+    left_out = len(compared) - len(shown)
+    columns: dict[str, ColumnKind] = {"What": "text", "Arm": "text"}
+    columns |= {"Before": "number", "Now": "number", "Change": "score"}
+    rows = tuple(
+        (
+            f"{titles[one.workload, one.params]}, {one.metric}",
+            labels.get(one.arm, one.arm),
+            quantity(one.baseline_median, one.unit),
+            quantity(one.median, one.unit),
+            score(one),
+        )
+        for one in shown
+    )
+    more = f"; {left_out} more stand below" if left_out else ""
+    caption = (
+        f"The foremost changes since {first.id}, decided ones first (▲ better, = same, ▼ worse, ? not decided; "
+        f"percentages, and what is not decided, are of the figure itself; in brackets 95 % intervals{more})"
+    )
+    return Table(caption, columns, rows)
 
 
 def _findings(found: Sequence[RunComparison], arms: Sequence[ArmStyle]) -> tuple[Finding, ...]:
@@ -144,8 +207,11 @@ def _findings(found: Sequence[RunComparison], arms: Sequence[ArmStyle]) -> tuple
 
 
 def _counted(found: Sequence[RunComparison]) -> str:
-    verdicts = Counter(one.verdict for one in found)
-    return ", ".join(f"{verdicts[word]} {word}" for word in VERDICTS if verdicts[word]) or "nothing in common"
+    compared = [one for one in found if not is_not_compared(one)]
+    verdicts = Counter(one.verdict for one in compared)
+    words = [f"{verdicts[word]} {word}" for word in VERDICTS if verdicts[word]]
+    words += [f"{len(found) - len(compared)} not compared"] * (len(compared) < len(found))
+    return ", ".join(words) or "nothing in common"
 
 
 def _table(found: Sequence[RunComparison], labels: Mapping[str, str], caption: str, *, folded: bool) -> Table:

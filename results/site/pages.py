@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from results.charts.quantities import MISSING, interval, moment, quantity, ratio
 from results.history.changes import Change, WithChanges
 from results.history.series import Lineage, Series
 from results.history.wording import turn
 from results.report.page import HERE, VERDICT_SIGNS, environment, policy
+from results.report.trials import LINKS
 from results.site.output import digest
 from results.site.places import anchor_of, place_of_run
 from results.site.plot import Plot, draw
@@ -25,8 +26,9 @@ from results.site.summaries import ChangeSummary, PageSummary, is_open
 _HERE = Path(__file__).parent
 _RESULTS = _HERE.parent
 
-_BESIDE = re.compile(r'<a href="(?!#|https?:)[^"]*">[^<]*</a>')
-"""A link out of a report, which is one file and links to nothing but itself, the Web, and what lies beside it."""
+_BESIDE = re.compile(rf'<a href="(?!#|https?:)[^"]*">[^<]*</a>|<p>{re.escape(escape(LINKS))}</p>')
+"""A link out of a report, which is one file and links to nothing but itself, the Web, and what lies beside it; and what
+it says of such links."""
 
 EMULATION = "Software emulation"
 

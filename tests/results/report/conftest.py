@@ -330,6 +330,12 @@ def make_run(store: Store) -> Callable[..., RunRecord]:
     return lambda **properties: MadeRun(**{"host": HOST, **properties}).write(store)
 
 
+@pytest.fixture
+def slow_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """Have a kind of arm reach only a part of its speed in runs that are made from then on."""
+    return lambda kind, part: monkeypatch.setitem(SPEED, kind, [part * speed for speed in SPEED[kind]])
+
+
 @pytest.fixture(scope="session")
 def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Report]:
     """The report of a run with the given properties, as files: drawing one takes seconds, so each is written once."""

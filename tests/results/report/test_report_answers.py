@@ -17,6 +17,7 @@ from results.charts.latency import latencies_of, latency_chart
 from results.charts.quantities import Written, machine_value, quantity
 from results.charts.style import inline_svg, new_figure, render, tell
 from results.report.data import RunData
+from results.report.overview import findings
 from results.report.page import HERE, environment, policy
 from results.report.scores import scores
 from results.report.trials import log_address, trials
@@ -35,6 +36,27 @@ class TestScores:
         assert re.fullmatch(r"worse 1\d\.\d× worse \[1\d\.\d–1\d\.\d×\]", container)
         assert vm.startswith("worse 1")
         assert rows["sysbench-cpu, events_per_second"][0] == "native, container"
+
+    def test_what_is_not_decided_gets_no_word_of_a_verdict(self, store, make_run):
+        data = RunData.load(store, make_run(arms=("native", "container"), blocks=1))
+        (startup,) = [row for row in scores(data).rows if row[0] == "Startup"]
+        assert re.fullmatch(r"inconclusive 1\d\.\d×, not decided", startup[3])
+        assert machine_value(startup[3]) < 1
+        assert "better" not in str(scores(data).rows)
+        assert "worse" not in str(scores(data).rows)
+        assert "as long as native to start (not decided)" in findings(data)[0].text
+
+    def test_arms_that_are_alike_are_not_all_named(self, store, make_run):
+        arms = ("native", "native-a", "native-b", "bare")
+        data = RunData.load(store, make_run(arms=arms, blocks=10))
+        rows = {row[0]: row[1] for row in scores(data).rows}
+        assert rows["sysbench-cpu, events_per_second"] == "all alike"
+        assert rows["Startup"] in ("all alike", "native, native-a and 1 more"), "the floor wins nothing"
+
+    def test_arms_that_are_no_match_for_those_that_are_alike(self, store, make_run):
+        arms = ("native", "native-a", "native-b", "vm")
+        rows = {row[0]: row[1] for row in scores(RunData.load(store, make_run(arms=arms, vm_accel="kvm"))).rows}
+        assert rows["sysbench-cpu, events_per_second"] == "native, native-a and 1 more"
 
     def test_a_change_is_of_the_figure_itself(self, store, make_run):
         rows = {row[0]: row for row in scores(RunData.load(store, make_run(blocks=10))).rows}
@@ -73,7 +95,8 @@ class TestTrials:
     def test_links_are_addresses_and_can_be_left_out(self, report_of):
         page = report_of(blocks=1, failures={2: ("broke", LOG)}).html
         text = page.read_text()
-        (address,) = re.findall(r'<a href="([^"]*)">log</a>', text)
+        address, among_all = re.findall(r'<a href="([^"]*)">log</a>', text)  # under Failed trials and under Trials
+        assert address == among_all
         assert (page.parent / unquote(address)).resolve().read_text() == LOG
 
     @pytest.mark.parametrize("path", ["javascript:alert(1)", '"><script>', "a b#c?d", os.fsdecode(b"\xff")])

@@ -39,6 +39,7 @@ def test_the_report_in_a_browser(browser, page, view):
     assert _requested(browser) == [page.as_uri()]
     assert browser.execute_script("return performance.getEntriesByType('resource').map(entry => entry.name)") == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= VIEWS[view][0], "overflows"
+    assert browser.execute_script(_OFF_SIDE) == [], "who wins what, by how much and how surely is in sight"
     shown = browser.execute_script(_SHOWN)
     assert set(shown) == {f"chart-{name}" for name in CHARTS.keys() - ELSEWHERE}
     for name, charts in shown.items():
@@ -77,6 +78,11 @@ def _requested(browser):
     sent = [entry["params"]["request"]["url"] for entry in messages if entry["method"] == "Network.requestWillBeSent"]
     return [url for url in sent if not url.startswith(("data:", "about:"))]
 
+
+_OFF_SIDE = """
+const cells = [...document.querySelectorAll('.scores tbody :is(th, td, small)')];
+return cells.filter(cell => cell.getBoundingClientRect().right > innerWidth).map(cell => cell.textContent);
+"""
 
 _SHOWN = """
 const shown = {};

@@ -132,14 +132,16 @@ class TestContents:
 class TestBanners:
     def test_emulation_is_the_first_thing_said(self, written):
         html, markdown = written(blocks=1, status="partial", stop_reason="interrupted", failures={2: ("broke", None)})
-        titles = [
+        alarm, *notices = titles = [
             "Software emulation: function only, never performance",
             "This run is partial",
+            "1 block: at least 6 are needed for an interval",
             "1 of 24 trials failed",
         ]
         positions = [html.index(f"<strong>{title}</strong>") for title in titles]
         assert positions == sorted(positions)
-        assert max(positions) < html.index("Overview</h2>")
+        overview = html.index("Overview</h2>")
+        assert html.index(alarm) < html.index(f'<a href="#notices">{" · ".join(notices)}</a>') < overview < positions[1]
         assert re.findall(r"^> .*\*\*(.*)\*\*", markdown, re.MULTILINE) == titles
 
     def test_an_arm_that_only_failed_under_emulation_counts_as_emulated(self, store, make_run):
@@ -160,7 +162,11 @@ class TestBanners:
         assert "Warning:" not in html
 
     def test_a_whole_run_on_kvm_has_none(self, store, make_run):
-        assert banners(RunData.load(store, make_run(vm_accel="kvm", blocks=1))) == ()
+        assert banners(RunData.load(store, make_run(vm_accel="kvm", blocks=6))) == ()
+
+    def test_too_few_blocks_for_an_interval_are_said(self, store, make_run):
+        (found,) = banners(RunData.load(store, make_run(vm_accel="kvm", blocks=5)))
+        assert found.title == "5 blocks: at least 6 are needed for an interval"
 
 
 class TestOverview:

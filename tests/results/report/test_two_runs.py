@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from results.charts.catalogue import CHARTS
 from results.report import save_chart, write_comparison
 from results.report.data import RunData
-from results.report.single import KINDS, caption
+from results.report.single import KINDS, WIDTHS, caption
 
 
 @pytest.fixture
@@ -23,6 +25,7 @@ class TestTwoRuns:
         report = write_comparison(store, first, later, tmp_path)
         html, markdown = report.html.read_text(), report.markdown.read_text()
         notice = f"Not the same host: beef, and c0ffee12 in {first.id}"
+        assert html.count('role="alert"') == 1
         assert html.index(notice) < html.index("Overview</h2>")
         assert notice in markdown
         assert "6.19 &lt;b&gt;" in html
@@ -31,6 +34,27 @@ class TestTwoRuns:
         assert 'id="chart-runs"' in html
         assert (tmp_path / "charts" / "runs.png").read_bytes().startswith(b"\x89PNG")
         assert f"× run {first.id}" in html, "a mark names the run that it is relative to"
+        assert html.index("The foremost changes") < html.index("What differs around the runs</h2>")
+
+    def test_an_arm_emulated_in_one_run_alone_is_not_compared_and_decided_changes_come_first(
+        self, store, make_run, slow_down, tmp_path
+    ):
+        given = {"blocks": 6, "arms": ("native", "vm"), "omit": ("shutdown_time",)}
+        first = make_run(**given)
+        slow_down("native", 0.5)
+        later = make_run(**given, vm_accel="kvm", id="20261125-114502-aaaa")
+        markdown = write_comparison(store, first, later, tmp_path).markdown.read_text()
+        alarms = re.findall(r"^> 🛑 \*\*(.*)\*\*", markdown, re.MULTILINE)
+        assert alarms == ["The two runs are not alike"]
+        assert f"Not compared: it ran under software emulation in {first.id} alone (vm)" in markdown
+        assert "accelerator:" not in markdown.partition("## ")[0], "that is why, and said once"
+        assert re.search(r"\*\*vm \(emulated\):\*\* \d+ not compared\.", markdown)
+        overview = markdown.partition("## Overview")[2].partition("## ")[0]
+        rows = re.findall(r"^\| [^|]*, [^|]* \| native \|.* \| ([a-z]+ [^|]*) \|$", overview, re.MULTILINE)
+        assert re.match(r"worse (1\.9\d|2\.0\d)× worse \\\[|worse [+-]\d\d\.\d % \\\[", rows[0])
+        words = [row.split()[0] for row in rows]
+        assert words == sorted(words, key=("worse", "inconclusive", "same").index)
+        assert words.count("worse") == 8
 
 
 class TestSingleCharts:
@@ -42,10 +66,29 @@ class TestSingleCharts:
         for kind in ("throughput", "startup"):
             text = caption(data, kind)
             assert text.startswith("n = 6 ")
-            for fact in ("AMD EPYC 7B13", "vm: software emulation", "Suite quick (9b1e77a0c2)", data.run.id):
+            for fact in ("AMD EPYC 7B13", "Suite quick (9b1e77a0c2)", data.run.id):
                 assert fact in text
+            assert ("vm: software emulation" in text) == (kind == "startup"), "it names what is drawn"
+        assert "vm: software emulation" in caption(data, "throughput-emulated")
+        for said in ("Ratios to native", "shaded band is ±5 %", "A hollow mark is inconclusive"):
+            assert said in caption(data, "throughput")
+        assert "floor" not in caption(data, "startup")
         assert "95 % signed-rank" in caption(data, "throughput")
         assert "medians" in caption(data, "startup")
+
+    def test_a_multiple_of_the_floor_is_called_so(self, store, make_run):
+        data = RunData.load(store, make_run(blocks=1, arms=("native", "bare"), experiments=True))
+        for kind in ("startup", "cold-start", "parallel-start"):
+            assert "multiple of" in caption(data, kind)
+
+    def test_nothing_is_cut_in_the_width_of_a_column(self, store, make_run):
+        data = RunData.load(store, make_run(blocks=6, arms=("native", "container")))
+        (axes,) = CHARTS["throughput"](data.charts, WIDTHS["column"] / 25.4).axes
+        texts = [text.get_text() for text in axes.texts]
+        assert not [text for text in texts if "…" in text]
+        assert any(text.startswith("rw=randread") for text in texts), "a title goes on in a second line"
+        assert sum(bool(re.search(r"×\n\[.*×\]$", text)) for text in texts) == len(data.throughput)
+        assert axes.get_xlabel() == "← worse than native · better →"
 
     def test_n_is_that_of_what_the_chart_shows(self, store, make_run):
         numbers = range(1, 6 * 24 + 1)

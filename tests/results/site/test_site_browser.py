@@ -39,8 +39,16 @@ def test_every_page_in_every_view(browser, pages, view):
         assert browser.get_log("browser") == [], name
         assert _requested(browser) == [page.as_uri()], name
         assert browser.execute_script("return document.documentElement.scrollWidth") <= VIEWS[view][0], name
+        assert browser.execute_script(_CUT) == [], f"{name}: cells beyond the edge"
         low = [each for each in browser.execute_script(_CONTRASTS) if each["ratio"] < 4.5]
         assert low == [], name
+
+
+_CUT = """
+if (innerWidth > 600) return [];
+const cells = [...document.querySelectorAll('#runs td')].filter(cell => cell.getClientRects().length);
+return cells.filter(cell => cell.getBoundingClientRect().right > innerWidth).map(cell => cell.textContent);
+"""
 
 
 def _column(browser, table, number):

@@ -10,10 +10,12 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from markupsafe import escape
 from site_history import NIGHTS, add_night, without_waiting_for_the_disk
 
 from results.errors import StoreError
 from results.history.policy import Policy, Rule
+from results.report.trials import LINKS
 from results.site import write_site
 from results.site.output import MANIFEST, file_name, open_output
 from results.store import Store
@@ -160,10 +162,11 @@ def test_logs_stay_in_the_store(small, tmp_path):
     run = small.runs()[0]
     links = '<a href="#host">Host</a> <a href="../trials/1/log%20%231">log</a> <a href="https://example.org/">paper</a>'
     report = small.run_directory(run.id) / "report" / "report.html"
-    report.write_text(f"<html><body>{links}</body></html>")
+    report.write_text(f"<html><body>{links}<p>{escape(LINKS)}</p></body></html>")
     write_site(small, tmp_path / "site")
     page = (tmp_path / "site" / "runs" / f"{run.id}.html").read_text()
     assert set(_Links(page).targets) == {"../index.html", "#host", "https://example.org/"}
+    assert "Links lead to the logs" not in page
 
 
 def test_a_file_of_somebody_else_is_never_replaced(small, tmp_path):
