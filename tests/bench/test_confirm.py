@@ -56,7 +56,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_regression_is_measured_again(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = leftovers()
     run = _runs(store, "tiny")[0]
-    assert _confirmed(store, capsys, run.id, "earlier")[:2] == (3, True)
+    assert _confirmed(store, capsys, run.id, "--baseline", "earlier")[:2] == (3, True)
     (rerun,) = _runs(store, "tiny-confirm")
     with Store(store).open(create=False) as opened:
         trials = [(trial.arm, trial.workload) for trial in opened.trials(rerun.id)]
@@ -67,14 +67,14 @@ def test_a_regression_is_measured_again(store: Path, capsys: pytest.CaptureFixtu
 
 def test_nothing_is_measured_where_nothing_stands_out(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reruns = _runs(store, "tiny-confirm")
-    assert _confirmed(store, capsys, _runs(store, "tiny")[0].id, "now")[:2] == (0, None)
+    assert _confirmed(store, capsys, _runs(store, "tiny")[0].id)[:2] == (0, None)
     assert _runs(store, "tiny-confirm") == reruns
 
 
 def test_nothing_is_measured_in_another_image(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, reruns = _runs(store, "tiny")[0], _runs(store, "tiny-confirm")
     with _of_image(store, "0" * 16):
-        code, confirmed, notes = _confirmed(store, capsys, run.id, "earlier")
+        code, confirmed, notes = _confirmed(store, capsys, run.id, "--baseline", "earlier")
     assert (code, confirmed) == (3, None)
     assert f"could not be run again: run {run.id} cannot be repeated: it ran image 0000000000000000" in notes[-1]
     assert _runs(store, "tiny-confirm") == reruns
@@ -103,13 +103,11 @@ def test_a_night_of_an_ordinary_user_looks_twice(tmp_path: Path) -> None:
         assert user.leftovers() == []
 
 
-def _confirmed(
-    store: Path, capsys: pytest.CaptureFixture[str], run: str, baseline: str
-) -> tuple[int, bool | None, list[str]]:
+def _confirmed(store: Path, capsys: pytest.CaptureFixture[str], *about: str) -> tuple[int, bool | None, list[str]]:
     """Exit code of ``bench regress --confirm`` about starts of containers, what the rerun said, and the notes."""
     capsys.readouterr()
     what = ["--metric", "startup_time", "--arm", "container", "--workload", "null"]
-    asked = ["regress", run, "--baseline", baseline, *what, "--confirm", "--format", "json", "--store", str(store)]
+    asked = ["regress", *about, *what, "--confirm", "--format", "json", "--store", str(store)]
     code = run_command_line(asked)
     (finding,) = json.loads(capsys.readouterr().out)["findings"]
     return code, finding["confirmed"], finding["notes"]
