@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 from leftovers import leftovers
@@ -137,12 +138,9 @@ def test_the_figures_are_plausible(quick_run):
     store, _ = quick_run
     rows = list(csv.DictReader(io.StringIO(bench("export", "latest", "--format", "csv", store=store).stdout)))
 
-    def value(arm, metric, workload="null"):
-        return next(
-            float(row["value"])
-            for row in rows
-            if (row["arm"], row["metric"], row["workload"]) == (arm, metric, workload)
-        )
+    def value(arm, metric):
+        """The median over all cases, which a single start that was held up does not move."""
+        return median(float(row["value"]) for row in rows if (row["arm"], row["metric"]) == (arm, metric))
 
     assert value("native", "startup_time") < value("container", "startup_time")
     assert value("container", "startup_time") * 10 < value("vm", "startup_time")
