@@ -32,7 +32,6 @@ def measure(
         plan: of the suite.
         store_directory: made if need be.
         progress: shows how far it is; entered once for the image, and once for the trials.
-
         prepare: has the image ready, and tells of it; without it, the image is the plan's own.
 
     Raises:

@@ -23,70 +23,89 @@ VERDICTS: tuple[Verdict, ...] = ("better", "same", "worse", "inconclusive")
 
 def banners(data: RunData) -> tuple[Banner, ...]:
     """What must be known before any figure is read, the gravest first."""
-    found = []
+    found = (
+        _emulation(data),
+        _unfinished(data),
+        _few_blocks(data),
+        _clocks(data),
+        _unequal_arms(data),
+        _disturbed_blocks(data),
+        _failed_trials(data),
+    )
+    return tuple(banner for banner in found if banner is not None)
+
+
+def _emulation(data: RunData) -> Banner | None:
     emulated = [arm.name for arm in data.arms if arm.emulated]
-    if emulated:
-        found.append(
-            Banner(
-                "alarm",
-                "Software emulation: function only, never performance",
-                f"All figures of {_listed(emulated)} come from QEMU's software emulation (accel: tcg), because KVM "
-                "was not usable or not asked for. They show that the arm works. They say nothing about how fast a "
-                "virtual machine is: with KVM it is many times faster.",
-            )
-        )
-    if data.run.status != "complete":
-        state = {"running": "has not ended", "partial": "is partial", "failed": "failed"}[data.run.status]
-        reason = f" Reason: {data.run.stop_reason}." if data.run.stop_reason else ""
-        found.append(Banner("notice", f"This run {state}", f"What follows rests on what was measured so far.{reason}"))
+    if not emulated:
+        return None
+    return Banner(
+        "alarm",
+        "Software emulation: function only, never performance",
+        f"All figures of {_listed(emulated)} come from QEMU's software emulation (accel: tcg), because KVM "
+        "was not usable or not asked for. They show that the arm works. They say nothing about how fast a "
+        "virtual machine is: with KVM it is many times faster.",
+    )
+
+
+def _unfinished(data: RunData) -> Banner | None:
+    if data.run.status == "complete":
+        return None
+    state = {"running": "has not ended", "partial": "is partial", "failed": "failed"}[data.run.status]
+    reason = f" Reason: {data.run.stop_reason}." if data.run.stop_reason else ""
+    return Banner("notice", f"This run {state}", f"What follows rests on what was measured so far.{reason}")
+
+
+def _few_blocks(data: RunData) -> Banner | None:
     blocks = len({trial.block for trial in data.trials if trial.status == "ok"})
-    if data.comparisons and blocks < MIN_BLOCKS:
-        found.append(
-            Banner(
-                "notice",
-                f"{blocks} block{'' if blocks == 1 else 's'}: at least {MIN_BLOCKS} are needed for an interval",
-                f"Nothing is decided: what differs may be chance. Ask for more with bench run --blocks {MIN_BLOCKS}.",
-            )
-        )
-    if clock_warnings(data.trials):
-        found.append(
-            Banner(
-                "notice",
-                "Clocks inside instances are in doubt",
-                "Rates and latencies that a tool measured inside an instance, by its clock, may be off: see Host and "
-                "fairness.",
-            )
-        )
+    if not data.comparisons or blocks >= MIN_BLOCKS:
+        return None
+    return Banner(
+        "notice",
+        f"{blocks} block{'' if blocks == 1 else 's'}: at least {MIN_BLOCKS} are needed for an interval",
+        f"Nothing is decided: what differs may be chance. Ask for more with bench run --blocks {MIN_BLOCKS}.",
+    )
+
+
+def _clocks(data: RunData) -> Banner | None:
+    if not clock_warnings(data.trials):
+        return None
+    return Banner(
+        "notice",
+        "Clocks inside instances are in doubt",
+        "Rates and latencies that a tool measured inside an instance, by its clock, may be off: see Host and fairness.",
+    )
+
+
+def _unequal_arms(data: RunData) -> Banner | None:
     unequal = [text for texts in resource_warnings(data.trials, data.run.baseline).values() for text in texts]
-    if unequal:
-        found.append(
-            Banner(
-                "notice",
-                "Not all arms had the same to work with",
-                f"{'; '.join(unequal)}. What is compared of them is that, too.",
-            )
-        )
+    if not unequal:
+        return None
+    said = f"{'; '.join(unequal)}. What is compared of them is that, too."
+    return Banner("notice", "Not all arms had the same to work with", said)
+
+
+def _disturbed_blocks(data: RunData) -> Banner | None:
     disturbed = sum(block.disturbed for block in data.noise)
-    if disturbed:
-        found.append(
-            Banner(
-                "notice",
-                f"{disturbed} of {len(data.noise)} blocks disturbed",
-                "Something else was at work on the host while they were measured. They are not left out: see Noise.",
-            )
-        )
+    if not disturbed:
+        return None
+    return Banner(
+        "notice",
+        f"{disturbed} of {len(data.noise)} blocks disturbed",
+        "Something else was at work on the host while they were measured. They are not left out: see Noise.",
+    )
+
+
+def _failed_trials(data: RunData) -> Banner | None:
     failed = Counter(trial.arm for trial in data.trials if trial.status == "failed")
-    if failed:
-        by_arm = _listed([f"{arm.name} {failed[arm.name]}" for arm in data.arms if failed[arm.name]])
-        count = failed.total()
-        found.append(
-            Banner(
-                "notice",
-                f"{count} of {len(data.trials)} trials failed",
-                f"By arm: {by_arm}. A failed trial gives no figure; the reasons stand under Failed trials.",
-            )
-        )
-    return tuple(found)
+    if not failed:
+        return None
+    by_arm = _listed([f"{arm.name} {failed[arm.name]}" for arm in data.arms if failed[arm.name]])
+    return Banner(
+        "notice",
+        f"{failed.total()} of {len(data.trials)} trials failed",
+        f"By arm: {by_arm}. A failed trial gives no figure; the reasons stand under Failed trials.",
+    )
 
 
 def cards(data: RunData) -> tuple[Card, ...]:
