@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtimes.base import MemoryReading, Usage
 from runtimes.cgroup import Cgroup
+from runtimes.cgroup.figures import CpuTime
 
 _MEMINFO_NAMES = {
     "MemTotal": "total",
@@ -122,6 +123,24 @@ def read_usage(cgroup: Cgroup) -> Usage:
         pids_limit_hits=cgroup.pids_limit_hits(),
         io=cgroup.io(),
         pressure=cgroup.pressure(),
+    )
+
+
+def read_whole_usage(cgroup: Cgroup, whole: Cgroup, elsewhere: CpuTime) -> Usage:
+    """The same of an instance whose helpers are in cgroups besides: CPU time and I/O are those of all of it.
+
+    Args:
+        cgroup: where the container is, and where its limits are.
+        whole: that and its helpers.
+        elsewhere: CPU time of helpers in no cgroup of the instance.
+    """
+    cpu = whole.cpu()
+    return replace(
+        read_usage(cgroup),
+        cpu_time=cpu.total + elsewhere.total,
+        cpu_user=cpu.user + elsewhere.user,
+        cpu_system=cpu.system + elsewhere.system,
+        io=whole.io(),
     )
 
 

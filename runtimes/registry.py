@@ -14,6 +14,7 @@ RUNTIMES: Mapping[str, str] = {
     "native": "runtimes.native:NativeRuntime",
     "container": "runtimes.container.runtime:ContainerRuntime",
     "vm": "runtimes.vm.runtime:VmRuntime",
+    "oci": "runtimes.oci:OciRuntime",
 }
 """Module and class by the name that suites use."""
 

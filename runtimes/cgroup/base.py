@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
@@ -20,6 +20,9 @@ from runtimes.base import HostError, IoLimits, IoUsage, Limits
 from runtimes.cgroup.devices import DeviceFilter
 from runtimes.cgroup.disks import number_of
 from runtimes.cgroup.figures import CpuTime, parse_flat
+
+if TYPE_CHECKING:
+    from runtimes.cgroup.tree import CgroupTree
 
 _PATIENCE = 10.0
 """Seconds to wait until killed processes are gone and a cgroup without processes can be removed."""
@@ -215,6 +218,23 @@ class RunCgroups(ABC):
         Raises:
             HostError: the host cannot give these limits.
         """
+
+    @abstractmethod
+    def new_tree(self, name: str, *, cpu_weight: int | None = None) -> CgroupTree:
+        """Make the cgroup of an instance that a container engine starts; the engine sets the limits on the container's.
+
+        Args:
+            name: unique in the run.
+            cpu_weight: as in :class:`runtimes.base.Limits`; instances share CPUs by the weights of their trees.
+
+        Raises:
+            HostError: the host refused.
+        """
+
+    @property
+    @abstractmethod
+    def accounts_for_swap(self) -> bool:
+        """Whether swap can be limited."""
 
     @functools.cached_property
     def _cpus(self) -> tuple[int, ...]:

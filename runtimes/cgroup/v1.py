@@ -31,6 +31,7 @@ from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.tree import CgroupTree
 from runtimes.topology import format_cpus, parse_cpus
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
@@ -61,7 +62,9 @@ class CgroupV1(Cgroup):
         # cpu and cpuacct are often one hierarchy: a process joins each directory once.
         directories = list(dict.fromkeys(by_controller.values()))
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
-        self.thread_files = [file.with_name("tasks") for file in self.procs_files]
+        tasks = [file.with_name("tasks") for file in self.procs_files]
+        # The unified hierarchy, where it is beside the others, has no such file.
+        self.thread_files = [file if file.exists() else file.with_name("cgroup.procs") for file in tasks]
         self._passing_cpu = 0.0  # seconds of threads that were in it for a while, and are nobody's of it
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
@@ -175,13 +178,24 @@ class RunCgroupsV1(RunCgroups):
         "io": ("blkio", "blkio.throttle.read_bps_device"),
     }
 
-    def __init__(self, by_controller: Mapping[str, Path], devices: Path | None = None) -> None:
-        """``devices`` is the run's directory in the hierarchy of that controller, if it is ours to use: not every
-        instance has one there.
+    def __init__(
+        self,
+        by_controller: Mapping[str, Path],
+        devices: Path | None = None,
+        others: Mapping[str, Path] | None = None,
+    ) -> None:
+        """A run with directories of its own.
+
+        Args:
+            by_controller: the run's directories.
+            devices: that in the hierarchy of the controller ``devices``, if it is ours to use: not every instance has
+                one there.
+            others: where the run's directories would be in all other hierarchies, which only container engines use.
         """
         super().__init__(list(dict.fromkeys([*by_controller.values(), *([devices] if devices else [])])))
         self._by_controller = by_controller
         self._devices = devices
+        self._others = others or {}
         self._io_accounted = False
 
     def account_io(self, *paths: Path) -> None:
@@ -232,6 +246,29 @@ class RunCgroupsV1(RunCgroups):
             raise
         return cgroup
 
+    def new_tree(self, name: str, *, cpu_weight: int | None = None) -> CgroupTree:
+        for parent in dict.fromkeys(self._others.values()):
+            if parent not in self.directories:
+                # Noted first: what is half made is removed as well.
+                self.directories.append(parent)
+                parent.mkdir(exist_ok=True)
+        # In every hierarchy that there is: an engine makes a cgroup below its own in each.
+        parents = {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
+        directories = {controller: parent / name for controller, parent in parents.items()}
+        _make_directories(directories)
+        cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
+        try:
+            copy_cpuset(directories["cpuset"], ())
+            _set_weight(directories["cpu"], cpu_weight)
+        except HostError:
+            cgroup.remove()
+            raise
+        return CgroupTree(cgroup, cgroup, None)
+
+    @property
+    def accounts_for_swap(self) -> bool:
+        return (self._by_controller["memory"] / "memory.memsw.limit_in_bytes").exists()
+
     @contextmanager
     def device_filter(self) -> Iterator[DeviceFilter]:
         if self._devices is None:
@@ -252,8 +289,7 @@ class RunCgroupsV1(RunCgroups):
         if quota(limits.cpus) is not None:
             write(directories["cpu"] / "cpu.cfs_period_us", str(QUOTA_PERIOD))
             write(directories["cpu"] / "cpu.cfs_quota_us", str(quota(limits.cpus)))
-        if limits.cpu_weight is not None:
-            write(directories["cpu"] / "cpu.shares", str(round(limits.cpu_weight * _SHARES_PER_WEIGHT)))
+        _set_weight(directories["cpu"], limits.cpu_weight)
         if limits.pids is not None:
             write(directories["pids"] / "pids.max", str(limits.pids))
         if memory_limit:
@@ -262,6 +298,16 @@ class RunCgroupsV1(RunCgroups):
             both = directories["memory"] / "memory.memsw.limit_in_bytes"
             if both.exists():
                 write(both, str(limits.memory + limits.memory_swap))
+
+
+def _set_weight(directory: Path, weight: int | None) -> None:
+    if weight is not None:
+        write(directory / "cpu.shares", str(cpu_shares(weight)))
+
+
+def cpu_shares(weight: int) -> int:
+    """A weight, as :class:`runtimes.base.Limits` has it, in the terms of version 1."""
+    return round(weight * _SHARES_PER_WEIGHT)
 
 
 def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
@@ -290,7 +336,9 @@ def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
             if directory not in directories.values():
                 make_directory(directory)
             directories[controller] = directory
-    return RunCgroupsV1(directories, directories.pop(DEVICES, None))
+    unified = {"": found.v2} if found.v2 is not None else {}
+    others = {name: above / run for name, above in {**found.v1, **unified}.items() if name not in directories}
+    return RunCgroupsV1(directories, directories.pop(DEVICES, None), others)
 
 
 def copy_cpuset(directory: Path, cpus: tuple[int, ...]) -> None:

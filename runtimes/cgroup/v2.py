@@ -39,9 +39,13 @@ from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.tree import CgroupTree
 from runtimes.topology import format_cpus, parse_cpus
 
 _REQUIRED = REQUIRED_CONTROLLERS[2]
+
+_HELPERS = "helpers"
+"""Beside the cgroup of an engine's container."""
 
 _PARTS = {
     "anon": "anon",
@@ -173,8 +177,10 @@ class RunCgroupsV2(RunCgroups):
         "io": ("io", "io.max"),
     }
 
-    def __init__(self, directory: Path, controllers: Collection[str], handed_down: _HandedDown) -> None:
+    def __init__(self, directory: Path, controllers: Collection[str], handed_down: _HandedDown, top: Path) -> None:
+        """``top`` is where the hierarchy is mounted."""
         super().__init__([directory])
+        self._top = top
         self._directory = directory
         self._controllers = controllers
         self._handed_down = handed_down
@@ -215,6 +221,27 @@ class RunCgroupsV2(RunCgroups):
             raise
         return cgroup
 
+    def new_tree(self, name: str, *, cpu_weight: int | None = None) -> CgroupTree:
+        directory = self._directory / name
+        make_directory(directory)
+        whole = CgroupV2(name, directory, self._controllers)
+        try:
+            if cpu_weight is not None:
+                write(directory / "cpu.weight", str(cpu_weight))
+            write(directory / "cgroup.subtree_control", _change("+", tuple(self._controllers)))
+            # A leaf: who hands controllers down may hold no processes.
+            leaf = directory / _HELPERS
+            make_directory(leaf)
+        except HostError:
+            whole.remove()
+            raise
+        helpers = CgroupV2(_HELPERS, leaf, self._controllers)
+        return CgroupTree(whole, helpers, f"/{directory.relative_to(self._top)}")
+
+    @property
+    def accounts_for_swap(self) -> bool:
+        return (self._directory / "memory.swap.max").exists()
+
     def _limit(self, directory: Path, limits: Limits, cpus: tuple[int, ...], *, memory_limit: bool) -> None:
         if cpus:
             write(directory / "cpuset.cpus", format_cpus(cpus))
@@ -252,7 +279,8 @@ def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
     refusals: list[str] = []
     for parent in found.own_and_above():
         try:
-            return _make_below(parent, run)
+            assert found.v2_top is not None
+            return _make_below(parent, run, found.v2_top)
         except HostError as error:
             refusals.append(str(error))
     raise HostError(
@@ -261,7 +289,7 @@ def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
     )
 
 
-def _make_below(parent: Path, run: str) -> RunCgroups:
+def _make_below(parent: Path, run: str, top: Path) -> RunCgroups:
     available = set((parent / "cgroup.controllers").read_text().split())
     missing = set(_REQUIRED) - available
     if missing:
@@ -276,7 +304,7 @@ def _make_below(parent: Path, run: str) -> RunCgroups:
         remove_directories([directory])
         handed_down.undo()
         raise
-    return RunCgroupsV2(directory, controllers, handed_down)
+    return RunCgroupsV2(directory, controllers, handed_down, top)
 
 
 @dataclass(frozen=True, slots=True)

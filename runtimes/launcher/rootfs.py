@@ -72,9 +72,45 @@ def mount_root(
     """
     steps = Steps("mount the root")
     owned = f",uid={owners.first},gid={owners.first}" if owners else ""
-    root = root_below(staging)
     steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{owned}")
-    upper, work = f"{staging}/upper", f"{staging}/work"
+    _mount_overlay(steps, image_root, staging, staging, rootless=rootless, flags=flags, owners=owners)
+    root = root_below(staging)
+    if rootless and not own_processes:
+        # Only who owns a pid namespace may mount its proc.
+        steps.mount("/proc", f"{root}/proc", "", MS_BIND | MS_REC)
+    else:
+        steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for name, mode in (("tmp", "1777"), ("run", "0755")):
+        steps.mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}{owned}")
+    _mount_devices(steps, f"{root}/dev", owned, rootless=rootless)
+    return steps
+
+
+def mount_bare_root(image_root: str, staging: str, disk: str | None) -> Steps:
+    """The steps that mount a fresh root in which whoever runs something there mounts the rest.
+
+    Args:
+        image_root: where the image is mounted.
+        staging: an empty directory, as of :func:`mount_root`.
+        disk: a block device with an ext4 file system that writes go to; None for a tmpfs.
+    """
+    steps = Steps("mount the root")
+    steps.mount("tmpfs", staging, "tmpfs", 0, "mode=0755")
+    layer = staging
+    if disk is not None:
+        layer = f"{staging}/disk"
+        steps.make_directory(layer)
+        steps.mount(disk, layer, "ext4")
+    _mount_overlay(steps, image_root, staging, layer, rootless=False, flags=0, owners=None)
+    return steps
+
+
+def _mount_overlay(
+    steps: Steps, image_root: str, staging: str, layer: str, *, rootless: bool, flags: int, owners: Owners | None
+) -> None:
+    """``layer`` is the directory in which what is written lies."""
+    root, upper, work = root_below(staging), f"{layer}/upper", f"{layer}/work"
     for directory in (upper, work, root):
         steps.make_directory(directory)
     lower = image_root
@@ -86,16 +122,6 @@ def mount_root(
     # A user namespace may not use the names that overlayfs gives its notes otherwise (kernel documentation, overlayfs).
     notes = ",userxattr" if rootless else ""
     steps.mount("overlay", root, "overlay", flags, f"lowerdir={lower},upperdir={upper},workdir={work}{notes}")
-    if rootless and not own_processes:
-        # Only who owns a pid namespace may mount its proc.
-        steps.mount("/proc", f"{root}/proc", "", MS_BIND | MS_REC)
-    else:
-        steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for name, mode in (("tmp", "1777"), ("run", "0755")):
-        steps.mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}{owned}")
-    _mount_devices(steps, f"{root}/dev", owned, rootless=rootless)
-    return steps
 
 
 def mount_scratch(device: str, staging: str, owners: Owners | None = None) -> Steps:

@@ -1,0 +1,201 @@
+"""Any OCI runtime by its command line: runc, crun and the like, as containerd and Podman call them.
+
+It is given a bundle of ours, whose root is the image under an overlay as in our own container, and a ``config.json``
+that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network and
+the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The runtime's
+process has ended by the time that the workload begins, so nothing of it is left beside the container.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from runtimes import storage
+from runtimes.base import Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
+from runtimes.cgroup import CgroupTree, describe_version
+from runtimes.container.seccomp import load_profile
+from runtimes.engine.instance import EngineInstance, contained, stamp_agent
+from runtimes.engine.network import joined_network, require_network
+from runtimes.engine.oci_config import Wanted, make_config
+from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, run_program
+from runtimes.facilities import Facilities
+from runtimes.launcher import entry
+from runtimes.launcher.client import LaunchRequest
+from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size, wait_for_end
+from runtimes.launcher.rootfs import mount_bare_root, root_below, unmount_root
+from runtimes.launcher.steps import StepError
+
+_CONTAINER = "container"
+"""Name of the cgroup that the runtime makes in the instance's tree."""
+
+_RETURN_TIMEOUT = 60.0
+"""Seconds for the runtime to return once the container runs."""
+
+
+class OciOptions(Options):
+    """Options of an arm that an OCI runtime starts.
+
+    Attributes:
+        program: name of the runtime's program, or a path to it.
+        network: as for our own container: ``bridge``, ``nat``, ``host`` or ``none``.
+        seccomp: system calls are filtered, by the same profile as in our own container.
+        scratch: ``volume`` mounts the scratch disk at ``/scratch``; ``layer`` has all that is written, ``/scratch``
+            among it, in the overlay's upper layer on that disk.
+    """
+
+    program: str = Field(default="runc", min_length=1)
+    network: Literal["bridge", "nat", "host", "none"] = "bridge"
+    seccomp: bool = True
+    scratch: Literal["volume", "layer"] = "volume"
+
+
+class OciRuntime:
+    """A container by any OCI runtime: runc, crun, youki or another."""
+
+    name: ClassVar[str] = "oci"
+    options_model: ClassVar[type[Options]] = OciOptions
+
+    def __init__(self, facilities: Facilities, options: OciOptions, program: Path, version: str) -> None:
+        self._facilities = facilities
+        self._options = options
+        self._program = program
+        self._version = version
+        self._states = facilities.directory / "oci"
+        self._profile = load_profile() if options.seccomp else None
+
+    @classmethod
+    def check(cls, options: Options, limits: Limits) -> None:
+        assert isinstance(options, OciOptions)
+        require_root(cls.name)
+        _require_usable(options.program)
+        require_network(options.network, limits.net)
+
+    @classmethod
+    @contextmanager
+    def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
+        assert isinstance(options, OciOptions)
+        check_image(facilities.root)
+        program, version = _require_usable(options.program)
+        if options.network == "nat":
+            facilities.network.prepare_translation()
+        runtime = cls(facilities, options, program, version)
+        runtime._states.mkdir(exist_ok=True)
+        yield runtime
+
+    @contextmanager
+    def start(self, spec: InstanceSpec) -> Iterator[Instance]:
+        facilities = self._facilities
+        timeline = Timeline()
+        with ExitStack() as stack:
+            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            spec.prepared()
+            timeline.stamp("requested")
+            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
+            timeline.stamp("cgroup")
+            network = stack.enter_context(joined_network(facilities, self._options.network, spec.limits.net))
+            timeline.stamp("network")
+            bundle = stack.enter_context(self._bundle(spec, scratch, tree, network.path))
+            timeline.stamp("bundle")
+            pid_file = facilities.directory / f"{spec.name}.pid"
+            stack.callback(pid_file.unlink, missing_ok=True)
+            # Whatever there is of it by then; after an orderly stop nothing.
+            stack.callback(self._delete, spec.name, check=False)
+            command = ("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), spec.name)
+            agent, launched, ready_at = stack.enter_context(
+                connected_agent(
+                    facilities.launcher,
+                    self._request(tree, facilities.instance_cpus(spec.limits), command),
+                    spec.directory / LOG_NAME,
+                    spec.start_timeout,
+                )
+            )
+            stamp_agent(timeline, agent, ready_at)
+            if not wait_for_end(launched.pidfd, _RETURN_TIMEOUT):
+                raise InstanceError(f"{self._program.name} run --detach does not return although the container runs")
+            container = stack.enter_context(contained(tree, _CONTAINER, _read_pid(pid_file)))
+            yield EngineInstance(
+                agent=agent,
+                timeline=timeline,
+                address=network.address,
+                facts={**host_facts(scratch), "engine": self._version},
+                container=container,
+                helper="runtime",
+                stop_timeout=spec.stop_timeout,
+                end=functools.partial(self._delete, spec.name),
+            )
+
+    def _request(self, tree: CgroupTree, cpus: Sequence[int], command: Sequence[str]) -> LaunchRequest:
+        argv = (str(self._program), "--root", str(self._states), *command)
+        return LaunchRequest((entry.enter(tree.helpers, cpus), entry.run_on_stream(argv, ENVIRONMENT)), tree.helpers)
+
+    def _delete(self, name: str, *, check: bool = True) -> None:
+        run_program([self._program, "--root", self._states, "delete", "--force", name], check=check)
+
+    @contextmanager
+    def _bundle(
+        self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, network: str | None
+    ) -> Iterator[Path]:
+        """The root, mounted, with the ``config.json`` beside it.
+
+        Raises:
+            InstanceError: something could not be mounted.
+        """
+        facilities, layered = self._facilities, self._options.scratch == "layer"
+        staging = facilities.directory / spec.name
+        wanted = Wanted(
+            root=Path(root_below(str(staging))),
+            hostname=spec.name,
+            limits=spec.limits,
+            cpus=facilities.instance_cpus(spec.limits),
+            cgroups_path=tree.path_of(_CONTAINER),
+            version=2 if describe_version() == "v2" else 1,
+            swap=facilities.cgroups.accounts_for_swap,
+            network=network,
+            scratch=None if layered else scratch,
+            limited_disk=scratch,
+            seccomp=self._profile,
+        )
+        staging.mkdir()
+        try:
+            disk = str(scratch) if layered and scratch else None
+            try:
+                facilities.launcher.take(mount_bare_root(str(facilities.root), str(staging), disk))
+                (staging / "config.json").write_text(json.dumps(make_config(wanted)))
+                yield staging
+            except StepError as error:
+                raise InstanceError(f"{spec.name}: {error.strerror}") from error
+            finally:
+                if staging.is_mount():
+                    unmount_root(str(staging))
+        finally:
+            staging.rmdir()
+
+    def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
+        return {"image": self._facilities.cached}
+
+    def image_parts(self, image: Image) -> Mapping[str, int]:
+        return {"userland": userland_size(image)}
+
+
+def _require_usable(name: str) -> tuple[Path, str]:
+    """The runtime's program and what it says of its version.
+
+    Raises:
+        UnavailableError: it is not there, or does not run on this host.
+    """
+    program = find_program(name, Path(name).name)
+    return program, first_line([program, "--version"])
+
+
+def _read_pid(file: Path) -> int:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError) as error:
+        raise InstanceError(f"the runtime has not told the container's process in {file}: {error}") from error
