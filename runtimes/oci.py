@@ -1,9 +1,9 @@
 """Any OCI runtime by its command line: runc, crun and the like, as containerd and Podman call them.
 
 It is given a bundle of ours, whose root is the image under an overlay as in our own container, and a ``config.json``
-that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network and
-the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The runtime's
-process has ended by the time that the workload begins, so nothing of it is left beside the container.
+that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network
+and the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The
+runtime's process has ended by the time that the workload begins: nothing of it is left beside the container.
 """
 
 from __future__ import annotations
