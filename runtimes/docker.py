@@ -59,8 +59,8 @@ class DockerOptions(Options):
 
     Attributes:
         client: who asks the daemon: ``api``, the harness itself, or ``cli``, ``docker run``.
-        network: ``bridge`` is Docker's default network, on the run's bridge; ``nat`` likewise on a bridge behind address
-            translation; ``host`` has the network of the bare host's arm; ``none`` has the loopback only.
+        network: ``bridge`` is Docker's default network, on the run's bridge; ``nat`` likewise on a bridge behind
+            address translation; ``host`` has the network of the bare host's arm; ``none`` has the loopback only.
         seccomp: system calls are filtered, by Docker's own profile.
         user_namespace: root inside is an ordinary user outside (``userns-remap`` of the daemon).
         scratch: ``volume`` mounts the scratch disk at ``/scratch``, as a volume; ``layer`` has it as a directory in the

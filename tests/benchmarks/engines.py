@@ -6,10 +6,10 @@
 The runtime starts an instance, and keeps how it called the engine. hyperfine then runs that very command, in the same
 namespaces, the same cgroups and on the same CPUs, until the first byte of the agent's READY comes out of it: what
 remains of the command after that is no part of a start, and is waited for outside of the clock. Both take turns, some
-starts of the one and as many of the other. ``<engine>_ours_ms`` is the median of the phases that the command is asked to
-do, ``<engine>_hyperfine_ms`` hyperfine's less ``shell_ms``, which a shell alone takes to read a byte from a process, and
-``ratio_<engine>`` the one divided by the other. ``<engine>_startup_ms`` is all of ``startup_time``, in which is also what
-has to be there before the engine is called.
+starts of the one and as many of the other. ``<engine>_ours_ms`` is the median of the phases that the command is asked
+to do, ``<engine>_hyperfine_ms`` hyperfine's less ``shell_ms``, which a shell alone takes to read a byte from a process,
+and ``ratio_<engine>`` the one divided by the other. ``<engine>_startup_ms`` is all of ``startup_time``, in which is
+also what has to be there before the engine is called.
 
 It is no test: a goal that is missed is told, and the exit code is 0.
 """
@@ -92,12 +92,13 @@ class Engine:
         }
 
 
-def hyperfine(command: Sequence[str], clean: Sequence[str], tree: CgroupTree, cpus: Sequence[int]) -> list[float]:
+def hyperfine(command: Sequence[str], clean: str, tree: CgroupTree, cpus: Sequence[int]) -> list[float]:
     """Time a command, in a tree of cgroups and on these CPUs.
 
     Args:
         command: what is timed, up to its first byte of output.
-        clean: what is run before each, to remove what the one before has left.
+        clean: of the shell: it is run before each, to remove what the one before has left, and succeeds as long as
+            there is any.
         tree: where it is run.
         cpus: on which.
 
@@ -106,13 +107,15 @@ def hyperfine(command: Sequence[str], clean: Sequence[str], tree: CgroupTree, cp
     """
     with tempfile.TemporaryDirectory(prefix="bench-engines-") as name:
         directory = Path(name)
-        script, found, log = directory / "start", directory / "found.json", directory / "log"
+        script, before, found, log = (directory / file for file in ("start", "before", "found.json", "log"))
         script.write_text(_FIRST_BYTE.format(command=shlex.join(command), log=log))
-        script.chmod(0o700)
+        before.write_text(f"#!/bin/sh\nwhile {clean}; do sleep 0.02; done >/dev/null 2>&1\ntrue\n")
+        for each in (script, before):
+            each.chmod(0o700)
         joins = "".join(f"echo $$ >{shlex.quote(str(file))} && " for file in tree.helpers.procs_files)
         timed = [
             str(find_program("hyperfine", "hyperfine")), "--shell=none", "--style=none", "--warmup=1", f"--runs={TURN}",
-            "--export-json", str(found), "--prepare", shlex.join(clean), str(script),
+            "--export-json", str(found), "--prepare", str(before), str(script),
         ]  # fmt: skip
         cpu_list = ",".join(map(str, cpus))
         try:
@@ -144,11 +147,13 @@ def time_oci(facilities: Facilities, spec: InstanceSpec) -> list[float]:
                 namespace["path"] = f"/proc/{os.getpid()}/fd/{network.fd}"
         bundle.mkdir()
         stack.callback(bundle.rmdir)
-        facilities.launcher.take(mount_bare_root(str(facilities.root), str(bundle), None))
+        facilities.launcher.take(mount_bare_root(str(facilities.root), str(bundle)))
         stack.callback(unmount_root, str(bundle))
         (bundle / CONFIG).write_text(json.dumps(config))
         stack.callback(subprocess.run, delete, check=False, env=dict(ENVIRONMENT), capture_output=True)
-        return hyperfine(argv, delete, tree, facilities.instance_cpus(spec.limits))
+        state = shlex.join([*argv[: argv.index("run")], "state", spec.name])
+        clean = f"{shlex.join(delete)}; {state}"
+        return hyperfine(argv, clean, tree, facilities.instance_cpus(spec.limits))
 
 
 def time_docker(facilities: Facilities, spec: InstanceSpec) -> list[float]:
@@ -157,7 +162,9 @@ def time_docker(facilities: Facilities, spec: InstanceSpec) -> list[float]:
     remove = [*argv[: argv.index("run")], "rm", "--force", spec.name]
     with facilities.new_cgroup_tree(f"{spec.name}-client", spec.limits) as tree:
         try:
-            return hyperfine(argv, remove, tree, facilities.instance_cpus(spec.limits))
+            inspect = shlex.join([*argv[: argv.index("run")], "inspect", spec.name])
+            clean = f"{shlex.join(remove)}; {inspect}"
+            return hyperfine(argv, clean, tree, facilities.instance_cpus(spec.limits))
         finally:
             subprocess.run(remove, check=False, env=dict(ENVIRONMENT), capture_output=True)
 
@@ -189,7 +196,7 @@ def measure(facilities: Facilities, rounds: int) -> dict[str, object]:
             for _ in range(TURN):
                 api.start(_new_spec(facilities, directory))
             with facilities.new_cgroup_tree(f"bench-{secrets.token_hex(6)}", LIMITS) as tree:
-                shell += hyperfine(("printf", "x"), ("true",), tree, facilities.instance_cpus(LIMITS))
+                shell += hyperfine(("printf", "x"), "false", tree, facilities.instance_cpus(LIMITS))
         of_shell = statistics.median(shell)
         found: dict[str, object] = {"rounds": rounds, "shell_ms": of_shell * 1e3, "goal": GOAL}
         for engine, _ in engines:
