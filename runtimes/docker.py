@@ -31,7 +31,7 @@ from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import require_network
 from runtimes.engine.phases import stamp_files, stamp_wall_clock
-from runtimes.engine.programs import ENVIRONMENT, first_line, require_root
+from runtimes.engine.programs import ENVIRONMENT, first_line, require_root, save_command
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
@@ -286,6 +286,7 @@ class DockerRuntime:
                 )
             except InstanceError as error:
                 raise InstanceError(_words(log_path) or str(error), details=error.details) from error
+            save_command(spec.directory, argv)
             inspected = daemon.api.ask("GET", f"/containers/{spec.name}/json")
             stamp_wall_clock(timeline, "client", _nanoseconds(inspected["Created"]))
             yield _Started(agent, ready_at, inspected["Id"], inspected, functools.partial(_await_client, client.pidfd))

@@ -1,15 +1,16 @@
 """Any OCI runtime by its command line: runc, crun and the like, as containerd and Podman call them.
 
 It is given a bundle of ours, whose root is the image under an overlay as in our own container, and a ``config.json``
-that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network and
-the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The runtime's
-process has ended by the time that the workload begins, so nothing of it is left beside the container.
+that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network
+and the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The
+runtime's process has ended by the time that the workload begins: nothing of it is left beside the container.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,13 +25,16 @@ from runtimes.container.seccomp import load_profile
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_config import Wanted, make_config
-from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, run_program
+from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, run_program, save_command
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
 from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size, wait_for_end
 from runtimes.launcher.rootfs import mount_bare_root, root_below, unmount_root
 from runtimes.launcher.steps import StepError
+
+CONFIG = "config.json"
+"""What a runtime reads of a bundle; a copy is kept with the trial."""
 
 _CONTAINER = "container"
 """Name of the cgroup that the runtime makes in the instance's tree."""
@@ -108,15 +112,18 @@ class OciRuntime:
             # Whatever there is of it by then; after an orderly stop nothing.
             stack.callback(self._delete, spec.name, check=False)
             command = ("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), spec.name)
+            argv = (str(self._program), "--root", str(self._states), *command)
+            steps = (
+                entry.enter(tree.helpers, facilities.instance_cpus(spec.limits)),
+                entry.run_on_stream(argv, ENVIRONMENT),
+            )
+            request = LaunchRequest(steps, tree.helpers)
             agent, launched, ready_at = stack.enter_context(
-                connected_agent(
-                    facilities.launcher,
-                    self._request(tree, facilities.instance_cpus(spec.limits), command),
-                    spec.directory / LOG_NAME,
-                    spec.start_timeout,
-                )
+                connected_agent(facilities.launcher, request, spec.directory / LOG_NAME, spec.start_timeout)
             )
             stamp_agent(timeline, agent, ready_at)
+            save_command(spec.directory, argv)
+            shutil.copy(bundle / CONFIG, spec.directory / CONFIG)
             if not wait_for_end(launched.pidfd, _RETURN_TIMEOUT):
                 raise InstanceError(f"{self._program.name} run --detach does not return although the container runs")
             container = stack.enter_context(contained(tree, _CONTAINER, _read_pid(pid_file)))
@@ -130,10 +137,6 @@ class OciRuntime:
                 stop_timeout=spec.stop_timeout,
                 end=functools.partial(self._delete, spec.name),
             )
-
-    def _request(self, tree: CgroupTree, cpus: Sequence[int], command: Sequence[str]) -> LaunchRequest:
-        argv = (str(self._program), "--root", str(self._states), *command)
-        return LaunchRequest((entry.enter(tree.helpers, cpus), entry.run_on_stream(argv, ENVIRONMENT)), tree.helpers)
 
     def _delete(self, name: str, *, check: bool = True) -> None:
         run_program([self._program, "--root", self._states, "delete", "--force", name], check=check)
@@ -167,7 +170,7 @@ class OciRuntime:
             disk = str(scratch) if layered and scratch else None
             try:
                 facilities.launcher.take(mount_bare_root(str(facilities.root), str(staging), disk))
-                (staging / "config.json").write_text(json.dumps(make_config(wanted)))
+                (staging / CONFIG).write_text(json.dumps(make_config(wanted)))
                 yield staging
             except StepError as error:
                 raise InstanceError(f"{spec.name}: {error.strerror}") from error

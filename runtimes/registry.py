@@ -19,6 +19,11 @@ RUNTIMES: Mapping[str, str] = {
 }
 """Module and class by the name that suites use."""
 
+_OURS = ("bare", "native", "container", "vm")
+
+ENGINES = tuple(name for name in RUNTIMES if name not in _OURS)
+"""Those that start containers by a program of others, which a host may not have."""
+
 
 def load_runtime(name: str) -> type[Runtime]:
     """Import the class of a runtime.

@@ -118,7 +118,11 @@ def test_all_that_a_run_may_make_is_known_before(monkeypatch):
     joint = Path("/cgroup/cpu,cpuacct")
     by_controller = {"memory": Path("/cgroup/memory"), "cpu": joint, "cpuacct": joint, "other": Path("/cgroup/other")}
     have(monkeypatch, Hierarchies(by_controller, None, None))
-    assert possible_directories("bench-1") == [Path("/cgroup/memory/bench-1"), joint / "bench-1"]
+    assert possible_directories("bench-1") == [
+        Path("/cgroup/memory/bench-1"),
+        joint / "bench-1",
+        Path("/cgroup/other/bench-1"),
+    ]
     have(monkeypatch, Hierarchies({}, Path("/cgroup/own"), Path("/cgroup")))
     names = ("own/bench-1", "own/bench-1-harness", "bench-1", "bench-1-harness")
     assert possible_directories("bench-1") == [Path("/cgroup", name) for name in names]

@@ -91,6 +91,7 @@ class TestDocker(RuntimeConformance):
 @pytest.fixture
 def opened(facilities):
     """Opens a runtime with options, and sees that nothing is left of it."""
+    facilities.network.prepare_translation()  # which stays as long as the run
     before = host_traces(facilities)
 
     def open_with(**options):
