@@ -191,7 +191,8 @@ class DockerRuntime:
             return self._facilities.network.gateway
         if not self._has_link:
             return None
-        address = str(inspected["NetworkSettings"]["IPAddress"])
+        (joined,) = inspected["NetworkSettings"]["Networks"].values()
+        address = str(joined["IPAddress"])
         return self._facilities.network.published(address) if self._options.network == "nat" else address
 
     def _facts(self) -> dict[str, str]:

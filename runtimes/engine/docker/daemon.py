@@ -2,8 +2,9 @@
 
 It is Debian's ``dockerd`` with a containerd of its own. All that it keeps is in directories of the run, and what it
 would keep elsewhere whatever it is told (``/run/containerd`` for the shims' sockets, ``/run/docker/plugins``,
-``/opt/containerd``) in a ``/run`` and an ``/opt`` that only it sees, in a mount namespace of its own. So nothing of it
-meets a daemon that the host runs, and all of it ends with its processes, which are in the run's cgroups.
+``/opt/containerd``, ``/etc/docker/key.json``) in a ``/run``, an ``/opt`` and an ``/etc`` that only it sees, in a mount
+namespace of its own. So nothing of it meets a daemon that the host runs, and all of it ends with its processes, which
+are in the run's cgroups.
 """
 
 from __future__ import annotations
@@ -171,7 +172,6 @@ def _configuration(directory: Path, bridge: str, addresses: str | None, *, user_
         "data-root": _DATA,
         "exec-root": str(directory / "exec"),
         "pidfile": str(directory / "pid"),
-        "deprecated-key-path": str(directory / "key.json"),
         "storage-driver": "overlay2",
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "bridge": bridge,
@@ -225,7 +225,8 @@ def _start(facilities: Facilities, directory: Path, tree: DaemonTree, hidden: St
 
 
 def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bool) -> Steps:
-    """The steps, in a mount namespace of the daemon's own, that give it a /run and an /opt of its own.
+    """The steps, in a mount namespace of the daemon's own, that give it a /run and an /opt of its own, empty but for
+    what it needs, and an /etc in which nothing that it writes is the host's.
 
     Args:
         run: the run's directory, which it sees as before.
@@ -247,14 +248,16 @@ def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bo
     steps.mount(str(own), "/run", "", MS_BIND | MS_REC)
     if Path("/opt").is_dir():
         steps.mount("tmpfs", "/opt", "tmpfs", 0, "mode=0755")
+    lent = directory / "etc"
+    lent.mkdir()
     if user_namespace:
-        lent = directory / "etc"
-        lent.mkdir()
-        for name in ("subuid", "subgid"):
-            (lent / name).write_text(
-                "".join(f"{each}:{_FIRST_ID}:{_IDS}\n" for each in sorted(set(_names_of_nobody())))
-            )
-        steps.mount("overlay", "/etc", "overlay", 0, f"lowerdir={lent}:/etc")
+        lines = "".join(f"{name}:{_FIRST_ID}:{_IDS}\n" for name in sorted(set(_names_of_nobody())))
+        for file in ("subuid", "subgid"):
+            (lent / file).write_text(lines)
+    upper, work = own / "etc", own / "etc-work"
+    for made in (upper, work):
+        steps.make_directory(str(made))
+    steps.mount("overlay", "/etc", "overlay", 0, f"lowerdir={lent}:/etc,upperdir={upper},workdir={work}")
     return steps
 
 
