@@ -11,6 +11,7 @@ import calendar
 import functools
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -190,7 +191,8 @@ class DockerRuntime:
             return self._facilities.network.gateway
         if not self._has_link:
             return None
-        address = str(inspected["NetworkSettings"]["IPAddress"])
+        (joined,) = inspected["NetworkSettings"]["Networks"].values()
+        address = str(joined["IPAddress"])
         return self._facilities.network.published(address) if self._options.network == "nat" else address
 
     def _facts(self) -> dict[str, str]:
@@ -223,11 +225,17 @@ class DockerRuntime:
                 api.ask("DELETE", f"/volumes/{spec.name}", force="1")
 
     def _give_away(self, scratch: Path) -> None:
-        """Have a disk belong to who is root in containers, as who prepares a volume for them has to."""
-        place = self._daemon.directory / "disk"
-        place.mkdir(exist_ok=True)
-        with storage.mounted(scratch, place, "ext4"):
-            os.chown(place, self._daemon.shift, self._daemon.shift)
+        """Have a disk belong to who is root in containers, as who prepares a volume for them has to.
+
+        Raises:
+            InstanceError: it cannot be mounted.
+        """
+        with tempfile.TemporaryDirectory(dir=self._daemon.directory) as place:
+            try:
+                with storage.mounted(scratch, Path(place), "ext4"):
+                    os.chown(place, self._daemon.shift, self._daemon.shift)
+            except HostError as error:
+                raise InstanceError(str(error)) from error
 
     @contextmanager
     def _started_by_api(
@@ -278,7 +286,7 @@ class DockerRuntime:
                     )
                 )
             except InstanceError as error:
-                raise InstanceError(f"{error}{_words(log_path)}") from error
+                raise InstanceError(_words(log_path) or str(error), details=error.details) from error
             save_command(spec.directory, argv)
             inspected = daemon.api.ask("GET", f"/containers/{spec.name}/json")
             stamp_wall_clock(timeline, "client", _nanoseconds(inspected["Created"]))
@@ -373,6 +381,6 @@ def _nanoseconds(when: str) -> int:
 
 
 def _words(log: Path) -> str:
-    """The line in which the command line says why."""
+    """The line in which the command line says why; nothing without one."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if _WORDS in line]
-    return f"; {lines[-1]}" if lines else ""
+    return lines[-1] if lines else ""

@@ -23,7 +23,7 @@ def stamp_files(timeline: Timeline, files: Mapping[str, Path]) -> None:
 
 
 def stamp_wall_clock(timeline: Timeline, name: str, at: int) -> None:
-    """Stamp a phase by the host's wall clock, nanoseconds since 1970, unless that is before the stamp before it."""
+    """Stamp a phase by the host's wall clock, ns since 1970; left out where that is not after all other stamps."""
     wall, monotonic = time.time_ns(), time.monotonic_ns()
     ended = at - (wall - monotonic)
     if max(timeline.stamps.values()) < ended < monotonic:

@@ -172,6 +172,29 @@ def test_processes_are_counted_and_killed(cgroups):
 
 
 @pytest.mark.host
+def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
+    if describe_version() == "v2":
+        pytest.skip("the tree of a daemon is tested as that of version 2")
+    daemon = cgroups.new_daemon_tree("engine")
+    instance = cgroups.new_tree("bench-x", cpu_weight=300, daemon=daemon)
+    # As an engine does it: below its own cgroup in each hierarchy, and in the unified one below the top.
+    for top in cgroups.directories:
+        inside = UNIFIED / instance.directory if top.is_relative_to(UNIFIED) else top / "engine" / instance.directory
+        assert inside.is_dir()
+    process = join(instance.whole, "sleep", "1000")
+    try:
+        assert daemon.instances.pids() == daemon.whole.pids() == [process.pid]
+        assert daemon.instances.cpu().total <= daemon.whole.cpu().total
+    finally:
+        process.kill()
+        process.wait()
+    instance.whole.remove()
+    assert daemon.instances.pids() == []
+    daemon.whole.remove()
+    assert not [path for top in cgroups.directories for path in top.rglob("*") if path.is_dir()]
+
+
+@pytest.mark.host
 def test_a_fork_bomb_does_not_outrun_kill(cgroups):
     cgroup = cgroups.new("x", LIMITS)
     process = join(cgroup, "sh", "-c", "f() { sleep 0.01; f & f & wait; }; f")
@@ -437,6 +460,20 @@ def test_v2_limits(tree):
     assert (part / "memory.swap.max").read_text() == DEFAULTS["memory__swap__max"]
     cgroups.new("free", None)
     assert not (tree / "bench-1/free/cpuset.cpus").exists()
+
+
+def test_v2_has_a_daemon_beside_its_instances(tree):
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-tree")
+    daemon = cgroups.new_daemon_tree("engine")
+    instance = cgroups.new_tree("bench-x", cpu_weight=300, daemon=daemon)
+    run = cgroups.directories[0]
+    assert daemon.helpers.clone_into == run / "engine/helpers"
+    assert daemon.path == "/bench-tree/engine/instances"
+    assert instance.directory == f"{daemon.path}/bench-x"
+    assert instance.helpers.clone_into == run / "engine/instances/bench-x/helpers"
+    assert (run / "engine/instances/bench-x/cpu.weight").read_text() == "300"
+    for handing_down in ("engine", "engine/instances", "engine/instances/bench-x"):
+        assert "+memory" in (run / handing_down / "cgroup.subtree_control").read_text()
 
 
 def test_v2_cpu_time_of_a_run(tree):

@@ -101,7 +101,7 @@ class Api:
     ) -> Iterator[Answer]:
         """The same, with the answer still to be waited for."""
         connection = _Connection(self._path, timeout)
-        what = f"{method} {path}"
+        what = "remove" if method == "DELETE" else path.rpartition("/")[2]
         headers = {}
         if body is not None and not hasattr(body, "read"):
             body, headers = json.dumps(body), {"Content-Type": "application/json"}

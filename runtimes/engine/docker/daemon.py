@@ -2,14 +2,17 @@
 
 It is Debian's ``dockerd`` with a containerd of its own. All that it keeps is in directories of the run, and what it
 would keep elsewhere whatever it is told (``/run/containerd`` for the shims' sockets, ``/run/docker/plugins``,
-``/opt/containerd``) in a ``/run`` and an ``/opt`` that only it sees, in a mount namespace of its own. So nothing of it
-meets a daemon that the host runs, and all of it ends with its processes, which are in the run's cgroups.
+``/opt/containerd``, ``/etc/docker/key.json``) in a ``/run``, an ``/opt`` and an ``/etc`` that only it sees, in a mount
+namespace of its own. So nothing of it meets a daemon that the host runs, and all of it ends with its processes, which
+are in the run's cgroups.
 """
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import secrets
 import select
 import shutil
@@ -43,8 +46,13 @@ _IMPORT_PATIENCE = 600.0
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 """Where distributions' packages put the programs: what lies in /usr/local may be anything of that name."""
 
-_REMAPPED_USER, _FIRST_ID, _IDS = "nobody", 100_000, 65_536
-"""Whose subordinate ids containers with a user namespace get, and which these are (subuid(5))."""
+_NOBODY, _FIRST_ID, _IDS = 65_534, 100_000, 65_536
+"""The user and group, whatever their names, whose subordinate ids containers with a user namespace get, and which
+these are (subuid(5))."""
+
+
+_DATA = "/run/docker-data"
+"""Where the daemon sees its data: who is root in a user namespace may not pass the run's private directories."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +128,15 @@ def open_daemon(
         data = stack.enter_context(_directory(facilities.scratch_directory / name))
         tree = stack.enter_context(facilities.new_daemon_tree(name))
         (directory / "daemon.json").write_text(
-            json.dumps(_configuration(directory, data, bridge, addresses, user_namespace=user_namespace), indent=1)
+            json.dumps(_configuration(directory, bridge, addresses, user_namespace=user_namespace), indent=1)
         )
-        _start(facilities, directory, tree, user_namespace=user_namespace)
+        hidden = _hide_the_host(facilities.directory, directory, data, user_namespace=user_namespace)
+        _start(facilities, directory, tree, hidden)
         api = Api(directory / "docker.sock")
         try:
             image = _import_image(api, facilities)
             layer = Path(api.ask("GET", f"/images/{image}/json")["GraphDriver"]["Data"]["UpperDir"])
+            layer = data / layer.relative_to(_DATA)
             described = api.ask("GET", "/info")
             versions = _versions(api.ask("GET", "/version"))
         except InstanceError as error:
@@ -155,16 +165,13 @@ def _directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def _configuration(
-    directory: Path, data: Path, bridge: str, addresses: str | None, *, user_namespace: bool
-) -> dict[str, Any]:
+def _configuration(directory: Path, bridge: str, addresses: str | None, *, user_namespace: bool) -> dict[str, Any]:
     """The daemon's configuration file (dockerd(8), "Daemon configuration file")."""
     return {
         "hosts": [f"unix://{directory}/docker.sock"],
-        "data-root": str(data),
+        "data-root": _DATA,
         "exec-root": str(directory / "exec"),
         "pidfile": str(directory / "pid"),
-        "deprecated-key-path": str(directory / "key.json"),
         "storage-driver": "overlay2",
         "exec-opts": ["native.cgroupdriver=cgroupfs"],
         "bridge": bridge,
@@ -173,12 +180,12 @@ def _configuration(
         "iptables": False,
         "ip-forward": False,
         "ip-masq": False,
-        **({"userns-remap": _REMAPPED_USER} if user_namespace else {}),
+        **({"userns-remap": ":".join(_names_of_nobody())} if user_namespace else {}),
     }
 
 
-def _start(facilities: Facilities, directory: Path, tree: DaemonTree, *, user_namespace: bool) -> None:
-    """Start the daemon and wait until it says that it is ready (sd_notify(3)).
+def _start(facilities: Facilities, directory: Path, tree: DaemonTree, hidden: Steps) -> None:
+    """Start the daemon, in a mount namespace that ``hidden`` is taken in, and wait for READY=1 (sd_notify(3)).
 
     Raises:
         HostError: it has ended, or does not say so.
@@ -195,7 +202,7 @@ def _start(facilities: Facilities, directory: Path, tree: DaemonTree, *, user_na
             (
                 # All CPUs: what it starts has the CPU set of its cgroup, less what the daemon may not use.
                 entry.enter(tree.helpers, facilities.cgroups.cpus()),
-                _hide_the_host(facilities.directory, directory, user_namespace=user_namespace),
+                hidden,
                 entry.run_on_stream(argv, environment),
             ),
             tree.helpers,
@@ -217,35 +224,56 @@ def _start(facilities: Facilities, directory: Path, tree: DaemonTree, *, user_na
             raise HostError(f"the Docker daemon of the run {happened}{last_line(log)}")
 
 
-def _hide_the_host(run: Path, directory: Path, *, user_namespace: bool) -> Steps:
-    """The steps, in a mount namespace of the daemon's own, that give it a /run and an /opt of its own.
+def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bool) -> Steps:
+    """The steps, in a mount namespace of the daemon's own, that give it a /run and an /opt of its own, empty but for
+    what it needs, and an /etc in which nothing that it writes is the host's.
 
     Args:
         run: the run's directory, which it sees as before.
         directory: the daemon's.
-        user_namespace: whether ``nobody`` gets subordinate ids, whatever the host lends to whom.
+        data: its directory on the disk.
+        user_namespace: whether nobody gets subordinate ids, whatever the host lends to whom.
     """
     steps = Steps("give the Docker daemon directories of its own")
     own = directory / "run"
     own.mkdir()
     steps.mount("tmpfs", str(own), "tmpfs", 0, "mode=0755")
-    # It may be below /run itself, as mount points that are below one another are made from the outermost on.
-    if run.is_relative_to("/run"):
-        for part in reversed(run.relative_to("/run").parents[:-1]):
-            steps.make_directory(str(own / part))
-        inner = own / run.relative_to("/run")
-        steps.make_directory(str(inner))
-        steps.mount(str(run), str(inner), "", MS_BIND | MS_REC)
+    # The run's own directory stays where it is.
+    shown = {run: run, data: Path(_DATA)}
+    for what, place in shown.items():
+        if place.is_relative_to("/run"):
+            inner = own / place.relative_to("/run")
+            steps.make_directory(str(inner))
+            steps.mount(str(what), str(inner), "", MS_BIND | MS_REC)
     steps.mount(str(own), "/run", "", MS_BIND | MS_REC)
     if Path("/opt").is_dir():
         steps.mount("tmpfs", "/opt", "tmpfs", 0, "mode=0755")
+    lent = directory / "etc"
+    lent.mkdir()
     if user_namespace:
-        lent = directory / "etc"
-        lent.mkdir()
-        for name in ("subuid", "subgid"):
-            (lent / name).write_text(f"{_REMAPPED_USER}:{_FIRST_ID}:{_IDS}\n")
-        steps.mount("overlay", "/etc", "overlay", 0, f"lowerdir={lent}:/etc")
+        lines = "".join(f"{name}:{_FIRST_ID}:{_IDS}\n" for name in sorted(set(_names_of_nobody())))
+        for file in ("subuid", "subgid"):
+            (lent / file).write_text(lines)
+    upper, work = own / "etc", own / "etc-work"
+    for made in (upper, work):
+        steps.make_directory(str(made))
+    steps.mount("overlay", "/etc", "overlay", 0, f"lowerdir={lent}:/etc,upperdir={upper},workdir={work}")
     return steps
+
+
+def _names_of_nobody() -> tuple[str, str]:
+    """Of the user and of the group.
+
+    Raises:
+        HostError: this host has no such user or group.
+    """
+    try:
+        return pwd.getpwuid(_NOBODY).pw_name, grp.getgrgid(_NOBODY).gr_name
+    except KeyError as error:
+        raise HostError(
+            f"user_namespace: this host has no user and group {_NOBODY}, which are nobody and nogroup on Debian; "
+            "give it both, or leave user_namespace out"
+        ) from error
 
 
 def _import_image(api: Api, facilities: Facilities) -> str:
