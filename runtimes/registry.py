@@ -16,6 +16,7 @@ RUNTIMES: Mapping[str, str] = {
     "vm": "runtimes.vm.runtime:VmRuntime",
     "oci": "runtimes.oci:OciRuntime",
     "docker": "runtimes.docker:DockerRuntime",
+    "podman": "runtimes.podman:PodmanRuntime",
 }
 """Module and class by the name that suites use."""
 

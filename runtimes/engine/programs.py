@@ -70,17 +70,18 @@ def first_line(argv: Sequence[str | Path]) -> str:
     return said[0]
 
 
-def run_program(argv: Sequence[str | Path], *, check: bool = True) -> str:
+def run_program(argv: Sequence[str | Path], *, check: bool = True, environment: Mapping[str, str] = ENVIRONMENT) -> str:
     """Run a program to its end, outside of what is measured; what it said on standard output.
 
     Args:
         argv: the program and its arguments.
         check: whether its failure is one of the instance.
+        environment: all of its environment.
 
     Raises:
         InstanceError: it failed.
     """
-    done = _run(argv)
+    done = _run(argv, environment)
     if check and done.returncode != 0:
         raise InstanceError(
             f"{Path(argv[0]).name} {argv[1] if len(argv) > 1 else ''} failed: {_last_words(done)}",
@@ -89,7 +90,7 @@ def run_program(argv: Sequence[str | Path], *, check: bool = True) -> str:
     return done.stdout
 
 
-def _run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+def _run(argv: Sequence[str | Path], environment: Mapping[str, str] = ENVIRONMENT) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             [str(word) for word in argv],
@@ -99,7 +100,7 @@ def _run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
             errors="replace",
             check=False,
             timeout=_PATIENCE,
-            env=dict(ENVIRONMENT),
+            env=dict(environment),
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the harness
         )
