@@ -15,6 +15,7 @@ RUNTIMES: Mapping[str, str] = {
     "container": "runtimes.container.runtime:ContainerRuntime",
     "vm": "runtimes.vm.runtime:VmRuntime",
     "oci": "runtimes.oci:OciRuntime",
+    "lxc": "runtimes.lxc:LxcRuntime",
 }
 """Module and class by the name that suites use."""
 

@@ -23,6 +23,13 @@ _LINKS = {
     "ptmx": "pts/ptmx",
 }
 
+FIRST_OWNER = 1 << 30
+"""The host's user that is root in a container's user namespace: far above what is given to people and their ranges
+(``SUB_UID_MAX`` of login.defs(5) is 600100000)."""
+
+OWNER_COUNT = 1 << 16
+"""Users that there are in it."""
+
 
 def root_below(staging: str) -> str:
     """Where :func:`mount_root` with ``staging`` has the root."""
@@ -87,13 +94,14 @@ def mount_root(
     return steps
 
 
-def mount_bare_root(image_root: str, staging: str, disk: str | None) -> Steps:
+def mount_bare_root(image_root: str, staging: str, disk: str | None, owners: Owners | None = None) -> Steps:
     """The steps that mount a fresh root in which whoever runs something there mounts the rest.
 
     Args:
         image_root: where the image is mounted.
         staging: an empty directory, as of :func:`mount_root`.
         disk: a block device with an ext4 file system that writes go to; None for a tmpfs.
+        owners: as of :func:`mount_root`.
     """
     steps = Steps("mount the root")
     steps.mount("tmpfs", staging, "tmpfs", 0, "mode=0755")
@@ -102,7 +110,7 @@ def mount_bare_root(image_root: str, staging: str, disk: str | None) -> Steps:
         layer = f"{staging}/disk"
         steps.make_directory(layer)
         steps.mount(disk, layer, "ext4")
-    _mount_overlay(steps, image_root, staging, layer, rootless=False, flags=0, owners=None)
+    _mount_overlay(steps, image_root, staging, layer, rootless=False, flags=0, owners=owners)
     return steps
 
 
