@@ -14,8 +14,6 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import psutil
-
 from runtimes import storage, syscalls
 from runtimes.base import (
     HostError,
@@ -31,14 +29,15 @@ from runtimes.base import (
 )
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.cgroup.v2 import controllers_kept
+from runtimes.engine.foreground import only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.lxc_config import Groups, Wanted, make_config
 from runtimes.engine.network import require_network
 from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root
 from runtimes.engine.surroundings import OWN_RUN, own_surroundings
 from runtimes.launcher import entry
-from runtimes.launcher.client import FURTHER, Launched, LaunchRequest
-from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size, wait_for_end
+from runtimes.launcher.client import FURTHER, LaunchRequest
+from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size
 from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT, Owners, mount_bare_root, root_below
 from runtimes.launcher.steps import Descriptor, Steps
 
@@ -64,9 +63,6 @@ _GRANTED = (Path("/etc/subuid"), Path("/etc/subgid"))
 
 _COMPLAINT = re.compile(r"^lxc-start: \S+: \S+: \w+: \d+ (?P<what>.*)$", re.MULTILINE)
 """A line of what ``lxc-start`` says: its name, the container's, where in its source, and what."""
-
-_END_TIMEOUT = 30.0
-"""Seconds for the monitor to clear up once the container has ended."""
 
 
 class LxcOptions(Options):
@@ -152,7 +148,7 @@ class LxcRuntime:
                 )
             timeline.stamp("client", launched.stamps["exec"])
             stamp_agent(timeline, agent, ready_at)
-            container = stack.enter_context(contained(tree, _CONTAINER, _only_child(launched)))
+            container = stack.enter_context(contained(tree, _CONTAINER, only_child(launched)))
             if place is not None:
                 stack.enter_context(facilities.network.limited(place.pair, spec.limits.net))
             shared = facilities.network.gateway if options.network == "host" else None
@@ -164,7 +160,7 @@ class LxcRuntime:
                 container=container,
                 helper="monitor",
                 stop_timeout=spec.stop_timeout,
-                end=functools.partial(_wait_for_monitor, launched),
+                end=functools.partial(wait_until_gone, launched, self._program.name),
             )
 
     def _wanted(self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, place: Place | None) -> Wanted:
@@ -260,26 +256,3 @@ def _explained(log: Path) -> Iterator[None]:
         if (complaint := _COMPLAINT.search(said)) is None:
             raise
         raise InstanceError(f"lxc-start: {complaint['what']}", details=said) from error
-
-
-def _only_child(launched: Launched) -> int:
-    """The container's first process.
-
-    Raises:
-        InstanceError: it has ended.
-    """
-    try:
-        (child,) = psutil.Process(launched.pid).children()
-    except (psutil.NoSuchProcess, ValueError) as error:
-        raise InstanceError("the container has ended as soon as it was ready") from error
-    return child.pid
-
-
-def _wait_for_monitor(launched: Launched) -> None:
-    """LXC clears up, and ``lxc-start`` ends.
-
-    Raises:
-        InstanceError: it does not.
-    """
-    if not wait_for_end(launched.pidfd, _END_TIMEOUT):
-        raise InstanceError(f"lxc-start has not ended within {_END_TIMEOUT:g} s of its container's end")

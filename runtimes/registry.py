@@ -16,6 +16,7 @@ RUNTIMES: Mapping[str, str] = {
     "vm": "runtimes.vm.runtime:VmRuntime",
     "oci": "runtimes.oci:OciRuntime",
     "lxc": "runtimes.lxc:LxcRuntime",
+    "nspawn": "runtimes.nspawn:NspawnRuntime",
 }
 """Module and class by the name that suites use."""
 

@@ -238,6 +238,9 @@ class RunCgroupsV2(RunCgroups):
         helpers = CgroupV2(_HELPERS, leaf, self._controllers)
         return CgroupTree(whole, helpers, f"/{directory.relative_to(self._top)}")
 
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        self._limit(self._directory / tree.whole.name, limits, cpus, memory_limit=True)
+
     @property
     def accounts_for_swap(self) -> bool:
         return (self._directory / "memory.swap.max").exists()

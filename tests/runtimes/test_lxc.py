@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -81,9 +82,13 @@ class TestOptions:
 
     @pytest.fixture
     def start(self, facilities, new_spec):
+        @contextmanager
         def start(spec=None, **options):
-            with LxcRuntime.open(facilities, LxcOptions(**options)) as runtime:
-                return runtime.start(spec or new_spec())
+            with (
+                LxcRuntime.open(facilities, LxcOptions(**options)) as runtime,
+                runtime.start(spec or new_spec()) as instance,
+            ):
+                yield instance
 
         return start
 
