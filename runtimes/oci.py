@@ -22,7 +22,6 @@ from pydantic import Field
 from runtimes import storage
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.cgroup import CgroupTree, describe_version
-from runtimes.container.container import FIRST_OWNER, OWNERS
 from runtimes.container.seccomp import load_profile
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
@@ -32,7 +31,15 @@ from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
 from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size, wait_for_end
-from runtimes.launcher.rootfs import Owners, mount_bare_root, mount_scratch, root_below, unmount_root
+from runtimes.launcher.rootfs import (
+    FIRST_OWNER,
+    OWNER_COUNT,
+    Owners,
+    mount_bare_root,
+    mount_scratch,
+    root_below,
+    unmount_root,
+)
 from runtimes.launcher.steps import Descriptor, StepError
 
 CONFIG = "config.json"
@@ -223,7 +230,7 @@ def _owners(facilities: Facilities, *, wanted: bool) -> Iterator[tuple[Owners, i
     if not wanted:
         yield None
         return
-    owners = Owners(FIRST_OWNER, OWNERS, Descriptor(0))
+    owners = Owners(FIRST_OWNER, OWNER_COUNT, Descriptor(0))
     try:
         descriptor = facilities.launcher.make_user_namespace(owners.mapping)
     except OSError as error:

@@ -43,11 +43,12 @@ from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
 from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size, wait_for_end
+from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT
 
 _CGROUP = "libpod-"
 """What Podman's names of cgroups begin with."""
 
-_OWNERS = f"0:{1 << 30}:{1 << 16}"
+_OWNERS = f"0:{FIRST_OWNER}:{OWNER_COUNT}"
 """As in our own container with ``user_namespace``."""
 
 _RETURN_TIMEOUT = 60.0

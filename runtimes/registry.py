@@ -17,6 +17,8 @@ RUNTIMES: Mapping[str, str] = {
     "oci": "runtimes.oci:OciRuntime",
     "docker": "runtimes.docker:DockerRuntime",
     "podman": "runtimes.podman:PodmanRuntime",
+    "lxc": "runtimes.lxc:LxcRuntime",
+    "nspawn": "runtimes.nspawn:NspawnRuntime",
 }
 """Module and class by the name that suites use."""
 

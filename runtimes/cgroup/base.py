@@ -244,6 +244,19 @@ class RunCgroups(ABC):
             HostError: the host refused.
         """
 
+    @abstractmethod
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        """Set limits on all of an instance, whose engine has none for the container.
+
+        Args:
+            tree: what :meth:`new_tree` gave.
+            limits: as of :meth:`new`.
+            cpus: its CPU set.
+
+        Raises:
+            HostError: the host cannot give these limits.
+        """
+
     @property
     @abstractmethod
     def accounts_for_swap(self) -> bool:

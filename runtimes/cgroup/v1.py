@@ -310,6 +310,10 @@ class RunCgroupsV1(RunCgroups):
     def _cgroup(self, name: str, directories: Mapping[str, Path]) -> CgroupV1:
         return CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
 
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        directories = {controller: parent / tree.whole.name for controller, parent in self._by_controller.items()}
+        self._limit(directories, limits, cpus, memory_limit=True)
+
     @property
     def accounts_for_swap(self) -> bool:
         return (self._by_controller["memory"] / "memory.memsw.limit_in_bytes").exists()

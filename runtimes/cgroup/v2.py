@@ -260,6 +260,9 @@ class RunCgroupsV2(RunCgroups):
             raise
         return whole, CgroupV2(_HELPERS, directory / _HELPERS, self._controllers)
 
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        self._limit(self._directory / tree.whole.name, limits, cpus, memory_limit=True)
+
     @property
     def accounts_for_swap(self) -> bool:
         return (self._directory / "memory.swap.max").exists()
@@ -351,6 +354,28 @@ class _HandedDown:
             while pids_below(self.leaf):
                 _move_processes(self.leaf, self.parent)
             remove_directories([self.leaf])
+
+
+@contextmanager
+def controllers_kept(directory: Path) -> Iterator[None]:
+    """Have a cgroup, and all above it, hand down at the end what they do now: some programs switch on all there are.
+
+    Without effect where the directory is none of version 2.
+    """
+    before: dict[Path, set[str]] = {}
+    for path in (directory, *directory.parents):
+        control = path / "cgroup.subtree_control"
+        if not control.exists():
+            break
+        before[control] = set(control.read_text().split())
+    try:
+        yield
+    finally:
+        # From below, as a cgroup cannot take back what is handed on. The kernel refuses while others want it.
+        for control, handed in before.items():
+            if more := sorted(set(control.read_text().split()) - handed):
+                with contextlib.suppress(OSError):
+                    control.write_text(_change("-", tuple(more)))
 
 
 def _change(sign: str, controllers: tuple[str, ...]) -> str:

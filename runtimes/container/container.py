@@ -15,15 +15,9 @@ from runtimes.container.seccomp import compile_profile, load_profile
 from runtimes.launcher import entry
 from runtimes.launcher.client import FURTHER, LaunchRequest
 from runtimes.launcher.instance import AGENT_ARGV
-from runtimes.launcher.rootfs import Owners, mount_root, mount_scratch, root_below
+from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT, Owners, mount_root, mount_scratch, root_below
 from runtimes.launcher.steps import Descriptor, Steps
 from runtimes.syscalls import MNT_DETACH, MS_NOSUID, MS_PRIVATE, MS_REC
-
-FIRST_OWNER = 1 << 30
-"""The host's user that is root in a container's user namespace: far above what is given to people and their ranges
-(``SUB_UID_MAX`` of login.defs(5) is 600100000)."""
-
-OWNERS = 1 << 16
 
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
 
@@ -48,7 +42,7 @@ class Container:
         self._detach = _detach_mounts()
         # After the network, where there is one to join.
         place = Descriptor(FURTHER + (options.network in ("bridge", "nat")))
-        self._owners = Owners(FIRST_OWNER, OWNERS, place) if options.user_namespace else None
+        self._owners = Owners(FIRST_OWNER, OWNER_COUNT, place) if options.user_namespace else None
         self._mount_root = functools.partial(
             mount_root,
             str(image_root),

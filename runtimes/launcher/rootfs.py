@@ -23,6 +23,13 @@ _LINKS = {
     "ptmx": "pts/ptmx",
 }
 
+FIRST_OWNER = 1 << 30
+"""The host's user that is root in a container's user namespace: far above what is given to people and their ranges
+(``SUB_UID_MAX`` of login.defs(5) is 600100000)."""
+
+OWNER_COUNT = 1 << 16
+"""Users that there are in it."""
+
 
 def root_below(staging: str) -> str:
     """Where :func:`mount_root` with ``staging`` has the root."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -121,3 +122,24 @@ def test_a_kernel_or_host_without_translation_says_so(facilities, monkeypatch):
     monkeypatch.setattr("runtimes.address_translation.shutil.which", lambda *_, **__: "/bin/false")
     with pytest.raises(HostError, match="cannot be had of this kernel"):
         translate("bench-bridge", hidden="10.0.0.0/16", published="10.1.0.0/16")
+
+
+def test_an_engine_may_make_the_pair_itself(facilities):
+    before = interfaces()
+    with facilities.network.place() as one, facilities.network.place() as other:
+        assert one.bridge == facilities.network.bridge
+        assert one.gateway is None
+        assert (one.own, one.prefix) == (one.address, facilities.network.prefix)
+        assert len({one.pair, other.pair, one.own, other.own, one.mac, other.mac}) == 6
+        subprocess.run(["ip", "link", "add", one.pair, "type", "veth", "peer", "name", "bench-far"], check=True)
+        assert interfaces() - before == {one.pair, "bench-far"}
+    assert interfaces() == before
+
+
+def test_such_a_place_may_be_behind_translation(facilities):
+    facilities.network.prepare_translation()
+    with facilities.network.place(translated=True) as place:
+        assert place.own.split(".")[2:] == place.address.split(".")[2:]
+        assert place.own != place.address
+        assert place.gateway == place.own.rsplit(".", 2)[0] + ".0.1"
+        assert place.bridge in interfaces()
