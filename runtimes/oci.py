@@ -1,9 +1,9 @@
 """Any OCI runtime by its command line: runc, crun and the like, as containerd and Podman call them.
 
 It is given a bundle of ours, whose root is the image under an overlay as in our own container, and a ``config.json``
-that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network and
-the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The runtime's
-process has ended by the time that the workload begins, so nothing of it is left beside the container.
+that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network
+and the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The
+runtime's process has ended by the time that the workload begins, so nothing of it is left beside the container.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from runtimes.container.seccomp import load_profile
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_config import Wanted, make_config
-from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, run_program
+from runtimes.engine.oci_program import OciProgram, require_oci_program
+from runtimes.engine.programs import ENVIRONMENT, require_root, run_program
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
@@ -62,11 +63,10 @@ class OciRuntime:
     name: ClassVar[str] = "oci"
     options_model: ClassVar[type[Options]] = OciOptions
 
-    def __init__(self, facilities: Facilities, options: OciOptions, program: Path, version: str) -> None:
+    def __init__(self, facilities: Facilities, options: OciOptions, program: OciProgram) -> None:
         self._facilities = facilities
         self._options = options
         self._program = program
-        self._version = version
         self._states = facilities.directory / "oci"
         self._profile = load_profile() if options.seccomp else None
 
@@ -74,7 +74,7 @@ class OciRuntime:
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, OciOptions)
         require_root(cls.name)
-        _require_usable(options.program)
+        require_oci_program(options.program)
         require_network(options.network, limits.net)
 
     @classmethod
@@ -82,10 +82,10 @@ class OciRuntime:
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, OciOptions)
         check_image(facilities.root)
-        program, version = _require_usable(options.program)
+        program = require_oci_program(options.program)
         if options.network == "nat":
             facilities.network.prepare_translation()
-        runtime = cls(facilities, options, program, version)
+        runtime = cls(facilities, options, program)
         runtime._states.mkdir(exist_ok=True)
         yield runtime
 
@@ -118,13 +118,15 @@ class OciRuntime:
             )
             stamp_agent(timeline, agent, ready_at)
             if not wait_for_end(launched.pidfd, _RETURN_TIMEOUT):
-                raise InstanceError(f"{self._program.name} run --detach does not return although the container runs")
+                raise InstanceError(
+                    f"{self._program.path.name} run --detach does not return although the container runs"
+                )
             container = stack.enter_context(contained(tree, _CONTAINER, _read_pid(pid_file)))
             yield EngineInstance(
                 agent=agent,
                 timeline=timeline,
                 address=network.address,
-                facts={**host_facts(scratch), "engine": self._version},
+                facts={**host_facts(scratch), "engine": self._program.version},
                 container=container,
                 helper="runtime",
                 stop_timeout=spec.stop_timeout,
@@ -132,11 +134,11 @@ class OciRuntime:
             )
 
     def _request(self, tree: CgroupTree, cpus: Sequence[int], command: Sequence[str]) -> LaunchRequest:
-        argv = (str(self._program), "--root", str(self._states), *command)
+        argv = (str(self._program.path), "--root", str(self._states), *command)
         return LaunchRequest((entry.enter(tree.helpers, cpus), entry.run_on_stream(argv, ENVIRONMENT)), tree.helpers)
 
     def _delete(self, name: str, *, check: bool = True) -> None:
-        run_program([self._program, "--root", self._states, "delete", "--force", name], check=check)
+        run_program([self._program.path, "--root", self._states, "delete", "--force", name], check=check)
 
     @contextmanager
     def _bundle(
@@ -182,16 +184,6 @@ class OciRuntime:
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}
-
-
-def _require_usable(name: str) -> tuple[Path, str]:
-    """The runtime's program and what it says of its version.
-
-    Raises:
-        UnavailableError: it is not there, or does not run on this host.
-    """
-    program = find_program(name, Path(name).name)
-    return program, first_line([program, "--version"])
 
 
 def _read_pid(file: Path) -> int:

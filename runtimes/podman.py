@@ -1,10 +1,10 @@
 """Podman, as people type it: ``podman run --detach --rm``, without a daemon.
 
-All of Podman's own is in directories of the run (:mod:`runtimes.engine.podman_home`), with the image imported once. What
-is timed is the making of the cgroup and the network namespace, which ``podman run`` is given, and then that command up
-to READY. The agent's stream is handed on to the container past conmon (``--preserve-fds``). By the time that the workload
-begins, ``podman`` has ended, and conmon is what is left beside the container. When the agent ends, conmon has
-Podman clear the container away, and ``stopped`` is when that is done.
+All of Podman's own is in directories of the run (:mod:`runtimes.engine.podman_home`), with the image imported once.
+What is timed is the making of the cgroup and the network namespace, which ``podman run`` is given, and then that
+command up to READY. The agent's stream is handed on to the container past conmon (``--preserve-fds``). By the time that
+the workload begins, ``podman`` has ended, and conmon is what is left beside the container. When the agent ends, conmon
+has Podman clear the container away, and ``stopped`` is when that is done.
 """
 
 from __future__ import annotations

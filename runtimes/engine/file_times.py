@@ -1,4 +1,4 @@
-"""When something of a start happened, by the files that an engine has left of it: a stamp that costs the start nothing."""
+"""When something of a start happened, by files that an engine has left of it: stamps that cost the start nothing."""
 
 from __future__ import annotations
 
