@@ -30,9 +30,25 @@ class RunManifest:
         self._workloads: dict[str, set[str]] = {}
         self.fingerprint = fingerprint(self._facts)
 
-    def open(self, directory: Path, suite: Suite, image: BuiltImage, placement: Mapping[str, object]) -> None:
-        """Write what is known before the first trial; ``placement`` is :func:`bench.placing.placement_data`'s."""
+    def open(
+        self,
+        directory: Path,
+        suite: Suite,
+        image: BuiltImage,
+        placement: Mapping[str, object],
+        left_out: Mapping[str, str],
+    ) -> None:
+        """Write what is known before the first trial.
+
+        Args:
+            directory: of the run.
+            suite: as it is run.
+            image: of all arms.
+            placement: of :func:`bench.placing.placement_data`.
+            left_out: of the plan.
+        """
         self._placement = placement
+        self._left_out = left_out
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -63,6 +79,7 @@ class RunManifest:
             "fingerprint": self.fingerprint,
             "facts": self._facts,
             "placement": self._placement,
+            "left_out": self._left_out,
             "observed": self._observed,
             "fairness": fairness.differences(self._observed),
         }

@@ -127,6 +127,7 @@ class Plan:
         sampling: how many blocks there are, and when there are enough.
         arms: in the order of the suite.
         cases: in the order of the suite.
+        left_out: arms of the suite that this host lacks the runtime of, and why.
     """
 
     suite: str
@@ -136,6 +137,7 @@ class Plan:
     sampling: Sampling
     arms: tuple[Arm, ...]
     cases: tuple[Case, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trials_a_block(self) -> int:

@@ -144,13 +144,23 @@ def read_whole_usage(cgroup: Cgroup, whole: Cgroup, elsewhere: CpuTime) -> Usage
     )
 
 
+def anonymous_part(pid: int) -> int:
+    """Bytes of anonymous memory of one process, what it shares divided (``Pss_Anon``); 0 for one that has ended."""
+    return _rolled_up(pid, "Pss_Anon")
+
+
 def _proportional_set_size(pid: int) -> int:
-    """Bytes of one process (``Pss`` of proc_pid_smaps(5)); 0 for one that has ended meanwhile."""
+    """Bytes of one process; 0 for one that has ended meanwhile."""
+    return _rolled_up(pid, "Pss")
+
+
+def _rolled_up(pid: int, name: str) -> int:
+    """A figure over all mappings of a process, bytes (proc_pid_smaps(5))."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     for line in text.splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return 0

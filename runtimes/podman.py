@@ -32,10 +32,10 @@ from runtimes.base import (
     UnavailableError,
 )
 from runtimes.cgroup import CgroupTree, describe_version
-from runtimes.engine.file_times import stamp_files
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_program import OciProgram, require_oci_program
+from runtimes.engine.phases import stamp_files
 from runtimes.engine.podman_command import Wanted, WrittenFiles, run_arguments
 from runtimes.engine.podman_home import STATE, PodmanHome, open_home
 from runtimes.engine.programs import find_program, first_line, require_root
@@ -43,11 +43,12 @@ from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
 from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size, wait_for_end
+from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT
 
 _CGROUP = "libpod-"
 """What Podman's names of cgroups begin with."""
 
-_OWNERS = f"0:{1 << 30}:{1 << 16}"
+_OWNERS = f"0:{FIRST_OWNER}:{OWNER_COUNT}"
 """As in our own container with ``user_namespace``."""
 
 _RETURN_TIMEOUT = 60.0

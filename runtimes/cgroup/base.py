@@ -22,7 +22,7 @@ from runtimes.cgroup.disks import number_of
 from runtimes.cgroup.figures import CpuTime, parse_flat
 
 if TYPE_CHECKING:
-    from runtimes.cgroup.tree import CgroupTree
+    from runtimes.cgroup.tree import CgroupTree, DaemonTree
 
 _PATIENCE = 10.0
 """Seconds to wait until killed processes are gone and a cgroup without processes can be removed."""
@@ -220,15 +220,41 @@ class RunCgroups(ABC):
         """
 
     @abstractmethod
-    def new_tree(self, name: str, *, cpu_weight: int | None = None) -> CgroupTree:
+    def new_tree(self, name: str, *, cpu_weight: int | None = None, daemon: DaemonTree | None = None) -> CgroupTree:
         """Make the cgroup of an instance that a container engine starts; the engine sets the limits on the container's.
 
         Args:
             name: unique in the run.
             cpu_weight: as in :class:`runtimes.base.Limits`; instances share CPUs by the weights of their trees.
+            daemon: the cgroups of the daemon that makes the container; None where a program does that is started in
+                the tree's ``helpers``.
 
         Raises:
             HostError: the host refused.
+        """
+
+    @abstractmethod
+    def new_daemon_tree(self, name: str) -> DaemonTree:
+        """Make the cgroups of an engine's daemon and of its instances.
+
+        Args:
+            name: unique in the run.
+
+        Raises:
+            HostError: the host refused.
+        """
+
+    @abstractmethod
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        """Set limits on all of an instance, whose engine has none for the container.
+
+        Args:
+            tree: what :meth:`new_tree` gave.
+            limits: as of :meth:`new`.
+            cpus: its CPU set.
+
+        Raises:
+            HostError: the host cannot give these limits.
         """
 
     @property

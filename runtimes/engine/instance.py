@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from runtimes.accounting import limit_facts, read_memory, read_whole_usage, unreclaimable_part
+from runtimes.accounting import anonymous_part, limit_facts, read_memory, read_whole_usage, unreclaimable_part
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import HostError, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup, CgroupTree, adopt_cgroup
@@ -48,23 +48,26 @@ class Contained:
 
     Attributes:
         tree: the cgroups of the whole instance.
-        cgroup: the one among them that the engine has made for the container.
+        cgroup: the one among them that the engine has made for the container; the whole if it has made none.
+        limited: the one that its limits are set on.
         pidfd: of the container's first process, the agent.
     """
 
     tree: CgroupTree
     cgroup: Cgroup
+    limited: Cgroup
     pidfd: int
 
 
 @contextmanager
-def contained(tree: CgroupTree, name: str, pid: int) -> Iterator[Contained]:
+def contained(tree: CgroupTree, name: str | None, pid: int, *, limited: Cgroup | None = None) -> Iterator[Contained]:
     """Find a container that runs.
 
     Args:
         tree: the cgroups of the instance.
-        name: what is in the name of the container's own cgroup.
+        name: what is in the name of the container's own cgroup; None if it has none.
         pid: of its first process.
+        limited: the cgroup that its limits are set on, if that is not its own.
 
     Raises:
         InstanceError: it has ended, or is not in a cgroup of its own.
@@ -75,14 +78,14 @@ def contained(tree: CgroupTree, name: str, pid: int) -> Iterator[Contained]:
         raise InstanceError(f"the container's first process, {pid}, has ended") from error
     try:
         try:
-            cgroup = adopt_cgroup(pid, name)
+            cgroup = tree.whole if name is None else adopt_cgroup(pid, name)
         except HostError as error:
             raise InstanceError(str(error)) from error
         if cgroup is None:
             raise InstanceError(
                 f"process {pid} is in no cgroup with {name} in its name: the engine has made none for it"
             )
-        yield Contained(tree, cgroup, pidfd)
+        yield Contained(tree, cgroup, limited or cgroup, pidfd)
     finally:
         os.close(pidfd)
 
@@ -90,9 +93,9 @@ def contained(tree: CgroupTree, name: str, pid: int) -> Iterator[Contained]:
 class EngineInstance:
     """See :class:`runtimes.base.Instance`.
 
-    Memory, peaks and what the limits did are those of the container's own cgroup. What else there is in the tree
-    (conmon, a monitor, page cache of the engine's programs) and outside of it are the helpers. CPU time and I/O are
-    those of all of it.
+    Memory is that of the container's own cgroup, peaks and what the limits did are those of the one that is limited.
+    What else there is in the tree (conmon, a monitor, page cache of the engine's programs) and outside of it are the
+    helpers. CPU time and I/O are those of all of it.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class EngineInstance:
         stop_timeout: float,
         end: Callable[[], None],
         outside: Callable[[], Outside] = _nothing_outside,
+        inside: Collection[int] = (),
     ) -> None:
         """An instance that is ready.
 
@@ -120,6 +124,8 @@ class EngineInstance:
             stop_timeout: seconds from the request to stop until it is gone.
             end: has the engine clear away a container whose processes have ended, and waits for that.
             outside: reads what it costs outside of its cgroups.
+            inside: the processes that look after the container in its own cgroup, where the engine does not part them.
+                Of their memory only what is anonymous can be told from the container's.
         """
         self.agent = agent
         self.timeline = timeline
@@ -130,24 +136,32 @@ class EngineInstance:
         self._stop_timeout = stop_timeout
         self._end = end
         self._outside = outside
+        self._inside = inside
 
     @property
     def facts(self) -> Mapping[str, str]:
-        return {**self._facts, **limit_facts(self._container.cgroup)}
+        return {**self._facts, **limit_facts(self._container.limited)}
 
     def memory(self) -> MemoryReading:
         inside, whole, outside = self._container.cgroup, self._container.tree.whole, self._outside()
         # The container's part first: what grows meanwhile is rather the helper's than nobody's.
         reading, all_of_it = read_memory(inside, None), read_memory(whole, None)
         held = sum(all_of_it.parts.get(part, 0) - reading.parts.get(part, 0) for part in _HELD)
-        helpers = {self._helper: max(held, 0), **outside.memory}
-        return replace(reading, pss=all_of_it.pss + outside.pss, helpers=helpers)
+        beside = min(sum(map(anonymous_part, self._inside)), reading.parts["anon"])
+        helpers = {self._helper: max(held, 0) + beside, **outside.memory}
+        return replace(
+            reading,
+            charged=reading.charged - beside,
+            parts={**reading.parts, "anon": reading.parts["anon"] - beside},
+            pss=all_of_it.pss + outside.pss,
+            helpers=helpers,
+        )
 
     def unreclaimable(self) -> int:
         return unreclaimable_part(self._container.cgroup.quick_split())
 
     def usage(self) -> Usage:
-        return read_whole_usage(self._container.cgroup, self._container.tree.whole, self._outside().cpu)
+        return read_whole_usage(self._container.limited, self._container.tree.whole, self._outside().cpu)
 
     def stop(self) -> None:
         deadline = self.timeline.stamp("stop_requested") / 1e9 + self._stop_timeout

@@ -20,10 +20,12 @@ class Joined:
     Attributes:
         path: a file of the network namespace; empty for one of its own with the loopback only, None for the run's.
         address: IPv4 address by which it is reached; None where it has no network.
+        descriptor: of the network namespace that we have made for it, if we have.
     """
 
     path: str | None
     address: str | None
+    descriptor: int | None = None
 
 
 def require_network(network: str, limits: NetLimits) -> None:
@@ -56,4 +58,4 @@ def joined_network(facilities: Facilities, network: str, limits: NetLimits) -> I
         yield Joined("", None)
     else:
         with facilities.network.make_namespace(limits, translated=network == "nat") as namespace:
-            yield Joined(f"/proc/{os.getpid()}/fd/{namespace.fd}", namespace.address)
+            yield Joined(f"/proc/{os.getpid()}/fd/{namespace.fd}", namespace.address, namespace.fd)

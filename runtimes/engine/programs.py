@@ -22,6 +22,15 @@ _PATIENCE = 60.0
 _LAST_LINES = 5
 
 
+COMMAND_NAME = "engine-argv"
+"""The file in an instance's directory that tells how the engine was called, a line each argument."""
+
+
+def save_command(directory: Path, argv: Sequence[str]) -> None:
+    """Keep how an engine was called with the other artefacts of an instance."""
+    (directory / COMMAND_NAME).write_text("".join(f"{word}\n" for word in argv))
+
+
 def find_program(name: str, package: str) -> Path:
     """Where a program is, in the directories that root has on Debian and then in those of ``$PATH``.
 
