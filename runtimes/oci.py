@@ -26,7 +26,8 @@ from runtimes.container.seccomp import load_profile
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_config import Wanted, make_config
-from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, run_program, save_command
+from runtimes.engine.oci_program import OciProgram, require_oci_program
+from runtimes.engine.programs import ENVIRONMENT, require_root, run_program, save_command
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
@@ -77,11 +78,10 @@ class OciRuntime:
     name: ClassVar[str] = "oci"
     options_model: ClassVar[type[Options]] = OciOptions
 
-    def __init__(self, facilities: Facilities, options: OciOptions, program: Path, version: str) -> None:
+    def __init__(self, facilities: Facilities, options: OciOptions, program: OciProgram) -> None:
         self._facilities = facilities
         self._options = options
         self._program = program
-        self._version = version
         self._states = facilities.directory / "oci"
         self._profile = load_profile() if options.seccomp else None
         self._owners: tuple[Owners, int] | None = None
@@ -90,7 +90,7 @@ class OciRuntime:
     def check(cls, options: Options, limits: Limits) -> None:
         assert isinstance(options, OciOptions)
         require_root(cls.name)
-        _require_usable(options.program)
+        require_oci_program(options.program)
         require_network(options.network, limits.net)
 
     @classmethod
@@ -98,10 +98,10 @@ class OciRuntime:
     def open(cls, facilities: Facilities, options: Options) -> Iterator[Runtime]:
         assert isinstance(options, OciOptions)
         check_image(facilities.root)
-        program, version = _require_usable(options.program)
+        program = require_oci_program(options.program)
         if options.network == "nat":
             facilities.network.prepare_translation()
-        runtime = cls(facilities, options, program, version)
+        runtime = cls(facilities, options, program)
         runtime._states.mkdir(exist_ok=True)
         if options.user_namespace:
             # Root of such a container has to reach its root file system, and is nobody there.
@@ -128,7 +128,7 @@ class OciRuntime:
             # Whatever there is of it by then; after an orderly stop nothing.
             stack.callback(self._delete, spec.name, check=False)
             command = ("run", "--detach", "--bundle", str(bundle), "--pid-file", str(pid_file), spec.name)
-            argv = (str(self._program), "--root", str(self._states), *command)
+            argv = (str(self._program.path), "--root", str(self._states), *command)
             steps = (
                 entry.enter(tree.helpers, facilities.instance_cpus(spec.limits)),
                 entry.run_on_stream(argv, ENVIRONMENT),
@@ -141,13 +141,15 @@ class OciRuntime:
             save_command(spec.directory, argv)
             shutil.copy(bundle / CONFIG, spec.directory / CONFIG)
             if not wait_for_end(launched.pidfd, _RETURN_TIMEOUT):
-                raise InstanceError(f"{self._program.name} run --detach does not return although the container runs")
+                raise InstanceError(
+                    f"{self._program.path.name} run --detach does not return although the container runs"
+                )
             container = stack.enter_context(contained(tree, _CONTAINER, _read_pid(pid_file)))
             yield EngineInstance(
                 agent=agent,
                 timeline=timeline,
                 address=network.address,
-                facts={**host_facts(scratch), "engine": self._version},
+                facts={**host_facts(scratch), "engine": self._program.version},
                 container=container,
                 helper="runtime",
                 stop_timeout=spec.stop_timeout,
@@ -160,7 +162,7 @@ class OciRuntime:
         unmount_root(str(bundle))
 
     def _delete(self, name: str, *, check: bool = True) -> None:
-        run_program([self._program, "--root", self._states, "delete", "--force", name], check=check)
+        run_program([self._program.path, "--root", self._states, "delete", "--force", name], check=check)
 
     @contextmanager
     def _bundle(
@@ -239,16 +241,6 @@ def _owners(facilities: Facilities, *, wanted: bool) -> Iterator[tuple[Owners, i
         yield owners, descriptor
     finally:
         os.close(descriptor)
-
-
-def _require_usable(name: str) -> tuple[Path, str]:
-    """The runtime's program and what it says of its version.
-
-    Raises:
-        UnavailableError: it is not there, or does not run on this host.
-    """
-    program = find_program(name, Path(name).name)
-    return program, first_line([program, "--version"])
 
 
 def _read_pid(file: Path) -> int:

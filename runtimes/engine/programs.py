@@ -90,6 +90,16 @@ def run_program(argv: Sequence[str | Path], *, check: bool = True, environment: 
     return done.stdout
 
 
+def refusal(argv: Sequence[str | Path]) -> str | None:
+    """Run a program to its end; its last words if it failed, None if it did not.
+
+    Raises:
+        UnavailableError: it cannot be executed.
+    """
+    done = _run(argv)
+    return _last_words(done) if done.returncode != 0 else None
+
+
 def _run(argv: Sequence[str | Path], environment: Mapping[str, str] = ENVIRONMENT) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
