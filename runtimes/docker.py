@@ -289,7 +289,7 @@ class DockerRuntime:
                 raise InstanceError(_words(log_path) or str(error), details=error.details) from error
             save_command(spec.directory, argv)
             inspected = daemon.api.ask("GET", f"/containers/{spec.name}/json")
-            stamp_wall_clock(timeline, "client", _nanoseconds(inspected["Created"]))
+            stamp_wall_clock(timeline, "client", _nanoseconds(inspected["Created"]), ready_at)
             yield _Started(agent, ready_at, inspected["Id"], inspected, functools.partial(_await_client, client.pidfd))
 
     def _stamp(self, timeline: Timeline, started: _Started) -> None:
@@ -297,7 +297,7 @@ class DockerRuntime:
         # containerd has been given the container; the shim is there, and about to call the OCI runtime; that has made
         # the container.
         files = {"daemon": task / "config.json", "shim": task / "runtime", "container": task / "init.pid"}
-        stamp_files(timeline, files)
+        stamp_files(timeline, files, started.ready_at)
         stamp_agent(timeline, started.agent, started.ready_at)
 
     def _remove(self, container: str, wait: float | None = None) -> None:

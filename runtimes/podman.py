@@ -1,10 +1,10 @@
 """Podman, as people type it: ``podman run --detach --rm``, without a daemon.
 
-All of Podman's own is in directories of the run (:mod:`runtimes.engine.podman_home`), with the image imported once. What
-is timed is the making of the cgroup and the network namespace, which ``podman run`` is given, and then that command up
-to READY. The agent's stream is handed on to the container past conmon (``--preserve-fds``). By the time that the workload
-begins, ``podman`` has ended, and conmon is what is left beside the container. When the agent ends, conmon has
-Podman clear the container away, and ``stopped`` is when that is done.
+All of Podman's own is in directories of the run (:mod:`runtimes.engine.podman_home`), with the image imported once.
+What is timed is the making of the cgroup and the network namespace, which ``podman run`` is given, and then that
+command up to READY. The agent's stream is handed on to the container past conmon (``--preserve-fds``). By the time that
+the workload begins, ``podman`` has ended, and conmon is what is left beside the container. When the agent ends, conmon
+has Podman clear the container away, and ``stopped`` is when that is done.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from runtimes.base import (
     UnavailableError,
 )
 from runtimes.cgroup import CgroupTree, describe_version
-from runtimes.engine.file_times import stamp_files
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_program import OciProgram, require_oci_program
+from runtimes.engine.phases import stamp_files
 from runtimes.engine.podman_command import Wanted, WrittenFiles, run_arguments
 from runtimes.engine.podman_home import STATE, PodmanHome, open_home
 from runtimes.engine.programs import find_program, first_line, require_root

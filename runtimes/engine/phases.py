@@ -1,4 +1,4 @@
-"""Phases of a start that an engine leaves traces of: files that it has written."""
+"""When something of a start happened, by what an engine has left of it: a stamp that costs the start nothing."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from pathlib import Path
 from runtimes.base import Timeline
 
 
-def stamp_files(timeline: Timeline, files: Mapping[str, Path]) -> None:
-    """Stamp phases by when the last byte of a file was written that an engine writes then, in the order of time.
+def stamp_files(timeline: Timeline, files: Mapping[str, Path], before: int) -> None:
+    """Stamp the ends of phases by when files were last written to.
 
-    To be called when the last stamp is that before the first of them, and before those that come after them. The
-    kernel's time of a file is the wall clock's at its last tick, up to 4 ms early; one that would be before the stamp
-    before it is left out, and so is that of a file that is not there.
+    File systems take their times from a clock that goes in ticks of one to ten milliseconds (``current_time`` in the
+    kernel's fs/inode.c), always behind, so a stamp may be early by that. One that would not come after all others is
+    left out.
+
+    Args:
+        timeline: with the stamps so far.
+        files: by phase, in the order of time; one that is missing is not stamped.
+        before: what all of it came before, CLOCK_MONOTONIC, ns.
     """
-    for name, file in files.items():
+    for phase, file in files.items():
         with suppress(FileNotFoundError):
-            stamp_wall_clock(timeline, name, file.stat().st_mtime_ns)
+            stamp_wall_clock(timeline, phase, file.stat().st_mtime_ns, before)
 
 
-def stamp_wall_clock(timeline: Timeline, name: str, at: int) -> None:
-    """Stamp a phase by the host's wall clock, ns since 1970; left out where that is not after all other stamps."""
-    wall, monotonic = time.time_ns(), time.monotonic_ns()
-    ended = at - (wall - monotonic)
-    if max(timeline.stamps.values()) < ended < monotonic:
-        timeline.stamp(name, ended)
+def stamp_wall_clock(timeline: Timeline, phase: str, at: int, before: int) -> None:
+    """The same for a time of the host's wall clock, ns since 1970."""
+    ended = at - (time.time_ns() - time.monotonic_ns())
+    if max(timeline.stamps.values()) < ended < before:
+        timeline.stamp(phase, ended)

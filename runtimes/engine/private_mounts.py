@@ -1,7 +1,7 @@
 """A mount namespace in which an engine finds directories of the run's in the places where it keeps its own things.
 
-So whatever it writes there, also what no option of it moves, stays with the run, and what the host has of the same engine
-is out of its sight.
+So whatever it writes there, also what no option of it moves, stays with the run, and what the host has of the same
+engine is out of its sight.
 """
 
 from __future__ import annotations

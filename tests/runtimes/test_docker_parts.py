@@ -130,7 +130,7 @@ def test_phases_by_files_are_in_order_or_left_out(tmp_path):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, ns=(now, now - ago * 10**6))
     names = ("one", "early", "missing", "ahead", "two", "long-ago")
-    stamp_files(timeline, {name: tmp_path / name for name in names})
+    stamp_files(timeline, {name: tmp_path / name for name in names}, time.monotonic_ns())
     timeline.stamp("ready")
     assert [name for name, _ in timeline.phases()] == ["one", "two", "ready"]
     assert dict(timeline.phases())["two"] == pytest.approx(0.005, abs=0.002)
