@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import format_option, print_json, print_rows, workloads_option
+
+if TYPE_CHECKING:
+    from workloads.image import BuiltImage
 
 
 @click.group()
@@ -27,7 +31,7 @@ def build(suite: str, workload_directories: tuple[Path, ...]) -> None:
 
     plan = make_plan(load_suite(suite, catalogue=open_catalogue(workload_directories)))
     built = prepare_image(
-        plan.packages(), plan.files(), lambda text: click.echo(text, err=True), kernels=plan.kernels()
+        plan.packages(), plan.files(), lambda text: click.echo(text, err=True), plan.kernels(), plan.imported()
     )
     click.echo(f"{built.id}  {built.rootfs}")
     for name, kernel in built.kernels.items():
@@ -45,11 +49,18 @@ def list_images_command(output_format: str) -> None:
             "image": built.id,
             "built": built.manifest.built,
             "MiB": built.size >> 20,
+            "from": _origin(built),
             "packages": list(built.manifest.recipe["packages"]),
         }
         for built in list_images()
     ]
     print_rows(rows, output_format, empty="no image in the cache; 'bench image build' makes one")
+
+
+def _origin(built: BuiltImage) -> str:
+    """What an image was made from, in a few words."""
+    source = built.manifest.source
+    return f"{source['kind']} {source['path']}" if source else "Debian packages"
 
 
 @image.command("kernels")

@@ -24,13 +24,14 @@ from workloads.image.errors import ImageError
 from workloads.image.flavours import check_kernel, ensure_kernel
 from workloads.image.imported import build_imported, contents_of, identify, require_needs
 from workloads.image.manifest import BuiltImage, BuiltKernel, Manifest, Part, check_digests
-from workloads.image.origin import Need, Origin, Source
 from workloads.image.recipe import Programs, Recipe, make_import_recipe, make_recipe
+from workloads.origin import Imported, Need, Origin, Source
 
 __all__ = [
     "BuiltImage",
     "BuiltKernel",
     "ImageError",
+    "Imported",
     "Manifest",
     "Need",
     "Origin",

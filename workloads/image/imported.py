@@ -23,13 +23,13 @@ from workloads.image.guest import fetch_guest, write_guest
 from workloads.image.kernel import unpack_kernel
 from workloads.image.manifest import PARTS, BuiltImage, Manifest, describe_parts
 from workloads.image.oci import ImageReader, Layer, open_files
-from workloads.image.origin import PROGRAM_DIRECTORIES, Contents, Identity, Origin, Source
 from workloads.image.packages import open_packages
 from workloads.image.packed import digest_of, is_packed, plain
 from workloads.image.recipe import Programs, Recipe
-from workloads.image.root_tree import BLOCK, RootTree
+from workloads.image.root_tree import BLOCK, Node, RootTree
 from workloads.image.rootfs import content_of, make_ext4, parse_dpkg_status
 from workloads.image.tools import as_root, remove_tree, require_space, run
+from workloads.origin import PROGRAM_DIRECTORIES, Contents, Identity, Origin, Source
 
 AGENT = "/usr/lib/bench/agent"
 
@@ -37,7 +37,7 @@ _MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "scratch": 0o755, "s
 """What arms mount on, at the top of every root."""
 
 _PROGRAMS = "programs"
-"""The file beside an imported image with the names of the programs in it, a line each."""
+"""The file beside an imported image with the paths of the programs in it, a line each."""
 
 _ELF_MACHINES = {3: "i386", 62: "amd64"}
 """Machines of ELF files that x86-64 executes (ELF specification, e_machine)."""
@@ -311,8 +311,13 @@ def _look_at(tree: RootTree) -> tuple[Contents, str]:
     """What is in a root file system, and which package manager it has: ``dpkg``, ``apk`` or ``none``."""
     manager = "dpkg" if tree.find(_DPKG) else "apk" if any(map(tree.find, _APK)) else "none"
     packages = _installed(tree, manager) if manager == "dpkg" else None
-    programs = frozenset(name for directory in PROGRAM_DIRECTORIES for name in tree.children(directory))
+    paths = (f"{directory}/{name}" for directory in PROGRAM_DIRECTORIES for name in tree.children(directory))
+    programs = frozenset(path for path in paths if _is_program(tree.find(path)))
     return Contents(packages, programs, tree.real_path("/sbin/init") or ""), manager
+
+
+def _is_program(node: Node | None) -> bool:
+    return node is not None and node.member.isreg() and bool(node.member.mode & 0o111)
 
 
 def _installed(tree: RootTree, manager: str) -> dict[str, str]:

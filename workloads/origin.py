@@ -27,6 +27,11 @@ class Origin:
     path: Path
     ref: str | None = None
 
+    def as_data(self) -> dict[str, object]:
+        """This origin in the form of a suite file."""
+        path = str(self.path)
+        return {self.kind: path if self.ref is None else {"path": path, "ref": self.ref}}
+
     def __str__(self) -> str:
         return f"{self.kind} {self.path}{f' ({self.ref})' if self.ref else ''}"
 
@@ -43,6 +48,19 @@ class Identity:
 
     digest: str
     details: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What is imported, and for what.
+
+    Attributes:
+        origin: where the root file system is.
+        needs: of all that is to be run.
+    """
+
+    origin: Origin
+    needs: tuple[Need, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +89,7 @@ class Contents:
 
     Attributes:
         packages: versions of Debian's packages by name; None for a root that has no dpkg.
-        programs: names of all programs in the directories of the search path.
+        programs: paths of all programs in the directories of the search path.
         init: the path of what ``/sbin/init`` is, without links; empty for a root without one.
     """
 
@@ -88,12 +106,14 @@ class Need:
         who: for messages: ``workload sysbench-cpu``.
         packages: of Debian's that bring it.
         programs: names, or absolute paths, as far as they are known.
+        all_known: whether there are no more programs than those.
         systemd: whether it needs systemd as ``/sbin/init``.
     """
 
     who: str
     packages: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    all_known: bool = True
     systemd: bool = False
 
     def lacking(self, contents: Contents) -> Iterator[str]:
@@ -105,13 +125,12 @@ class Need:
             there = contents.init or "not there"
             yield f"{self.who}: needs systemd as /sbin/init, which is {there} in this image"
         programs = [program for program in self.programs if not _is_there(program, contents.programs)]
-        if self.programs and not programs:
-            return
-        if contents.packages is not None:
-            for package in self.packages:
-                if package not in contents.packages:
-                    yield f"{self.who}: the Debian package {package} is not installed in this image"
-            if any(package not in contents.packages for package in self.packages):
+        there_is_all = self.all_known and self.programs and not programs
+        if contents.packages is not None and not there_is_all:
+            missing = [package for package in self.packages if package not in contents.packages]
+            for package in missing:
+                yield f"{self.who}: the Debian package {package} is not installed in this image"
+            if missing:
                 return
         for program in programs:
             yield f"{self.who}: the program {program} is not in this image"
@@ -124,4 +143,6 @@ PROGRAM_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/b
 def _is_there(program: str, known: frozenset[str]) -> bool:
     """Whether a program is there, as far as that is known."""
     directory, _, name = program.rpartition("/")
-    return (directory != "" and directory not in PROGRAM_DIRECTORIES) or name in known
+    if directory:
+        return directory not in PROGRAM_DIRECTORIES or program in known
+    return any(f"{place}/{name}" in known for place in PROGRAM_DIRECTORIES)
