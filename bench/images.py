@@ -24,6 +24,14 @@ def as_runtime_image(built: BuiltImage) -> Image:
     return Image(built.id, built.rootfs, kernels)
 
 
+def origin_text(built: BuiltImage) -> str:
+    """What an image was made from, for people."""
+    source, recipe = built.manifest.source, built.manifest.recipe
+    if source:
+        return f"{source['kind']} {source['path']}, {source['digest']} ({source['system']})"
+    return f"Debian {recipe.get('release', '')}: {', '.join(recipe.get('packages', ()))}"
+
+
 def our_programs() -> Programs:
     """The programs of our own that go into images, each compiled once for every version of its sources.
 

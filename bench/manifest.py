@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import fairness
 from bench.host import changing_facts, collect_facts, fingerprint
+from bench.images import origin_text
 
 if TYPE_CHECKING:
     from bench.plan import Trial
@@ -33,6 +34,7 @@ class RunManifest:
     def open(self, directory: Path, suite: Suite, image: BuiltImage, placement: Mapping[str, object]) -> None:
         """Write what is known before the first trial; ``placement`` is :func:`bench.placing.placement_data`'s."""
         self._placement = placement
+        self._image = {"id": image.id, "from": origin_text(image)}
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -62,6 +64,7 @@ class RunManifest:
         document = {
             "fingerprint": self.fingerprint,
             "facts": self._facts,
+            "image": self._image,
             "placement": self._placement,
             "observed": self._observed,
             "fairness": fairness.differences(self._observed),

@@ -12,6 +12,7 @@ import struct
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -144,18 +145,9 @@ def build_imported(
     work = directory / "work"
     work.mkdir()
     progress(f"reading {source.origin}")
-    archive = work / "rootfs.tar"
-    with _opened_tree(source, work) as tree:
-        _require_architecture(source.origin, tree)
-        contents, manager = _look_at(tree)
-        require_needs(source, contents)
-        installed = _installed(tree, manager)
-        _add_ours(tree, contents, programs, files)
-        facts = _facts(source, tree, contents, manager)
-        for note in tree.notes:
-            progress(note)
-        with archive.open("wb") as file:
-            inodes, size = tree.write(file)
+    root = put_together(source, programs, files, work)
+    for note in root.notes:
+        progress(note)
     with open_packages(package_cache, recipe.release, progress) as packages:
         progress("fetching package lists")
         packages.update(progress)
@@ -167,20 +159,69 @@ def build_imported(
     unpacked = work / "tree"
     unpacked.mkdir()
     options = ("-x", "-p", "--numeric-owner", "--xattrs", "--xattrs-include=*")
-    run(as_root(["tar", *options, "-f", archive, "-C", unpacked]), doing="unpacking the root file system")
-    archive.unlink()
-    make_ext4(unpacked, directory / PARTS["userland"], recipe.id, inodes=inodes, blocks=size // BLOCK)
-    (directory / _PROGRAMS).write_text("".join(f"{name}\n" for name in sorted(contents.programs)))
+    run(as_root(["tar", *options, "-f", root.archive, "-C", unpacked]), doing="unpacking the root file system")
+    root.archive.unlink()
+    make_ext4(unpacked, directory / PARTS["userland"], recipe.id, inodes=root.inodes, blocks=root.size // BLOCK)
+    (directory / _PROGRAMS).write_text("".join(f"{name}\n" for name in sorted(root.contents.programs)))
     remove_tree(work)
     return Manifest(
         id=recipe.id,
         recipe=recipe.fields(),
         built=datetime.now(UTC).isoformat(timespec="seconds"),
         parts=describe_parts(directory),
-        packages=installed,
+        packages=root.packages,
         kernel=dict(guest.source),
-        source=facts,
+        source=root.facts,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A root file system as one archive, with all that the harness needs in it.
+
+    Attributes:
+        archive: the file.
+        inodes: files, directories and the rest in it; hard links to a file once.
+        size: bytes that contents and directories take, in whole blocks.
+        contents: what was in it before.
+        packages: that its package manager tells of, with their versions.
+        facts: what is recorded of where it is from, and of what it is.
+        notes: what was left out or changed, for people.
+    """
+
+    archive: Path
+    inodes: int
+    size: int
+    contents: Contents
+    packages: Mapping[str, str]
+    facts: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def put_together(source: Source, programs: Programs, files: Mapping[str, CarriedFile], work: Path) -> Root:
+    """Read a root file system, and write it with what the harness needs into one archive.
+
+    Args:
+        source: where it is, and what is to be run in it.
+        programs: our own that go in.
+        files: what workloads bring along, by path.
+        work: an existing directory for the archive and intermediate files.
+
+    Raises:
+        InvalidInput: the origin is damaged or has changed, is for another architecture, or lacks what is needed.
+        ImageError: a file of a workload has changed, or a tool is missing.
+    """
+    archive = work / "rootfs.tar"
+    with _opened_tree(source, work) as tree:
+        _require_architecture(source.origin, tree)
+        contents, manager = _look_at(tree)
+        require_needs(source, contents)
+        packages = _installed(tree, manager)
+        _add_ours(tree, contents, programs, files)
+        facts = _facts(source, tree, contents, manager)
+        with archive.open("wb") as file:
+            inodes, size = tree.write(file)
+    return Root(archive, inodes, size, contents, packages, facts, tuple(tree.notes))
 
 
 def _facts(source: Source, tree: RootTree, contents: Contents, manager: str) -> dict[str, str]:

@@ -128,7 +128,8 @@ class ImageReader:
         if self._has(_DOCKER_INDEX):
             return self._from_docker(ref)
         raise self._problem(
-            f"there is neither {_INDEX} (an OCI image) nor {_DOCKER_INDEX} (one that Docker saved) in it"
+            f"there is neither {_INDEX} (of an OCI image) nor {_DOCKER_INDEX} (of one that Docker saved) in it; "
+            "a root file system is imported by `tar:` or `directory:`"
         )
 
     def _from_layout(self, ref: str | None) -> OciImage:
@@ -185,7 +186,7 @@ class ImageReader:
         if not tagged:
             raise self._problem(f"no image with the tag {ref!r} in it; its tags are {tags}")
         raise self._problem(
-            f"{len(fitting)} images in it: choose one by its tag, `oci: {{path: …, ref: TAG}}`; its tags are {tags}"
+            f"{len(fitting)} images in it; choose one by its tag, `oci: {{path: …, ref: TAG}}`: the tags are {tags}"
         )
 
     def _for_this_host(self, descriptors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
