@@ -3,7 +3,7 @@
 It lies beside the image's file, one for every way in which user ids are mapped, since the files in it belong to the ids
 that the image's have on the host; so it goes when the image does. It is unpacked in a directory of another name and
 renamed when it is whole and on the disk. ``debugfs`` unpacks, and what it does not keep (owners of links, set-user-id
-bits, hard links) is set afterwards from the file system's own list, against which everything is checked.
+bits, hard links, extended attributes) is set afterwards from the file system's own list, against which everything is checked.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _ROOT_INODE = 2
 _SKIPPED = {".", "..", "lost+found"}
 _LINE = re.compile(r"/(\d+)/(\d+)/(\d+)/(\d+)/([^/]+)/(\d*)/")
 """Inode, mode, user, group, name and size of an entry, as ``ls -p`` of debugfs(8) prints them."""
+
+
+_ATTRIBUTE = re.compile(r"^  (\S+) \(\d+\)", re.MULTILINE)
+"""Name and size of an attribute, as ``ea_list`` prints them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,9 @@ def _unpack(rootfs: Path, place: Path) -> None:
     try:
         tree.mkdir()
         complaints = _debugfs(program, rootfs, [f'rdump / "{tree}"'])[1]
-        _complete(tree, list(_entries(program, rootfs)), complaints)
+        entries = list(_entries(program, rootfs))
+        _complete(tree, entries, complaints)
+        _set_attributes(program, rootfs, tree, entries)
         tree.chmod(0o755)
         subprocess.run(["sync", "--file-system", unpacking], check=True)
         unpacking.rename(place)
@@ -142,6 +148,22 @@ def _entries(program: str, rootfs: Path) -> Iterator[_Entry]:
                 if stat.S_ISDIR(int(mode, 8)):
                     below[int(inode)] = path
         level = below
+
+
+def _set_attributes(program: str, rootfs: Path, tree: Path, entries: Iterable[_Entry]) -> None:
+    """Give files and directories their extended attributes, such as capabilities, as far as this user may."""
+    paths = {entry.inode: entry.path for entry in entries if not stat.S_ISLNK(entry.mode)}
+    listed, _ = _debugfs(program, rootfs, (f"ea_list <{inode}>" for inode in paths))
+    found = [
+        (int(part.partition(">")[0]), name)
+        for part in listed.split("debugfs: ea_list <")[1:]
+        for name in _ATTRIBUTE.findall(part)
+    ]
+    told, _ = _debugfs(program, rootfs, (f"ea_get -x <{inode}> {name}" for inode, name in found))
+    values = re.findall(r"^debugfs: ea_get .*\n.* \(\d+\) = ([0-9a-f ]*)$", told, re.MULTILINE)
+    for (inode, name), value in zip(found, values, strict=True):
+        with contextlib.suppress(OSError):  # not in this namespace, or not on this file system
+            os.setxattr(tree / paths[inode].lstrip("/"), name, bytes.fromhex(value))
 
 
 def _complete(tree: Path, entries: list[_Entry], complaints: str) -> None:

@@ -16,6 +16,10 @@ from runtimes.unpacking import unpacked_root
 pytestmark = pytest.mark.host  # files of other owners
 
 
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+"""cap_net_bind_service+ep (capabilities(7), "File capability extended attribute versioning")."""
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A small tree with all that a Debian root has."""
@@ -34,6 +38,9 @@ def tree(tmp_path):
     (top / "sticky").mkdir()
     (top / "sticky").chmod(0o1777)
     os.utime(top / "usr/bin/raised", (1_700_000_000, 1_700_000_000))
+    os.setxattr(top / "usr/bin/raised", "security.capability", CAPABILITY)
+    os.setxattr(top / "usr/bin/raised", "user.long", b"\xff" * 200)
+    os.setxattr(top / "a name", "user.mark", b'a "word" = 5')
     return top
 
 
@@ -55,7 +62,8 @@ def contents(top):
             modified = int(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
             links = status.st_nlink if stat.S_ISREG(status.st_mode) else None
             rights = (stat.S_IFMT(status.st_mode), status.st_mode & 0o7777, status.st_uid, status.st_gid)
-            found[str(path.relative_to(top))] = (*rights, what, modified, links)
+            attributes = {key: os.getxattr(path, key) for key in os.listxattr(path, follow_symlinks=False)}
+            found[str(path.relative_to(top))] = (*rights, what, modified, links, attributes)
     found.pop("lost+found", None)  # of every ext4
     return found
 
