@@ -3,7 +3,8 @@
 It lies beside the image's file, one for every way in which user ids are mapped, since the files in it belong to the ids
 that the image's have on the host; so it goes when the image does. It is unpacked in a directory of another name and
 renamed when it is whole and on the disk. ``debugfs`` unpacks, and what it does not keep (owners of links, set-user-id
-bits, hard links, extended attributes) is set afterwards from the file system's own list, against which everything is checked.
+bits, hard links, extended attributes) is set afterwards from the file system's own list, against which everything is
+checked.
 """
 
 from __future__ import annotations

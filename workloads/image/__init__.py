@@ -47,6 +47,7 @@ __all__ = [
     "import_image",
     "list_images",
     "list_kernels",
+    "make_kernel",
     "prune_images",
     "prune_kernels",
     "show_image",
@@ -157,6 +158,15 @@ def hold_image(image_id: str) -> AbstractContextManager[BuiltImage]:
         ImageError: on entering, if it is no longer there.
     """
     return ImageCache(cache_directory()).hold(image_id)
+
+
+def make_kernel(name: str, programs: Programs, progress: Callable[[str], None]) -> BuiltKernel:
+    """A kernel that is not part of an image, made ready if the cache does not have it.
+
+    Raises:
+        ImageError: there is none of this name, or it could not be made ready.
+    """
+    return ensure_kernel(name, programs, ImageCache(cache_directory()), progress)
 
 
 def list_kernels() -> list[BuiltKernel]:

@@ -21,10 +21,11 @@ from typing import Any, BinaryIO, cast
 
 from workloads.errors import InvalidInput
 
-_INDEX = "index.json"
-_DOCKER_INDEX = "manifest.json"
-_REF = "org.opencontainers.image.ref.name"
-_NAMES = (_REF, "io.containerd.image.name")
+LAYOUT = "oci-layout"
+INDEX = "index.json"
+DOCKER_INDEX = "manifest.json"
+REF = "org.opencontainers.image.ref.name"
+_NAMES = (REF, "io.containerd.image.name")
 _INDEX_TYPES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -123,17 +124,17 @@ class ImageReader:
         Raises:
             InvalidInput: there is none, or more than one, or it is damaged.
         """
-        if self._has(_INDEX):
+        if self._has(INDEX):
             return self._from_layout(ref)
-        if self._has(_DOCKER_INDEX):
+        if self._has(DOCKER_INDEX):
             return self._from_docker(ref)
         raise self._problem(
-            f"there is neither {_INDEX} (of an OCI image) nor {_DOCKER_INDEX} (of one that Docker saved) in it; "
+            f"there is neither {INDEX} (of an OCI image) nor {DOCKER_INDEX} (of one that Docker saved) in it; "
             "a root file system is imported by `tar:` or `directory:`"
         )
 
     def _from_layout(self, ref: str | None) -> OciImage:
-        index = self._json(_INDEX, None)
+        index = self._json(INDEX, None)
         descriptor = self._chosen(self._list(index, "manifests"), ref)
         for _ in range(_MAX_NESTING):
             manifest = self._blob(descriptor)
@@ -149,27 +150,27 @@ class ImageReader:
         if len(digests) != len(described):
             raise self._problem(f"its configuration tells of {len(digests)} layers, its manifest of {len(described)}")
         layers = [
-            Layer(_blob_name(self._digest_of(layer)), self._digest_of(layer), digest)
+            Layer(blob_name(self._digest_of(layer)), self._digest_of(layer), digest)
             for layer, digest in zip(described, digests, strict=True)
         ]
         tags = tuple(dict.fromkeys(_tags(descriptor)))
         return OciImage(self._digest_of(descriptor), tags, tuple(layers), self._details(configuration))
 
     def _from_docker(self, ref: str | None) -> OciImage:
-        entries = self._json_list(_DOCKER_INDEX)
+        entries = self._json_list(DOCKER_INDEX)
         descriptors = [
-            {"annotations": {f"{_REF}{number}": tag for number, tag in enumerate(entry.get("RepoTags") or ())}, **entry}
+            {"annotations": {f"{REF}{number}": tag for number, tag in enumerate(entry.get("RepoTags") or ())}, **entry}
             for entry in entries
         ]
         entry = self._chosen(descriptors, ref)
         name, files = entry.get("Config"), entry.get("Layers")
         if not isinstance(name, str) or not isinstance(files, list) or not all(isinstance(each, str) for each in files):
-            raise self._problem(f"{_DOCKER_INDEX} names no Config and Layers")
+            raise self._problem(f"{DOCKER_INDEX} names no Config and Layers")
         content = self._read(name)
         configuration = self._parse(name, content)
         digests = self._content_digests(configuration)
         if len(digests) != len(files):
-            raise self._problem(f"its configuration tells of {len(digests)} layers, {_DOCKER_INDEX} of {len(files)}")
+            raise self._problem(f"its configuration tells of {len(digests)} layers, {DOCKER_INDEX} of {len(files)}")
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         layers = tuple(Layer(file, None, digest) for file, digest in zip(files, digests, strict=True))
         return OciImage(digest, tuple(_tags(entry)), layers, self._details(configuration))
@@ -214,7 +215,7 @@ class ImageReader:
 
     def _blob(self, descriptor: Mapping[str, Any]) -> Mapping[str, Any]:
         digest = self._digest_of(descriptor)
-        return self._json(_blob_name(digest), digest)
+        return self._json(blob_name(digest), digest)
 
     def _json(self, name: str, digest: str | None) -> Mapping[str, Any]:
         content = self._read(name)
@@ -296,7 +297,7 @@ def architecture() -> str:
     return _ARCHITECTURES.get(machine, machine)
 
 
-def _blob_name(digest: str) -> str:
+def blob_name(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
 
 
