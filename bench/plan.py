@@ -128,6 +128,7 @@ class Plan:
         sampling: how many blocks there are, and when there are enough.
         arms: in the order of the suite.
         cases: in the order of the suite.
+        left_out: arms of the suite that this host lacks the runtime of, and why.
         origin: of the image's root file system, where it is imported.
     """
 
@@ -138,6 +139,7 @@ class Plan:
     sampling: Sampling
     arms: tuple[Arm, ...]
     cases: tuple[Case, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
     origin: Origin | None = None
 
     @property

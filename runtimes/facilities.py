@@ -19,7 +19,7 @@ from pathlib import Path
 from runtimes import rootless, storage, syscalls
 from runtimes.accounting import parse_process_stat
 from runtimes.base import HostError, Image, Limits
-from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
+from runtimes.cgroup import Cgroup, CgroupTree, DaemonTree, RunCgroups, open_cgroups
 from runtimes.launcher.client import Launcher, open_launcher
 from runtimes.leftovers import (
     PREFIX,
@@ -106,13 +106,48 @@ class Facilities:
         """
         cpus = () if limits is None else self.instance_cpus(limits)
         cgroup = self.cgroups.new(name, limits, cpus=cpus, memory_limit=memory_limit)
-        try:
+        with _ended(cgroup):
             yield cgroup
+
+    @contextmanager
+    def new_cgroup_tree(self, name: str, limits: Limits, daemon: DaemonTree | None = None) -> Iterator[CgroupTree]:
+        """The same for an instance that a container engine starts, which sets the limits itself.
+
+        Args:
+            name: unique in the run.
+            limits: what the engine will be told.
+            daemon: the cgroups of the engine's daemon, if one makes the container.
+
+        Raises:
+            HostError: the host refused.
+        """
+        self.cgroups.check_limits(limits)
+        tree = self.cgroups.new_tree(name, cpu_weight=limits.cpu_weight, daemon=daemon)
+        with _ended(tree.whole):
+            yield tree
+
+    @contextmanager
+    def new_daemon_tree(self, name: str) -> Iterator[DaemonTree]:
+        """The same for the daemon of a container engine, and for all instances that it will start.
+
+        Raises:
+            HostError: the host refused.
+        """
+        tree = self.cgroups.new_daemon_tree(name)
+        with _ended(tree.whole):
+            yield tree
+
+
+@contextmanager
+def _ended(cgroup: Cgroup) -> Iterator[None]:
+    """At the end nothing is left of it."""
+    try:
+        yield
+    finally:
+        try:
+            cgroup.kill()
         finally:
-            try:
-                cgroup.kill()
-            finally:
-                cgroup.remove()
+            cgroup.remove()
 
 
 def check_host(limits: Iterable[Limits]) -> None:
