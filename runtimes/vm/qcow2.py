@@ -18,6 +18,8 @@ _ENTRIES = _CLUSTER // 8
 _COUNTS = _CLUSTER // 2
 """Of references, 16 bits each, in one cluster."""
 
+_EMPTY = bytes(_CLUSTER)
+
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
 _MAGIC = b"QFI\xfb"
 _VERSION = 3
@@ -35,7 +37,7 @@ def write_qcow2(disk: Path, target: BinaryIO) -> None:
     """
     size = disk.stat().st_size
     with disk.open("rb") as source:
-        used = [number for number in range(-(-size // _CLUSTER)) if any(_cluster(source, number))]
+        used = [number for number in range(-(-size // _CLUSTER)) if not _is_empty(_cluster(source, number))]
         mapped = sorted({number // _ENTRIES for number in used})
         first_level = -(-size // (_CLUSTER * _ENTRIES))
         first_clusters = -(-first_level // _ENTRIES)
@@ -70,6 +72,10 @@ def _room_for_counts(others: int) -> tuple[int, int]:
 def _cluster(source: BinaryIO, number: int) -> bytes:
     source.seek(number * _CLUSTER)
     return source.read(_CLUSTER)
+
+
+def _is_empty(content: bytes) -> bool:
+    return content == _EMPTY[: len(content)]
 
 
 def _write_header(target: BinaryIO, size: int, first_level: int, first_place: int, counts_table: int) -> None:
