@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import fairness
 from bench.host import changing_facts, collect_facts, fingerprint
+from bench.images import origin_text
 
 if TYPE_CHECKING:
     from bench.plan import Trial
@@ -49,6 +50,7 @@ class RunManifest:
         """
         self._placement = placement
         self._left_out = left_out
+        self._image = {"id": image.id, "from": origin_text(image)}
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -78,6 +80,7 @@ class RunManifest:
         document = {
             "fingerprint": self.fingerprint,
             "facts": self._facts,
+            "image": self._image,
             "placement": self._placement,
             "left_out": self._left_out,
             "observed": self._observed,

@@ -51,7 +51,9 @@ def measure(
             suite, plan = without_unavailable(suite, plan, check_arms(suite))
             check_scratch_space(plan)
             if prepare is None:
-                image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+                image = prepare_image(
+                    plan.packages(), plan.files(), observer.preparing, plan.kernels(), plan.imported()
+                )
             else:
                 image = prepare(observer.preparing)
         with ExitStack() as stack:

@@ -30,6 +30,7 @@ class _Host:
     """The form of what is read of ``host.json``; what else is in it is passed over."""
 
     facts: dict[str, Any] = field(default_factory=dict)
+    image: dict[str, str] = field(default_factory=dict)
     fairness: list[_Difference] = field(default_factory=list)
     placement: dict[str, _Placed] = field(default_factory=dict)
     observed: dict[str, dict[str, str | None]] = field(default_factory=dict)

@@ -36,7 +36,7 @@ from runtimes.placement import Placer, make_placer
 from runtimes.topology import read_topology
 from runtimes.unpacking import unpacked_root
 
-__all__ = ["Facilities", "check_host", "open_facilities", "reclaim", "scratch_parent"]
+__all__ = ["Facilities", "check_host", "open_facilities", "open_root", "reclaim", "scratch_parent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,23 @@ def open_facilities(run: str, image: Image, limits: Iterable[Limits] = ()) -> It
             placer=make_placer(read_topology(cgroups.cpus()), limits),
             cgroups=cgroups,
         )
+
+
+@contextmanager
+def open_root(image: Image) -> Iterator[Path]:
+    """Where the root file system of an image can be read, outside of any run.
+
+    The calling thread is in namespaces of its own until the context is left, as in :func:`open_facilities`.
+
+    Raises:
+        HostError: the image cannot be mounted, or unpacked.
+    """
+    if os.geteuid() != 0:
+        raise HostError("reading an image needs root, or a user namespace of its own (runtimes.user_namespace.enter)")
+    directory = run_parents()[0] / f"{PREFIX}{secrets.token_hex(4)}"
+    opened = _unpacked_image if rootless.is_unprivileged() else _mounted_image
+    with held_directory(directory), _own_namespaces(), opened(image, directory) as places:
+        yield places[0]
 
 
 @contextmanager

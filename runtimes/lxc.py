@@ -1,4 +1,4 @@
-"""LXC, by its own tools: `lxc-start` in the foreground with a configuration file of ours for each container.
+"""LXC, by its own tools: ``lxc-start`` in the foreground with a configuration file of ours for each container.
 
 What is timed is all that ``lxc-start`` does: reading its configuration, its cgroups, the namespaces, its own veth pair
 on the run's bridge, its own overlay over the image, and its own device nodes. It stays as the container's monitor until
@@ -19,7 +19,6 @@ from runtimes.base import (
     HostError,
     Image,
     Instance,
-    InstanceError,
     InstanceSpec,
     Limits,
     Options,
@@ -29,7 +28,7 @@ from runtimes.base import (
 )
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.cgroup.v2 import controllers_kept
-from runtimes.engine.foreground import only_child, wait_until_gone
+from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.lxc_config import Groups, Wanted, make_config
 from runtimes.engine.network import require_network
@@ -142,7 +141,7 @@ class LxcRuntime:
             stack.callback(config.unlink, missing_ok=True)
             config.write_text(make_config(self._wanted(spec, scratch, tree, place)))
             log, request = spec.directory / LOG_NAME, self._request(spec, scratch, tree, config)
-            with _explained(log):
+            with explained(log, _COMPLAINT):
                 agent, launched, ready_at = stack.enter_context(
                     connected_agent(facilities.launcher, request, log, spec.start_timeout)
                 )
@@ -156,12 +155,18 @@ class LxcRuntime:
                 agent=agent,
                 timeline=timeline,
                 address=place.address if place else shared,
-                facts={**host_facts(scratch), "engine": self._version},
+                facts={**host_facts(scratch), "engine": self._version, **self._drivers},
                 container=container,
                 helper="monitor",
                 stop_timeout=spec.stop_timeout,
                 end=functools.partial(wait_until_gone, launched, self._program.name),
             )
+
+    @property
+    def _drivers(self) -> Mapping[str, str]:
+        """What LXC uses, in its own words."""
+        network = {"host": "none", "none": "empty"}.get(self._options.network, "veth")
+        return {"storage_driver": "dir" if self._owners else "overlayfs", "network_driver": network}
 
     def _wanted(self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, place: Place | None) -> Wanted:
         facilities, options = self._facilities, self._options
@@ -244,15 +249,3 @@ def _groups(tree: CgroupTree) -> Groups:
     version = 2 if describe_version() == "v2" else 1
     container, monitor, pivot = (tree.path_of(name).lstrip("/") for name in (_CONTAINER, _MONITOR, _PIVOT))
     return Groups(version, tree.directory is None, container, monitor, pivot)
-
-
-@contextmanager
-def _explained(log: Path) -> Iterator[None]:
-    """Name the first of what ``lxc-start`` complains of when no instance comes of it: the rest follows from that."""
-    try:
-        yield
-    except InstanceError as error:
-        said = log.read_text(errors="replace")
-        if (complaint := _COMPLAINT.search(said)) is None:
-            raise
-        raise InstanceError(f"lxc-start: {complaint['what']}", details=said) from error

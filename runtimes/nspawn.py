@@ -9,6 +9,7 @@ unit would be: it has no options for either.
 from __future__ import annotations
 
 import functools
+import re
 import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -29,7 +30,7 @@ from runtimes.base import (
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.cgroup.devices import DeviceFilter
 from runtimes.container import hardening
-from runtimes.engine.foreground import only_child, wait_until_gone
+from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_config import rlimit
@@ -65,6 +66,9 @@ _GRANTED = (
     *("SYS_RESOURCE", "SYS_TTY_CONFIG"),
 )
 """Capabilities that a container has if nothing is said (systemd-nspawn(1), --capability=)."""
+
+_COMPLAINT = re.compile(r"^(?P<what>Failed .*)$", re.MULTILINE)
+"""A line of what it says when it cannot do something."""
 
 WITHOUT_SYSTEMD = ("--register=no", "--keep-unit", "--link-journal=no", "--settings=no")
 """No unit is made, nobody is told, and no settings are looked for: it runs where there is no systemd."""
@@ -144,9 +148,11 @@ class NspawnRuntime:
             network = stack.enter_context(joined_network(facilities, self._options.network, spec.limits.net))
             timeline.stamp("network")
             request = self._request(spec, scratch, tree, network.descriptor, device_file)
-            agent, launched, ready_at = stack.enter_context(
-                connected_agent(facilities.launcher, request, spec.directory / LOG_NAME, spec.start_timeout)
-            )
+            log = spec.directory / LOG_NAME
+            with explained(log, _COMPLAINT):
+                agent, launched, ready_at = stack.enter_context(
+                    connected_agent(facilities.launcher, request, log, spec.start_timeout)
+                )
             timeline.stamp("client", launched.stamps["exec"])
             stamp_agent(timeline, agent, ready_at)
             own = _PAYLOAD if describe_version() == "v2" else None
@@ -155,7 +161,7 @@ class NspawnRuntime:
                 agent=agent,
                 timeline=timeline,
                 address=network.address,
-                facts={**host_facts(scratch), "engine": self._version},
+                facts={**host_facts(scratch), "engine": self._version, **self._drivers},
                 container=container,
                 helper=_SUPERVISOR,
                 stop_timeout=spec.stop_timeout,
@@ -163,6 +169,15 @@ class NspawnRuntime:
                 # Those of version 1 have both in one.
                 inside=() if own else (launched.pid,),
             )
+
+    @property
+    def _drivers(self) -> Mapping[str, str]:
+        """What it is told, in the words of its options."""
+        network = {"host": "none", "none": "private-network"}.get(self._options.network, "none, started in a namespace")
+        return {
+            "storage_driver": "volatile=overlay" if self._makes_overlay else "directory",
+            "network_driver": network,
+        }
 
     def _request(
         self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, network: int | None, device_file: Path | None

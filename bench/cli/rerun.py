@@ -54,7 +54,7 @@ def rerun(run: str, store_directory: Path, dry_run: bool, output_format: str, qu
     require_all(check_arms(suite))
     progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
     with progress() as observer:
-        image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+        image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels(), plan.imported())
     require_same_image(record, image)
     found = differences(before, present_environment(image))
     also = {"rerun_of": record.id, "environment": [asdict(each) for each in found]}

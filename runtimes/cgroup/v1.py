@@ -16,18 +16,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup.base import (
-    QUOTA_PERIOD,
-    Cgroup,
-    RunCgroups,
-    make_directory,
-    parse_limit,
-    quota,
-    remove_directories,
-    settled_memory_statistics,
-    write,
-)
+from runtimes.cgroup.base import QUOTA_PERIOD, Cgroup, RunCgroups, parse_limit, quota
 from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
+from runtimes.cgroup.directories import make_directory, remove_directories, settled_memory_statistics, write
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies

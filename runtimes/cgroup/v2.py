@@ -22,20 +22,9 @@ from typing import ClassVar
 import psutil
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup.base import (
-    QUOTA_PERIOD,
-    Cgroup,
-    RunCgroups,
-    harness_leaf,
-    make_directory,
-    parse_limit,
-    pids_below,
-    quota,
-    remove_directories,
-    settled_memory_statistics,
-    write,
-)
+from runtimes.cgroup.base import QUOTA_PERIOD, Cgroup, RunCgroups, harness_leaf, parse_limit, quota
 from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
+from runtimes.cgroup.directories import make_directory, pids_below, remove_directories, settled_memory_statistics, write
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies

@@ -4,6 +4,11 @@ process.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import psutil
 
 from runtimes.base import InstanceError
@@ -12,6 +17,23 @@ from runtimes.launcher.instance import wait_for_end
 
 _END_TIMEOUT = 30.0
 """Seconds for the program to clear up once the container has ended."""
+
+
+@contextmanager
+def explained(log: Path, complaint: re.Pattern[str]) -> Iterator[None]:
+    """When no instance comes of it, name the first of what the program complains of: the rest follows from that.
+
+    Args:
+        log: what it says on standard error.
+        complaint: a line of its, with a group ``what``.
+    """
+    try:
+        yield
+    except InstanceError as error:
+        said = log.read_text(errors="replace")
+        if (found := complaint.search(said)) is None:
+            raise
+        raise InstanceError(f"{error}; it began with: {found['what']}", details=said) from error
 
 
 def only_child(launched: Launched) -> int:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from runtimes.base import HostError, IoLimits, Limits
-from runtimes.cgroup import base, describe_version, missing_controllers, open_cgroups, possible_directories
+from runtimes.cgroup import describe_version, directories, missing_controllers, open_cgroups, possible_directories
 from runtimes.cgroup.base import quota
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.cgroup.v1 import make_run_cgroups_v1
@@ -103,13 +103,13 @@ def test_the_version_goes_by_where_the_memory_controller_is(monkeypatch, found, 
 
 
 def test_all_directories_are_removed_although_one_cannot_be(monkeypatch, tmp_path):
-    monkeypatch.setattr(base, "_PATIENCE", 0.01)
+    monkeypatch.setattr(directories, "_PATIENCE", 0.01)
     stubborn, other = tmp_path / "stubborn", tmp_path / "other"
     for directory in (stubborn, other):
         directory.mkdir()
     (stubborn / "file").touch()
     with pytest.raises(HostError, match=r"^cannot remove cgroup \S*/stubborn: \S+ \S+ Directory not empty: \S+$"):
-        base.remove_directories([stubborn, other, tmp_path / "gone"])
+        directories.remove_directories([stubborn, other, tmp_path / "gone"])
     assert stubborn.exists()
     assert not other.exists()
 
@@ -352,7 +352,7 @@ DEFAULTS = {
 def tree(tmp_path, monkeypatch):
     """A unified hierarchy in which directories get the files that the kernel would give them."""
     top = fill(tmp_path / "cgroup", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs="")
-    make = base.make_directory
+    make = directories.make_directory
 
     def make_with_files(directory):
         make(directory)
@@ -426,7 +426,7 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
     cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
     assert (own / "cgroup.subtree_control").read_text() == "+cpu +cpuset +pids +io"
     # The kernel's files do not keep a directory from being removed; these do.
-    monkeypatch.setattr("runtimes.cgroup.base._remove_tree", shutil.rmtree)
+    monkeypatch.setattr("runtimes.cgroup.directories._remove_tree", shutil.rmtree)
     leaf = own / "bench-1-harness"
     moved = leaf / "cgroup.procs"
 

@@ -41,6 +41,8 @@ class TestLxc(RuntimeConformance):
             own = psutil.Process(agent).memory_full_info().pss
             assert reading.pss > own + (100 << 10)
             assert instance.facts["engine"].startswith("LXC ")
+            assert instance.facts["storage_driver"] == "overlayfs"
+            assert instance.facts["network_driver"] == "veth"
 
     def test_the_agent_has_the_stream_itself_and_is_first(self, runtime, facilities, new_spec):
         spec = new_spec()
@@ -61,10 +63,10 @@ class TestLxc(RuntimeConformance):
             assert not shell(instance, "mknod /tmp/disk b 7 0 && head -c 1 /tmp/disk").ok
             assert "ro" in output(instance, "grep ^sysfs /proc/mounts").split()[3].split(",")
 
-    def test_the_first_complaint_is_the_message(self, runtime, new_spec):
+    def test_the_first_complaint_is_in_the_message(self, runtime, new_spec):
         spec = new_spec()
         spec.scratch.write_bytes(bytes(spec.scratch.stat().st_size))
-        failed = pytest.raises(InstanceError, match="lxc-start: Invalid argument - Failed to mount")
+        failed = pytest.raises(InstanceError, match="it began with: Invalid argument - Failed to mount")
         with failed as told, runtime.start(spec):
             pass
         assert "The container failed to start" in told.value.details

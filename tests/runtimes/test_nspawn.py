@@ -43,6 +43,7 @@ class TestNspawn(RuntimeConformance):
             assert reading.parts["anon"] < reading.helpers["supervisor"]
             assert reading.pss > psutil.Process(agent).memory_full_info().pss + (100 << 10)
             assert instance.facts["engine"].startswith("systemd ")
+            assert instance.facts["storage_driver"] == "volatile=overlay"
 
     def test_the_agent_has_the_stream_itself_and_is_first(self, runtime, facilities, new_spec):
         spec = new_spec()
@@ -62,11 +63,14 @@ class TestNspawn(RuntimeConformance):
             assert "ro" in output(instance, "grep ' /sys sysfs' /proc/mounts").split()[3].split(",")
             assert output(instance, "ls /sys/class/net").split() == ["eth0", "lo"]
 
-    def test_a_failure_has_its_last_words(self, runtime, new_spec, monkeypatch):
-        monkeypatch.setattr("runtimes.nspawn._IMAGE", Path("/run/systemd"))
-        monkeypatch.setattr("runtimes.nspawn.AS_IT_IS", ("--directory=/run/nothing-there",))
-        with pytest.raises(InstanceError, match="/run/systemd"), runtime.start(new_spec()):
+    def test_the_first_complaint_is_in_the_message(self, runtime, new_spec, monkeypatch):
+        monkeypatch.setattr("runtimes.nspawn.AS_IT_IS", ("--console=pipe", "--network-bridge=bench-nowhere"))
+        with (
+            pytest.raises(InstanceError, match=r"it began with: Failed to add .*bench-nowhere") as told,
+            runtime.start(new_spec()),
+        ):
             pass
+        assert "bench-nowhere" in told.value.details
 
     def test_it_writes_nothing_to_the_hosts_own_places(self, runtime, facilities, new_spec):
         places = [Path("/run/systemd/nspawn"), Path("/var/lib/machines"), Path("/etc/systemd/nspawn")]
