@@ -388,6 +388,11 @@ class Options(BaseModel):
         return ()
 
     @property
+    def needs_systemd(self) -> bool:
+        """Whether the image must have systemd as ``/sbin/init`` for such an arm."""
+        return False
+
+    @property
     def kernels(self) -> tuple[str, ...]:
         """Names of the kernels that the image must have for such an arm, besides its own."""
         return ()

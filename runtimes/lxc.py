@@ -214,7 +214,7 @@ class LxcRuntime:
         steps.make_directory(str(_STAGING))
         if self._owners:
             yield steps
-            yield mount_bare_root(str(self._facilities.root), str(_STAGING), layered, self._owners)
+            yield mount_bare_root(str(self._facilities.root), str(_STAGING), disk=layered, owners=self._owners)
             steps = Steps("grant the users and mount the scratch disk")
             for file in _GRANTED:
                 steps.mount(str(self._grant), str(file), "", syscalls.MS_BIND)

@@ -46,6 +46,8 @@ _PUBLISHED = (10, 214)
 _PREFIX = 16
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _LAST = 0xFFFE
+_RESERVED_BITS = 10
+"""Of the host number of addresses that are reserved together: 1022 of them."""
 
 TAP_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
@@ -141,18 +143,20 @@ class RunNetwork:
 
     Attributes:
         bridge: name of the bridge.
+        hidden_bridge: name of that behind address translation, once it was prepared for.
         gateway: IPv4 address of the bridge itself; it is where the native arm is reached.
         prefix: length of the network part of all addresses, bits.
     """
 
     def __init__(self, route: IPRoute, quick_route: socket.socket) -> None:
         self.bridge = _BRIDGE
+        self.hidden_bridge = _HIDDEN_BRIDGE
         self.gateway = _address(1)
         self.prefix = _PREFIX
         self._lock = threading.RLock()
         self._route = _OneAtATime(route, self._lock)
         self._quick_route = quick_route
-        self._hosts = iter(range(2, _LAST + 1))
+        self._next, self._last = 2, _LAST
         syscalls.configure_interface("lo")
         self._index = self._make_bridge(self.bridge, self.gateway)
         self._hidden: _Segment | None = None
@@ -190,10 +194,31 @@ class RunNetwork:
 
     def _allocate_host(self) -> int:
         with self._lock:
-            host = next(self._hosts, None)
-        if host is None:
-            raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
-        return host
+            if self._next > self._last:
+                raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
+            self._next += 1
+            return self._next - 1
+
+    def reserve(self, *, translated: bool = False) -> str:
+        """A part of the network whose addresses somebody else gives out: the highest that is free, as ``10.0.0.0/22``.
+
+        Args:
+            translated: whether it is to be one behind address translation, which was prepared for.
+
+        Raises:
+            HostError: there is none.
+        """
+        with self._lock:
+            first = (self._last + 1 - (1 << _RESERVED_BITS)) >> _RESERVED_BITS << _RESERVED_BITS
+            if first <= self._next:
+                raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
+            self._last = first - 1
+        return f"{_address(first, _HIDDEN if translated else _NETWORK)}/{32 - _RESERVED_BITS}"
+
+    @staticmethod
+    def published(address: str) -> str:
+        """By which address the world reaches one that is behind address translation."""
+        return ".".join([*map(str, _PUBLISHED), *address.split(".")[2:]])
 
     @staticmethod
     def mac(address: str) -> str:

@@ -227,7 +227,7 @@ class NspawnRuntime:
             steps.make_directory(str(_STAGING))
             yield steps
             disk = None if scratch is None or self._is_volume(scratch) else str(scratch)
-            yield mount_bare_root(image, str(_STAGING), disk, self._owners)
+            yield mount_bare_root(image, str(_STAGING), disk=disk, owners=self._owners)
             steps = Steps("mount the scratch disk")
         if self._is_volume(scratch):
             steps.make_directory(str(_DISK))

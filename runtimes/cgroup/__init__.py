@@ -10,13 +10,14 @@ from runtimes.base import HostError
 from runtimes.cgroup.adopted import adopt_cgroup
 from runtimes.cgroup.base import Cgroup, RunCgroups, harness_leaf
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
-from runtimes.cgroup.tree import CgroupTree
+from runtimes.cgroup.tree import CgroupTree, DaemonTree
 
 __all__ = [
     "OPTIONAL_CONTROLLERS",
     "REQUIRED_CONTROLLERS",
     "Cgroup",
     "CgroupTree",
+    "DaemonTree",
     "RunCgroups",
     "adopt_cgroup",
     "describe_version",

@@ -14,9 +14,9 @@ class CgroupTree:
     Attributes:
         whole: all of it: the container, and those who look after it.
         helpers: where the programs of the engine are started.
-        directory: on version 2 where the engine makes the container's, as a path from the mount point; None on
-            version 1, where an engine's relative paths are below the cgroup that its own process is in, whichever that
-            is in each hierarchy.
+        directory: on version 2 where the engine makes the container's, as a path from the mount point. On version 1 an
+            engine's relative paths are below the cgroup that its own process is in, whichever that is in each
+            hierarchy: from there, for the instance of a daemon, and None where the program of the engine is in it.
     """
 
     whole: Cgroup
@@ -28,3 +28,23 @@ class CgroupTree:
         (``cgroupsPath`` of the OCI runtime specification, config-linux).
         """
         return name if self.directory is None else f"{self.directory}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonTree:
+    """The cgroups of an engine's daemon, with those of all instances that it starts below.
+
+    On version 1 they cannot be elsewhere, see :class:`CgroupTree`. What the daemon itself has used is what the whole
+    has less the instances, those that have ended among them.
+
+    Attributes:
+        whole: the daemon and its instances.
+        helpers: where the daemon is started; it is ``whole`` on version 1.
+        instances: the trees of its instances.
+        path: of ``instances``, as :attr:`CgroupTree.directory` has it.
+    """
+
+    whole: Cgroup
+    helpers: Cgroup
+    instances: Cgroup
+    path: str

@@ -16,22 +16,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup.base import (
-    QUOTA_PERIOD,
-    Cgroup,
-    RunCgroups,
-    make_directory,
-    parse_limit,
-    quota,
-    remove_directories,
-    settled_memory_statistics,
-    write,
-)
+from runtimes.cgroup.base import QUOTA_PERIOD, Cgroup, RunCgroups, parse_limit, quota
 from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
+from runtimes.cgroup.directories import make_directory, remove_directories, settled_memory_statistics, write
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
-from runtimes.cgroup.tree import CgroupTree
+from runtimes.cgroup.tree import CgroupTree, DaemonTree
 from runtimes.topology import format_cpus, parse_cpus
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
@@ -40,6 +31,9 @@ _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 _SHARES_PER_WEIGHT = 1024 / 100
 """``cpu.shares`` for ``cpu.weight`` 1: the defaults, 1024 and 100, mean the same (``sched_weight_from_cgroup`` in
 kernel/sched/sched.h converts so)."""
+
+_INSTANCES = "instances"
+"""The last part of the path from a daemon's cgroup to those of its instances."""
 
 _NO_LIMIT = 1 << 62
 """Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
@@ -183,6 +177,7 @@ class RunCgroupsV1(RunCgroups):
         by_controller: Mapping[str, Path],
         devices: Path | None = None,
         others: Mapping[str, Path] | None = None,
+        unified_top: Path | None = None,
     ) -> None:
         """A run with directories of its own.
 
@@ -191,11 +186,13 @@ class RunCgroupsV1(RunCgroups):
             devices: that in the hierarchy of the controller ``devices``, if it is ours to use: not every instance has
                 one there.
             others: where the run's directories would be in all other hierarchies, which only container engines use.
+            unified_top: where version 2 is mounted beside the others; ``others`` has the directory in it as ``""``.
         """
         super().__init__(list(dict.fromkeys([*by_controller.values(), *([devices] if devices else [])])))
         self._by_controller = by_controller
         self._devices = devices
         self._others = others or {}
+        self._unified_top = unified_top
         self._io_accounted = False
 
     def account_io(self, *paths: Path) -> None:
@@ -238,7 +235,7 @@ class RunCgroupsV1(RunCgroups):
             self.check_limits(limits)
         directories = {controller: parent / name for controller, parent in self._by_controller.items()}
         _make_directories(directories)
-        cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
+        cgroup = self._cgroup(name, directories)
         try:
             self._limit(directories, limits, cpus, memory_limit=memory_limit)
         except HostError:
@@ -246,24 +243,63 @@ class RunCgroupsV1(RunCgroups):
             raise
         return cgroup
 
-    def new_tree(self, name: str, *, cpu_weight: int | None = None) -> CgroupTree:
+    def new_tree(self, name: str, *, cpu_weight: int | None = None, daemon: DaemonTree | None = None) -> CgroupTree:
+        parents = self._everywhere()
+        if daemon is not None:
+            parents = self._instances_of(daemon.whole.name, daemon.path)
+        directories = {controller: parent / name for controller, parent in parents.items()}
+        cgroup = self._new_with_cpuset(name, directories)
+        try:
+            _set_weight(directories["cpu"], cpu_weight)
+        except HostError:
+            cgroup.remove()
+            raise
+        return CgroupTree(cgroup, cgroup, None if daemon is None else f"{daemon.path}/{name}")
+
+    def new_daemon_tree(self, name: str) -> DaemonTree:
+        whole = self._new_with_cpuset(name, {key: parent / name for key, parent in self._everywhere().items()})
+        path = _INSTANCES
+        if "" in self._others and self._unified_top is not None:
+            # Beside version 1 runc takes a relative path from the top of version 2, wherever it is in there itself
+            # (GetOwnCgroupPath in libcontainer/cgroups/utils.go): so the path from there is the path from everywhere.
+            path = f"{(self._others[''] / name).relative_to(self._unified_top)}/{_INSTANCES}"
+        directories = self._instances_of(name, path)
+        try:
+            for depth in reversed(range(len(Path(path).parts))):
+                _make_directories({key: _above(made, depth) for key, made in directories.items() if key})
+                copy_cpuset(_above(directories["cpuset"], depth), ())
+            if "" in directories:
+                make_directory(directories[""])
+        except HostError:
+            whole.remove()
+            raise
+        return DaemonTree(whole, whole, self._cgroup(_INSTANCES, directories), path)
+
+    def _everywhere(self) -> dict[str, Path]:
+        """The run's directories in all hierarchies: an engine makes a cgroup below its own in each."""
         for parent in dict.fromkeys(self._others.values()):
             if parent not in self.directories:
                 # Noted first: what is half made is removed as well.
                 self.directories.append(parent)
                 parent.mkdir(exist_ok=True)
-        # In every hierarchy that there is: an engine makes a cgroup below its own in each.
-        parents = {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
-        directories = {controller: parent / name for controller, parent in parents.items()}
+        return {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
+
+    def _instances_of(self, daemon: str, path: str) -> dict[str, Path]:
+        """Where the trees of a daemon's instances are, by its name and :attr:`DaemonTree.path`."""
+        return {key: parent / daemon / (path if key else _INSTANCES) for key, parent in self._everywhere().items()}
+
+    def _new_with_cpuset(self, name: str, directories: Mapping[str, Path]) -> CgroupV1:
         _make_directories(directories)
-        cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
+        cgroup = self._cgroup(name, directories)
         try:
             copy_cpuset(directories["cpuset"], ())
-            _set_weight(directories["cpu"], cpu_weight)
         except HostError:
             cgroup.remove()
             raise
-        return CgroupTree(cgroup, cgroup, None)
+        return cgroup
+
+    def _cgroup(self, name: str, directories: Mapping[str, Path]) -> CgroupV1:
+        return CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
 
     def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
         directories = {controller: parent / tree.whole.name for controller, parent in self._by_controller.items()}
@@ -342,13 +378,17 @@ def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
             directories[controller] = directory
     unified = {"": found.v2} if found.v2 is not None else {}
     others = {name: above / run for name, above in {**found.v1, **unified}.items() if name not in directories}
-    return RunCgroupsV1(directories, directories.pop(DEVICES, None), others)
+    return RunCgroupsV1(directories, directories.pop(DEVICES, None), others, found.v2_top)
 
 
 def copy_cpuset(directory: Path, cpus: tuple[int, ...]) -> None:
     """Fill a new cpuset, which refuses processes until it has CPUs and memory nodes; by default the parent's."""
     write(directory / "cpuset.mems", (directory.parent / "cpuset.mems").read_text().strip())
     write(directory / "cpuset.cpus", format_cpus(cpus) or (directory.parent / "cpuset.cpus").read_text().strip())
+
+
+def _above(directory: Path, levels: int) -> Path:
+    return directory.parents[levels - 1] if levels else directory
 
 
 def _make_directories(directories: Mapping[str, Path]) -> None:

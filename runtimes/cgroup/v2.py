@@ -22,30 +22,22 @@ from typing import ClassVar
 import psutil
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup.base import (
-    QUOTA_PERIOD,
-    Cgroup,
-    RunCgroups,
-    harness_leaf,
-    make_directory,
-    parse_limit,
-    pids_below,
-    quota,
-    remove_directories,
-    settled_memory_statistics,
-    write,
-)
+from runtimes.cgroup.base import QUOTA_PERIOD, Cgroup, RunCgroups, harness_leaf, parse_limit, quota
 from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
+from runtimes.cgroup.directories import make_directory, pids_below, remove_directories, settled_memory_statistics, write
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
-from runtimes.cgroup.tree import CgroupTree
+from runtimes.cgroup.tree import CgroupTree, DaemonTree
 from runtimes.topology import format_cpus, parse_cpus
 
 _REQUIRED = REQUIRED_CONTROLLERS[2]
 
 _HELPERS = "helpers"
-"""Beside the cgroup of an engine's container."""
+"""Beside the cgroup of an engine's container, and beside those of a daemon's instances."""
+
+_INSTANCES = "instances"
+"""Below the cgroup of a daemon."""
 
 _PARTS = {
     "anon": "anon",
@@ -221,22 +213,41 @@ class RunCgroupsV2(RunCgroups):
             raise
         return cgroup
 
-    def new_tree(self, name: str, *, cpu_weight: int | None = None) -> CgroupTree:
-        directory = self._directory / name
-        make_directory(directory)
-        whole = CgroupV2(name, directory, self._controllers)
+    def new_tree(self, name: str, *, cpu_weight: int | None = None, daemon: DaemonTree | None = None) -> CgroupTree:
+        above = self._directory if daemon is None else self._top / daemon.path.lstrip("/")
+        whole, helpers = self._new_with_helpers(name, above / name)
+        directory = above / name
         try:
             if cpu_weight is not None:
                 write(directory / "cpu.weight", str(cpu_weight))
-            write(directory / "cgroup.subtree_control", _change("+", tuple(self._controllers)))
-            # A leaf: who hands controllers down may hold no processes.
-            leaf = directory / _HELPERS
-            make_directory(leaf)
         except HostError:
             whole.remove()
             raise
-        helpers = CgroupV2(_HELPERS, leaf, self._controllers)
         return CgroupTree(whole, helpers, f"/{directory.relative_to(self._top)}")
+
+    def new_daemon_tree(self, name: str) -> DaemonTree:
+        whole, helpers = self._new_with_helpers(name, self._directory / name)
+        directory = self._directory / name / _INSTANCES
+        try:
+            make_directory(directory)
+            write(directory / "cgroup.subtree_control", _change("+", tuple(self._controllers)))
+        except HostError:
+            whole.remove()
+            raise
+        instances = CgroupV2(_INSTANCES, directory, self._controllers)
+        return DaemonTree(whole, helpers, instances, f"/{directory.relative_to(self._top)}")
+
+    def _new_with_helpers(self, name: str, directory: Path) -> tuple[CgroupV2, CgroupV2]:
+        """A cgroup that hands its controllers down, and in it a leaf: who does so may hold no processes."""
+        make_directory(directory)
+        whole = CgroupV2(name, directory, self._controllers)
+        try:
+            write(directory / "cgroup.subtree_control", _change("+", tuple(self._controllers)))
+            make_directory(directory / _HELPERS)
+        except HostError:
+            whole.remove()
+            raise
+        return whole, CgroupV2(_HELPERS, directory / _HELPERS, self._controllers)
 
     def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
         self._limit(self._directory / tree.whole.name, limits, cpus, memory_limit=True)

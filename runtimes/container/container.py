@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,8 @@ class Container:
         # After the network, where there is one to join.
         place = Descriptor(FURTHER + (options.network in ("bridge", "nat")))
         self._owners = Owners(FIRST_OWNER, OWNER_COUNT, place) if options.user_namespace else None
-        self._root = mount_root(
+        self._mount_root = functools.partial(
+            mount_root,
             str(image_root),
             self._staging,
             rootless=rootless,
@@ -50,6 +52,7 @@ class Container:
             flags=MS_NOSUID if options.no_new_privileges else 0,
             owners=self._owners,
         )
+        self._root = self._mount_root()
         self._mask = hardening.mask_paths(root_below(self._staging)) if options.masked_paths else None
         self._enter_root = _enter_root(root_below(self._staging))
         self._harden = hardening.give_up_privileges(
@@ -84,9 +87,13 @@ class Container:
             steps.append(entry.join_network())
         elif self._options.network == "none":
             steps.append(_set_up_loopback())
-        steps += [self._detach, _name_host(name), self._root]
-        if scratch is not None:
-            steps.append(mount_scratch(str(scratch), self._staging, self._owners))
+        steps += [self._detach, _name_host(name)]
+        if scratch is not None and self._options.scratch == "layer":
+            steps.append(self._mount_root(disk=str(scratch)))
+        else:
+            steps.append(self._root)
+            if scratch is not None:
+                steps.append(mount_scratch(str(scratch), self._staging, self._owners))
         if self._mask is not None:
             steps.append(self._mask)
         if device_file is not None:

@@ -21,6 +21,7 @@ from runtimes.cgroup.v1 import cpu_shares
 from runtimes.container import hardening
 from runtimes.container.seccomp import Condition, Profile
 from runtimes.launcher.limits import LIMITS
+from runtimes.launcher.rootfs import Owners
 from runtimes.topology import format_cpus
 
 VERSION = "1.0.2"
@@ -83,6 +84,8 @@ class Wanted:
         scratch: a block device to mount at ``/scratch``, or None.
         limited_disk: the block device that ``limits.io`` is for, or None.
         seccomp: the filter of system calls, or None.
+        owners: whom the files of the root belong to, where the container is to have a user namespace; the scratch disk
+            is mounted already then.
     """
 
     root: Path
@@ -96,6 +99,7 @@ class Wanted:
     scratch: Path | None
     limited_disk: Path | None
     seccomp: Profile | None
+    owners: Owners | None = None
 
 
 def make_config(wanted: Wanted) -> dict[str, Any]:
@@ -118,9 +122,10 @@ def make_config(wanted: Wanted) -> dict[str, Any]:
         },
         "root": {"path": str(wanted.root), "readonly": False},
         "hostname": wanted.hostname,
-        "mounts": [*_MOUNTS, *([scratch] if wanted.scratch else [])],
+        "mounts": [*_mounts(wanted.owners), *([scratch] if wanted.scratch else [])],
         "linux": {
-            "namespaces": _namespaces(wanted.network),
+            "namespaces": _namespaces(wanted.network, wanted.owners),
+            **_mappings(wanted.owners),
             "cgroupsPath": wanted.cgroups_path,
             "resources": resources(wanted),
             "maskedPaths": [f"/{path}" for path in (*hardening.MASKED_FILES, *hardening.MASKED_DIRECTORIES)],
@@ -140,8 +145,23 @@ def rlimit(kind: int, soft: int, hard: int) -> dict[str, Any]:
     }
 
 
-def _namespaces(network: str | None) -> list[dict[str, str]]:
-    own = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
+def _mounts(owners: Owners | None) -> list[dict[str, Any]]:
+    if owners is None:
+        return list(_MOUNTS)
+    # Only who owns a network namespace may mount a sysfs that shows it: what is there already is shown.
+    shown = {"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", *_PLAIN, "ro"]}
+    return [shown if each["destination"] == "/sys" else each for each in _MOUNTS]
+
+
+def _mappings(owners: Owners | None) -> dict[str, Any]:
+    if owners is None:
+        return {}
+    mapping = [{"containerID": 0, "hostID": owners.first, "size": owners.count}]
+    return {"uidMappings": mapping, "gidMappings": mapping}
+
+
+def _namespaces(network: str | None, owners: Owners | None) -> list[dict[str, str]]:
+    own = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup", *(["user"] if owners else []))]
     if network is None:
         return own
     return [*own, {"type": "network", **({"path": network} if network else {})}]

@@ -22,6 +22,15 @@ _PATIENCE = 60.0
 _LAST_LINES = 5
 
 
+COMMAND_NAME = "engine-argv"
+"""The file in an instance's directory that tells how the engine was called, a line each argument."""
+
+
+def save_command(directory: Path, argv: Sequence[str]) -> None:
+    """Keep how an engine was called with the other artefacts of an instance."""
+    (directory / COMMAND_NAME).write_text("".join(f"{word}\n" for word in argv))
+
+
 def find_program(name: str, package: str) -> Path:
     """Where a program is, in the directories that root has on Debian and then in those of ``$PATH``.
 
@@ -61,17 +70,18 @@ def first_line(argv: Sequence[str | Path]) -> str:
     return said[0]
 
 
-def run_program(argv: Sequence[str | Path], *, check: bool = True) -> str:
+def run_program(argv: Sequence[str | Path], *, check: bool = True, environment: Mapping[str, str] = ENVIRONMENT) -> str:
     """Run a program to its end, outside of what is measured; what it said on standard output.
 
     Args:
         argv: the program and its arguments.
         check: whether its failure is one of the instance.
+        environment: all of its environment.
 
     Raises:
         InstanceError: it failed.
     """
-    done = _run(argv)
+    done = _run(argv, environment)
     if check and done.returncode != 0:
         raise InstanceError(
             f"{Path(argv[0]).name} {argv[1] if len(argv) > 1 else ''} failed: {_last_words(done)}",
@@ -80,7 +90,17 @@ def run_program(argv: Sequence[str | Path], *, check: bool = True) -> str:
     return done.stdout
 
 
-def _run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+def refusal(argv: Sequence[str | Path]) -> str | None:
+    """Run a program to its end; its last words if it failed, None if it did not.
+
+    Raises:
+        UnavailableError: it cannot be executed.
+    """
+    done = _run(argv)
+    return _last_words(done) if done.returncode != 0 else None
+
+
+def _run(argv: Sequence[str | Path], environment: Mapping[str, str] = ENVIRONMENT) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             [str(word) for word in argv],
@@ -90,7 +110,7 @@ def _run(argv: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
             errors="replace",
             check=False,
             timeout=_PATIENCE,
-            env=dict(ENVIRONMENT),
+            env=dict(environment),
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the harness
         )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import FURTHER, LOG, STREAM
 from runtimes.launcher.steps import Descriptor, Steps
-from runtimes.syscalls import CLONE_NEWNET, CLONE_NEWUSER
+from runtimes.syscalls import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER
 
 AGENT_FD = 3
 """The descriptor under which the program finds its stream."""
@@ -48,6 +48,13 @@ def join_network(place: int = FURTHER) -> Steps:
     return steps
 
 
+def join_mounts(place: int = FURTHER) -> Steps:
+    """Enter the mount namespace whose descriptor is passed along at ``place``; paths are from here on those in it."""
+    steps = Steps("join the mounts")
+    steps.call("setns", Descriptor(place), CLONE_NEWNS)
+    return steps
+
+
 def become_root_of(user_namespace: Descriptor) -> Steps:
     """Enter a user namespace and be root in it."""
     steps = Steps("enter the user namespace")
@@ -59,16 +66,20 @@ def become_root_of(user_namespace: Descriptor) -> Steps:
     return steps
 
 
-def run(argv: Sequence[str]) -> Steps:
+def run(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Steps:
     """The last steps: standard input from /dev/null, output and error to the log, the stream at its place, and execve.
 
     Everything else is closed.
+
+    Args:
+        argv: the program and its arguments.
+        environment: all of its environment; None for none.
     """
     steps = _moved_away()
     steps.open_as("/dev/null", os.O_RDONLY, 0)
     for source, target in ((LOG, 1), (LOG, 2), (STREAM, AGENT_FD)):
         steps.call("dup3", _OUT_OF_THE_WAY + source, target, 0)
-    return _executed(steps, AGENT_FD + 1, argv)
+    return _executed(steps, AGENT_FD + 1, argv, environment)
 
 
 def run_on_stream(argv: Sequence[str], environment: Mapping[str, str]) -> Steps:

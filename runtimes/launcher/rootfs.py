@@ -64,10 +64,12 @@ def mount_root(
     own_processes: bool,
     flags: int = 0,
     owners: Owners | None = None,
+    disk: str | None = None,
 ) -> Steps:
     """The steps that mount a fresh root.
 
-    Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm.
+    Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm; or to a disk, if that is asked
+    for.
 
     Args:
         image_root: where the image is mounted.
@@ -76,11 +78,10 @@ def mount_root(
         own_processes: whether it is mounted in a pid namespace of its own.
         flags: of the overlay, MS_…
         owners: whom the files belong to; None for the host's own users, by the same numbers.
+        disk: a block device with an ext4 file system that writes go to; None for a tmpfs.
     """
-    steps = Steps("mount the root")
-    owned = f",uid={owners.first},gid={owners.first}" if owners else ""
-    steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{owned}")
-    _mount_overlay(steps, image_root, staging, staging, rootless=rootless, flags=flags, owners=owners)
+    steps = mount_bare_root(image_root, staging, rootless=rootless, flags=flags, owners=owners, disk=disk)
+    owned = _owned(owners)
     root = root_below(staging)
     if rootless and not own_processes:
         # Only who owns a pid namespace may mount its proc.
@@ -94,24 +95,33 @@ def mount_root(
     return steps
 
 
-def mount_bare_root(image_root: str, staging: str, disk: str | None, owners: Owners | None = None) -> Steps:
+def mount_bare_root(
+    image_root: str,
+    staging: str,
+    *,
+    rootless: bool = False,
+    flags: int = 0,
+    owners: Owners | None = None,
+    disk: str | None = None,
+) -> Steps:
     """The steps that mount a fresh root in which whoever runs something there mounts the rest.
 
-    Args:
-        image_root: where the image is mounted.
-        staging: an empty directory, as of :func:`mount_root`.
-        disk: a block device with an ext4 file system that writes go to; None for a tmpfs.
-        owners: as of :func:`mount_root`.
+    Arguments as of :func:`mount_root`.
     """
     steps = Steps("mount the root")
-    steps.mount("tmpfs", staging, "tmpfs", 0, "mode=0755")
+    steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{_owned(owners)}")
     layer = staging
     if disk is not None:
         layer = f"{staging}/disk"
         steps.make_directory(layer)
         steps.mount(disk, layer, "ext4")
-    _mount_overlay(steps, image_root, staging, layer, rootless=False, flags=0, owners=owners)
+    _mount_overlay(steps, image_root, staging, layer, rootless=rootless, flags=flags, owners=owners)
     return steps
+
+
+def _owned(owners: Owners | None) -> str:
+    """Whom the files of a tmpfs belong to, as options of its mount."""
+    return f",uid={owners.first},gid={owners.first}" if owners else ""
 
 
 def _mount_overlay(

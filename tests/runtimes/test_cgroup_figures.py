@@ -9,8 +9,8 @@ import pytest
 
 from runtimes.accounting import unreclaimable_part
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup import base, disks
-from runtimes.cgroup.base import settled_memory_statistics
+from runtimes.cgroup import directories, disks
+from runtimes.cgroup.directories import settled_memory_statistics
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_io_stat, parse_pressure
 from runtimes.cgroup.v1 import CgroupV1, RunCgroupsV1
 from runtimes.cgroup.v2 import CgroupV2
@@ -250,7 +250,7 @@ V1_FILES = {
 def version_1(tmp_path, monkeypatch):
     """A run's directory, all controllers in one hierarchy, in which cgroups get the files that the kernel has there."""
     run = fill(tmp_path / "bench-1", V1_FILES)
-    make = base.make_directory
+    make = directories.make_directory
 
     def make_with_files(directory):
         make(directory)

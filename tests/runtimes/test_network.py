@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import socket
 import subprocess
 import threading
@@ -34,7 +36,22 @@ def test_addresses_are_never_given_twice(facilities):
 
 
 def test_addresses_end(facilities, monkeypatch):
-    monkeypatch.setattr(facilities.network, "_hosts", iter([]))
+    monkeypatch.setattr(facilities.network, "_next", 0xFFFF)
+    with pytest.raises(HostError, match="used up"):
+        facilities.network.allocate()
+    with pytest.raises(HostError, match="used up"):
+        facilities.network.reserve()
+
+
+def test_reserved_addresses_are_given_once_and_to_nobody_else(facilities, monkeypatch):
+    monkeypatch.setattr(facilities.network, "_next", facilities.network._next)
+    monkeypatch.setattr(facilities.network, "_last", 0xFFFE)
+    parts = [ipaddress.ip_network(facilities.network.reserve()) for _ in range(3)]
+    assert all(part.num_addresses == 1024 for part in parts)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(parts, 2))
+    monkeypatch.setattr(facilities.network, "_next", facilities.network._last)
+    last = ipaddress.ip_address(facilities.network.allocate())
+    assert not any(last in part for part in parts)
     with pytest.raises(HostError, match="used up"):
         facilities.network.allocate()
 
