@@ -82,6 +82,11 @@ class TestDocker(RuntimeConformance):
         with pytest.raises(InstanceError, match="docker: start: error while mounting volume"), runtime.start(spec):
             pass
 
+    def test_the_daemon_outlives_a_launcher(self, runtime, facilities, new_spec):
+        facilities.launcher.kill()
+        with runtime.start(new_spec(scratch=False)) as instance:
+            assert output(instance, "echo alive") == "alive"
+
     def test_nothing_of_it_is_where_the_hosts_docker_is(self, runtime, new_spec):
         there = [path for path in _ITS_USUAL_PLACES if path.exists()]
         with runtime.start(new_spec()):

@@ -51,6 +51,8 @@ _NOBODY, _FIRST_ID, _IDS = 65_534, 100_000, 65_536
 these are (subuid(5))."""
 
 
+_PR_SET_PDEATHSIG = 1
+
 _DATA = "/run/docker-data"
 """Where the daemon sees its data: who is root in a user namespace may not pass the run's private directories."""
 
@@ -235,6 +237,8 @@ def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bo
         user_namespace: whether nobody gets subordinate ids, whatever the host lends to whom.
     """
     steps = Steps("give the Docker daemon directories of its own")
+    # A launcher that dies is replaced, and takes trials along, but not the daemon of all trials to come.
+    steps.call("prctl", _PR_SET_PDEATHSIG, 0, about="PR_SET_PDEATHSIG")
     own = directory / "run"
     own.mkdir()
     steps.mount("tmpfs", str(own), "tmpfs", 0, "mode=0755")
