@@ -40,6 +40,7 @@ _MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "scratch": 0o755, "s
 _PROGRAMS = "programs"
 """The file beside an imported image with the paths of the programs in it, a line each."""
 
+_ELF_HEADER, _ELF_MACHINE = 64, 18
 _ELF_MACHINES = {3: "i386", 62: "amd64"}
 """Machines of ELF files that x86-64 executes (ELF specification, e_machine)."""
 
@@ -265,7 +266,7 @@ def _apply_layers(tree: RootTree, source: Source, work: Path, stack: ExitStack) 
     if image.digest != source.identity.digest:
         raise InvalidInput(_changed(origin))
     for number, layer in enumerate(image.layers, start=1):
-        file = stack.enter_context(_opened_layer(layer, reader, open_file, origin))
+        file = stack.enter_context(_opened_layer(layer, open_file, origin))
         if layer.digest is not None:
             algorithm = layer.digest.partition(":")[0]
             reader.require_digest(layer.name, layer.digest, digest_of(file, algorithm))
@@ -275,7 +276,7 @@ def _apply_layers(tree: RootTree, source: Source, work: Path, stack: ExitStack) 
         reader.require_digest(f"{layer.name}, unpacked,", layer.content_digest, digest_of(content, algorithm))
 
 
-def _opened_layer(layer: Layer, reader: ImageReader, open_file: Callable[[str], BinaryIO], origin: Origin) -> BinaryIO:
+def _opened_layer(layer: Layer, open_file: Callable[[str], BinaryIO], origin: Origin) -> BinaryIO:
     try:
         return open_file(layer.name)
     except OSError as error:
@@ -327,10 +328,10 @@ def _require_architecture(origin: Origin, tree: RootTree) -> None:
         InvalidInput: they are not.
     """
     for path in _ELF_PLACES:
-        start = (tree.read(path) or b"")[:20]
-        if not start.startswith(b"\x7fELF"):
+        content = tree.read(path) or b""
+        if not content.startswith(b"\x7fELF") or len(content) < _ELF_HEADER:
             continue
-        (machine,) = struct.unpack_from("<H", start, 18)
+        (machine,) = struct.unpack_from("<H", content, _ELF_MACHINE)
         if machine not in _ELF_MACHINES:
             name = _OTHER_MACHINES.get(machine, f"machine {machine}")
             raise InvalidInput(f"image: {origin}: its {path} is for {name}, and this host is amd64")

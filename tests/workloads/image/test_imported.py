@@ -21,7 +21,7 @@ from workloads.origin import Contents, Need, Origin
 STATUS = (
     b"Package: fio\nStatus: install ok installed\nVersion: 3.33\n\nPackage: old\nStatus: deinstall ok config-files\n"
 )
-ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00%c\x00"
+ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00%c\x00" + bytes(44)
 ROOT = (
     directory("usr/bin"),
     link("bin", "usr/bin"),
