@@ -25,6 +25,7 @@ from runtimes.base import (
     Instance,
     InstanceError,
     InstanceSpec,
+    IoLimits,
     Limits,
     Options,
     Runtime,
@@ -32,13 +33,14 @@ from runtimes.base import (
     UnavailableError,
 )
 from runtimes.cgroup import CgroupTree, describe_version
+from runtimes.cgroup.v2 import controllers_kept
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_program import OciProgram, require_oci_program
 from runtimes.engine.phases import stamp_files
 from runtimes.engine.podman_command import Wanted, WrittenFiles, run_arguments
 from runtimes.engine.podman_home import STATE, PodmanHome, open_home
-from runtimes.engine.programs import find_program, first_line, require_root
+from runtimes.engine.programs import find_program, first_line, require_root, save_command
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import LaunchRequest
@@ -71,7 +73,7 @@ class PodmanOptions(Options):
         seccomp: system calls are filtered, by Podman's own profile.
         user_namespace: root inside is an ordinary user outside.
         scratch: ``volume`` has Podman mount the scratch disk at ``/scratch``, as a volume; with ``layer`` that is a
-            directory in the container's writable layer, in Podman's storage.
+            directory in the container's writable layer, in Podman's storage, and the scratch disk is not used.
     """
 
     program: str | None = Field(default=None, min_length=1)
@@ -111,7 +113,7 @@ class PodmanRuntime:
         podman, runtime, facts = _require_programs(options)
         if options.network == "nat":
             facilities.network.prepare_translation()
-        with open_home(facilities, podman, runtime.path) as home:
+        with controllers_kept(facilities.cgroups.directories[0]), open_home(facilities, podman, runtime.path) as home:
             yield cls(facilities, options, home, podman, facts)
 
     @contextmanager
@@ -119,10 +121,10 @@ class PodmanRuntime:
         facilities, home = self._facilities, self._home
         timeline = Timeline()
         with ExitStack() as stack:
-            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
-            volume = None
-            if scratch is not None and self._options.scratch == "volume":
-                volume = stack.enter_context(self._volume(spec.name, scratch))
+            scratch = None
+            if spec.scratch is not None and self._options.scratch == "volume":
+                scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False))
+                stack.enter_context(home.volume(spec.name, scratch))
             spec.prepared()
             timeline.stamp("requested")
             tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
@@ -131,17 +133,15 @@ class PodmanRuntime:
             timeline.stamp("network")
             written = stack.enter_context(self._written(spec.name))
             removal = stack.enter_context(_removed(home, spec.name, tree))
-            wanted = self._wanted(spec, tree, network.path, volume, scratch)
+            wanted = self._wanted(spec, tree, network.path, scratch)
+            argv = (str(self._podman), *run_arguments(wanted))
+            request = self._request(tree, facilities.instance_cpus(spec.limits), argv)
             agent, launched, ready_at = stack.enter_context(
-                connected_agent(
-                    facilities.launcher,
-                    self._request(tree, facilities.instance_cpus(spec.limits), run_arguments(wanted)),
-                    spec.directory / LOG_NAME,
-                    spec.start_timeout,
-                )
+                connected_agent(facilities.launcher, request, spec.directory / LOG_NAME, spec.start_timeout)
             )
             stamp_files(timeline, {"podman": written.conmon_pid, "conmon": written.pid}, ready_at)
             stamp_agent(timeline, agent, ready_at)
+            save_command(spec.directory, argv)
             if not wait_for_end(launched.pidfd, _RETURN_TIMEOUT):
                 raise InstanceError("podman run --detach does not return although the container runs")
             conmon = stack.enter_context(_opened(written.conmon_pid))
@@ -159,9 +159,7 @@ class PodmanRuntime:
                 end=functools.partial(removal.wait, conmon, identity, spec.stop_timeout),
             )
 
-    def _wanted(
-        self, spec: InstanceSpec, tree: CgroupTree, network: str | None, volume: str | None, scratch: Path | None
-    ) -> Wanted:
+    def _wanted(self, spec: InstanceSpec, tree: CgroupTree, network: str | None, scratch: Path | None) -> Wanted:
         facilities, options = self._facilities, self._options
         return Wanted(
             name=spec.name,
@@ -173,29 +171,34 @@ class PodmanRuntime:
             version=2 if describe_version() == "v2" else 1,
             swap=facilities.cgroups.accounts_for_swap,
             network=network,
-            volume=volume,
-            limited_disk=scratch,
+            volume=spec.name if scratch else None,
+            limited_disk=self._storage_disk(spec) if options.scratch == "layer" else scratch,
             seccomp=options.seccomp,
             owners=_OWNERS if options.user_namespace else None,
             files=WrittenFiles.below(Path(STATE), spec.name),
         )
 
-    def _request(self, tree: CgroupTree, cpus: Sequence[int], arguments: Sequence[str]) -> LaunchRequest:
+    def _storage_disk(self, spec: InstanceSpec) -> Path | None:
+        """What ``limits.io`` is for where the scratch directory is in Podman's storage.
+
+        Raises:
+            InstanceError: it is not known.
+        """
+        disk = self._home.disk
+        if disk is None and spec.limits.io != IoLimits():
+            raise InstanceError(
+                "limits.io: there is not one disk below the directory of scratch disks to limit with scratch: layer; "
+                "say scratch: volume, or set BENCH_SCRATCH to a directory on a single disk"
+            )
+        return disk
+
+    def _request(self, tree: CgroupTree, cpus: Sequence[int], argv: Sequence[str]) -> LaunchRequest:
         steps = (
             entry.enter(tree.helpers, cpus),
             entry.join_mounts(),
-            entry.run((str(self._podman), *arguments), self._home.environment),
+            entry.run(argv, self._home.environment),
         )
         return LaunchRequest(steps, tree.helpers, descriptors=(self._home.mounts.fd,))
-
-    @contextmanager
-    def _volume(self, name: str, device: Path) -> Iterator[str]:
-        """A volume that Podman mounts a device for whenever a container with it is started."""
-        self._home.call("volume", "create", "--opt=type=ext4", f"--opt=device={device}", name)
-        try:
-            yield name
-        finally:
-            self._home.call("volume", "rm", name)
 
     @contextmanager
     def _written(self, name: str) -> Iterator[WrittenFiles]:
@@ -214,7 +217,7 @@ class PodmanRuntime:
 
 
 class _Removal:
-    """How a container is cleared away: by the Podman that conmon becomes when the container has ended.
+    """How a container is cleared away, and its volume: by the Podman that conmon becomes when the container has ended.
 
     Attributes:
         done: whether nothing is left of it.
@@ -238,6 +241,7 @@ class _Removal:
         """
         if not wait_for_end(conmon, timeout) or self._home.holds(identity):
             self.by_force()
+        self._home.unmount_volume(self._name)
         self.done = True
 
     def by_force(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from runtimes.base import UnavailableError
 from runtimes.cgroup import describe_version, open_cgroups
+from runtimes.cgroup.v2 import controllers_kept
 from runtimes.engine.oci_config import VERSION
 from runtimes.engine.programs import find_program, first_line, refusal
 from runtimes.leftovers import PREFIX, held_directory, note_cgroups, run_parents
@@ -78,7 +79,7 @@ def _cgroups_path(run: str) -> Iterator[str]:
     if describe_version() != "v2":
         yield run
         return
-    with open_cgroups(run) as cgroups:
+    with open_cgroups(run) as cgroups, controllers_kept(cgroups.directories[0]):
         tree = cgroups.new_tree(run)
         try:
             yield tree.path_of(_TRIAL_CGROUP)

@@ -6,6 +6,7 @@ its locks and the OCI runtime its state where a stock installation has them, and
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import shutil
@@ -14,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from runtimes import syscalls
 from runtimes.base import HostError, InstanceError
+from runtimes.cgroup.disks import disk_that_holds
 from runtimes.engine.private_mounts import PrivateMounts, private_mounts
 from runtimes.engine.programs import ENVIRONMENT, run_program
 from runtimes.facilities import Facilities
@@ -68,6 +71,7 @@ class PodmanHome:
         environment: of every call.
         image: the image's id.
         layer: the directory with the files of the image.
+        disk: the one that the storage lies on; None where the file system does not tell one.
     """
 
     def __init__(self, podman: Path, state: Path, library: Path, mounts: PrivateMounts) -> None:
@@ -79,6 +83,7 @@ class PodmanHome:
         self.environment = _environment()
         self.image = ""
         self.layer = library
+        self.disk = disk_that_holds(library)
 
     def call(self, *arguments: str, check: bool = True) -> str:
         """Run a command of Podman's to its end, outside of what is measured; what it said.
@@ -105,6 +110,28 @@ class PodmanHome:
         finally:
             archive.unlink(missing_ok=True)
         self.layer = self._library / Path(layer).relative_to(_LIBRARY)
+
+    @contextmanager
+    def volume(self, name: str, device: Path) -> Iterator[None]:
+        """A volume that Podman mounts a device with an ext4 file system for, whenever a container with it is started.
+
+        Raises:
+            InstanceError: it could not be made or removed.
+        """
+        self.call("volume", "create", "--opt=type=ext4", f"--opt=device={device}", name)
+        try:
+            yield
+        finally:
+            self.unmount_volume(name)
+            self.call("volume", "rm", name)
+
+    def unmount_volume(self, name: str) -> None:
+        """Unmount the device of a volume that no container has any more, if Podman has not.
+
+        With a user namespace it starts conmon in a mount namespace of its own, and what conmon becomes at the end
+        unmounts there what is mounted here as well (``createRootlessContainer`` in libpod/oci_conmon_linux.go).
+        """
+        self.mounts.call(functools.partial(_unmount, f"{_LIBRARY}/{_STORAGE}/volumes/{name}/_data"))
 
     def holds(self, container: str) -> bool:
         """Whether anything of a container, by its full id, is kept."""
@@ -142,6 +169,14 @@ def _directory(parent: Path) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory)
+
+
+def _unmount(path: str) -> None:
+    try:
+        syscalls.umount(path, syscalls.MNT_DETACH)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # not mounted, or never made
+            raise
 
 
 def _environment() -> Mapping[str, str]:
