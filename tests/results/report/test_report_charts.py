@@ -218,7 +218,7 @@ class TestDegenerate:
 
     def test_many_arms_have_styles_of_their_own(self):
         styles = arm_styles([f"arm{index}" for index in range(13)], "arm3", ())
-        assert len({(style.color, style.marker) for style in styles}) == 13
+        assert len({(style.colour, style.marker) for style in styles}) == 13
         styles = arm_styles([f"arm{index}" for index in range(7)], "arm3", ())
         assert len({(style.colour, style.marker) for style in styles}) == 7
         assert styles[3].index == 0
