@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from abc import ABC, abstractmethod
@@ -103,8 +104,18 @@ class Cgroup(ABC):
         return int(file.read_text()) if file and file.exists() else None
 
     def pids_limit_hits(self) -> int:
-        """How often a process or thread was refused because of the limit on their number."""
-        return parse_flat((self._pids_directory / "pids.events").read_text())["max"] if self._pids_directory else 0
+        """How often a process or thread was refused because of the limit on their number.
+
+        Until Linux 6.11 the kernel told it of the cgroup that the process was in, and not of the one with the limit.
+        """
+        hits = 0
+        for path, _, _ in os.walk(self._pids_directory) if self._pids_directory else ():
+            try:
+                hits += parse_flat(Path(path, "pids.events").read_text())["max"]
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):  # removed meanwhile
+                    raise
+        return hits
 
     @abstractmethod
     def io(self) -> IoUsage | None:

@@ -173,6 +173,12 @@ def test_figures_of_version_2(tmp_path, devices):
     assert cgroup.pressure() == {"cpu": 0.5, "memory": 0.0, "io": 1e-6}
 
 
+def test_refused_processes_are_counted_wherever_they_were(tmp_path):
+    cgroup = CgroupV2("x", fill(tmp_path / "x", V2), ALL)
+    fill(tmp_path / "x/below/farther", {"pids.events": "max 4\n"})
+    assert cgroup.pids_limit_hits() == 7
+
+
 def test_what_a_kernel_or_a_host_of_version_2_does_not_have_is_not_told(tmp_path):
     older = CgroupV2("x", fill(tmp_path / "x", {"pids.events": "max 0\n", "cpu.stat": "usage_usec 1000000\n"}), ALL)
     assert older.pids_peak() is None
