@@ -49,6 +49,21 @@ VM_TESTS = (
 )
 """Of the tests of guests, those that KVM or cgroup v2 makes different; every guest costs several seconds here."""
 
+ENGINES = ("lxc", "nspawn")
+"""Runtimes whose programs make cgroups of their own otherwise where they are version 2."""
+
+ENGINE_TESTS = (
+    "counted_beside",
+    "memory_is_accounted_for",
+    "limit_of_processes",
+    "quota",
+    "limits0",
+    "somebody_else",
+    "killed_agent",
+    "nothing_is_left",
+)
+"""Of their tests, those that cgroup v2 makes different."""
+
 
 @dataclass
 class Step:
@@ -122,6 +137,12 @@ def stages() -> list[list[list[Step]]]:
                 pytest_step("stored", STORED_RUNS, limit=200),
                 pytest_step("cgroups", "tests/runtimes/test_cgroup.py", "-m", "host", limit=200),
                 pytest_step("container", "tests/runtimes/test_conformance.py::TestContainer", limit=600),
+                pytest_step(
+                    "engines",
+                    *(f"tests/runtimes/test_{name}.py" for name in ENGINES),
+                    *("-k", " or ".join(ENGINE_TESTS)),
+                    limit=600,
+                ),
                 pytest_step("vm", "tests/runtimes/vm/test_vm_runtime.py", "-k", " or ".join(VM_TESTS), limit=900),
             ]
         ],
