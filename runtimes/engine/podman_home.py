@@ -49,10 +49,12 @@ runtime = "{runtime}"
 [engine.runtimes]
 {runtime} = ["{path}"]
 [network]
-network_backend = "netavark"
+network_backend = "cni"
 network_config_dir = "{networks}"
 """
-"""``containers.conf``. A profile of AppArmor would stay loaded in the host's kernel."""
+"""``containers.conf``. A profile of AppArmor would stay loaded in the host's kernel. No container has a network of
+Podman's own; of the two backends this is the one that Podman starts without a program for.
+"""
 
 _STORAGE_CONFIGURATION = """\
 [storage]

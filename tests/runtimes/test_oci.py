@@ -12,6 +12,7 @@ import pytest
 from conformance import RuntimeConformance, agent_on_host, output, processes_of, shell
 
 from runtimes.base import HostError, Limits, NetLimits, UnavailableError
+from runtimes.engine.oci_program import require_oci_program
 from runtimes.engine.programs import COMMAND_NAME
 from runtimes.oci import CONFIG, OciOptions, OciRuntime
 
@@ -51,6 +52,20 @@ class TestRunc(RuntimeConformance):
             assert instance.facts["cgroup_memory_limit"] == str(64 << 20)
             assert instance.facts["cgroup_cpu_quota"] == "0.5"
             assert instance.facts["engine"].startswith("runc version")
+
+
+class TestCrun(RuntimeConformance):
+    """Where crun runs, as in the lab."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def runtime(cls, facilities):
+        try:
+            require_oci_program("crun")
+        except UnavailableError as error:
+            pytest.skip(str(error))
+        with OciRuntime.open(facilities, OciOptions(program="crun")) as opened:
+            yield opened
 
 
 @pytest.fixture

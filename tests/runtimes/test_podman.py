@@ -16,7 +16,7 @@ from runtimes.podman import PodmanOptions, PodmanRuntime
 
 MIB = 1 << 20
 
-HOST_PLACES = ("/etc/containers", "/etc/cni", "/run/containers", "/run/libpod", "/run/runc", "/run/crun", "/run/netns")
+HOST_PLACES = ("/etc/containers", "/etc/cni", "/run/containers", "/run/libpod", "/run/runc", "/run/crun")
 HOST_LIBRARY = Path("/var/lib/containers")
 
 

@@ -27,8 +27,8 @@ from workloads.image.oci import ImageReader, Layer, open_files
 from workloads.image.packages import open_packages
 from workloads.image.packed import digest_of, is_packed, plain
 from workloads.image.recipe import Programs, Recipe
-from workloads.image.root_tree import BLOCK, Node, RootTree
-from workloads.image.rootfs import content_of, make_ext4, parse_dpkg_status
+from workloads.image.root_tree import BLOCK, Node, RootTree, printable
+from workloads.image.rootfs import agent_unit, content_of, make_ext4, parse_dpkg_status
 from workloads.image.tools import as_root, remove_tree, require_space, run
 from workloads.origin import PROGRAM_DIRECTORIES, Contents, Identity, Origin, Source
 
@@ -40,6 +40,7 @@ _MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "scratch": 0o755, "s
 _PROGRAMS = "programs"
 """The file beside an imported image with the paths of the programs in it, a line each."""
 
+_ELF_HEADER, _ELF_MACHINE = 64, 18
 _ELF_MACHINES = {3: "i386", 62: "amd64"}
 """Machines of ELF files that x86-64 executes (ELF specification, e_machine)."""
 
@@ -50,18 +51,6 @@ _DPKG = "/var/lib/dpkg/status"
 _APK = ("/lib/apk/db/installed", "/usr/lib/apk/db/installed")
 
 _SYSTEM = "/etc/systemd/system"
-_UNIT = f"""[Unit]
-Description=Agent of the benchmark
-After=network.target
-
-[Service]
-EnvironmentFile=/run/bench/agent.env
-ExecStart={AGENT} --device ${{BENCH_AGENT_DEVICE}} --power-off
-StandardOutput=null
-StandardError=journal+console
-OOMPolicy=continue
-TasksMax=infinity
-"""
 
 
 def identify(origin: Origin) -> Identity:
@@ -93,7 +82,7 @@ def contents_of(image: BuiltImage) -> Contents:
     """
     source = image.manifest.source
     try:
-        programs = (image.rootfs.parent / _PROGRAMS).read_text().splitlines()
+        programs = (image.rootfs.parent / _PROGRAMS).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError as error:
         raise ImageError(
             f"image {image.id} is damaged: {error}; remove {image.rootfs.parent} and import it again"
@@ -162,7 +151,8 @@ def build_imported(
     run(as_root(["tar", *options, "-f", root.archive, "-C", unpacked]), doing="unpacking the root file system")
     root.archive.unlink()
     make_ext4(unpacked, directory / PARTS["userland"], recipe.id, inodes=root.inodes, blocks=root.size // BLOCK)
-    (directory / _PROGRAMS).write_text("".join(f"{name}\n" for name in sorted(root.contents.programs)))
+    paths = "".join(f"{path}\n" for path in sorted(root.contents.programs))
+    (directory / _PROGRAMS).write_text(paths, encoding="utf-8", errors="surrogateescape")
     remove_tree(work)
     return Manifest(
         id=recipe.id,
@@ -233,7 +223,7 @@ def _facts(source: Source, tree: RootTree, contents: Contents, manager: str) -> 
         **source.identity.details,
         "system": _system(tree),
         "packages": manager,
-        "init": contents.init,
+        "init": printable(contents.init),
         **({"notes": "; ".join(tree.notes)} if tree.notes else {}),
     }
 
@@ -276,7 +266,7 @@ def _apply_layers(tree: RootTree, source: Source, work: Path, stack: ExitStack) 
     if image.digest != source.identity.digest:
         raise InvalidInput(_changed(origin))
     for number, layer in enumerate(image.layers, start=1):
-        file = stack.enter_context(_opened_layer(layer, reader, open_file, origin))
+        file = stack.enter_context(_opened_layer(layer, open_file, origin))
         if layer.digest is not None:
             algorithm = layer.digest.partition(":")[0]
             reader.require_digest(layer.name, layer.digest, digest_of(file, algorithm))
@@ -286,7 +276,7 @@ def _apply_layers(tree: RootTree, source: Source, work: Path, stack: ExitStack) 
         reader.require_digest(f"{layer.name}, unpacked,", layer.content_digest, digest_of(content, algorithm))
 
 
-def _opened_layer(layer: Layer, reader: ImageReader, open_file: Callable[[str], BinaryIO], origin: Origin) -> BinaryIO:
+def _opened_layer(layer: Layer, open_file: Callable[[str], BinaryIO], origin: Origin) -> BinaryIO:
     try:
         return open_file(layer.name)
     except OSError as error:
@@ -338,10 +328,10 @@ def _require_architecture(origin: Origin, tree: RootTree) -> None:
         InvalidInput: they are not.
     """
     for path in _ELF_PLACES:
-        start = (tree.read(path) or b"")[:20]
-        if not start.startswith(b"\x7fELF"):
+        content = tree.read(path) or b""
+        if not content.startswith(b"\x7fELF") or len(content) < _ELF_HEADER:
             continue
-        (machine,) = struct.unpack_from("<H", start, 18)
+        (machine,) = struct.unpack_from("<H", content, _ELF_MACHINE)
         if machine not in _ELF_MACHINES:
             name = _OTHER_MACHINES.get(machine, f"machine {machine}")
             raise InvalidInput(f"image: {origin}: its {path} is for {name}, and this host is amd64")
@@ -389,7 +379,7 @@ def _add_ours(tree: RootTree, contents: Contents, programs: Programs, files: Map
     for path, file in files.items():
         tree.add_file(f"{FILES_PATH}/{path}", content_of(file), 0o555 if file.executable else 0o444)
     if contents.init.endswith("/systemd"):
-        tree.add_file(f"{_SYSTEM}/bench-agent.service", _UNIT.encode(), 0o644)
+        tree.add_file(f"{_SYSTEM}/bench-agent.service", agent_unit(), 0o644)
         tree.add_link(f"{_SYSTEM}/multi-user.target.wants/bench-agent.service", "../bench-agent.service")
         # The interface keeps the name and the address that it has.
         tree.add_link("/etc/systemd/network/99-default.link", os.devnull)

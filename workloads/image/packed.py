@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workloads.errors import InvalidInput
+from workloads.image.errors import ImageError
 from workloads.image.tools import run
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -39,7 +40,7 @@ def plain(file: BinaryIO, target: Path, what: str) -> BinaryIO:
 
     Raises:
         InvalidInput: it is damaged.
-        ImageError: it is packed by zstd, and that is not installed, or it is damaged.
+        ImageError: it is packed by zstd, which is not installed.
     """
     magic = _magic(file)
     if magic is None:
@@ -80,7 +81,13 @@ def _unpack_zstd(file: BinaryIO, target: Path) -> None:
     copy = target.with_name(f"{target.name}.zst")
     with copy.open("wb") as packed:
         shutil.copyfileobj(file, packed, _COPY)
+    doing = "decompressing the archive"
     try:
-        run(["zstd", "-d", "-q", "-o", target, copy], doing="decompressing the archive")
+        run(["zstd", "--version"], doing=doing)
+        try:
+            run(["zstd", "-t", "-q", copy], doing=doing)
+        except ImageError as error:
+            raise ValueError(str(error)) from error
+        run(["zstd", "-d", "-q", "-o", target, copy], doing=doing)
     finally:
         copy.unlink()

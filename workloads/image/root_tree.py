@@ -105,7 +105,7 @@ class RootTree:
         except (tarfile.TarError, EOFError, ValueError) as error:
             raise InvalidInput(f"{source}: damaged, or no tar archive: {error}") from error
         if left_out:
-            shown = ", ".join(left_out[:_SHOWN_NAMES]) + (", …" if len(left_out) > _SHOWN_NAMES else "")
+            shown = ", ".join(map(printable, left_out[:_SHOWN_NAMES])) + (", …" if len(left_out) > _SHOWN_NAMES else "")
             self.notes.append(f"{source}: left out {len(left_out)} that are neither files, links nor pipes: {shown}")
 
     def find(self, path: str) -> Node | None:
@@ -359,6 +359,11 @@ def _walked(node: Node, name: str) -> Iterator[tuple[str, Node]]:
     yield name, node
     for own, child in sorted((node.children or {}).items(), key=lambda item: _encoded(item[0])):
         yield from _walked(child, own if name == "." else f"{name}/{own}")
+
+
+def printable(name: str) -> str:
+    """A name, with what is no UTF-8 in it replaced."""
+    return _encoded(name).decode("utf-8", "replace")
 
 
 def _encoded(name: str) -> bytes:

@@ -94,6 +94,14 @@ def build_rootfs(
     return contents.packages
 
 
+def agent_unit() -> bytes:
+    """The unit that starts the agent in guests that boot systemd, as the script that makes built images has it."""
+    script = resources.files("workloads.image").joinpath("rootfs.sh").read_text()
+    found = re.search(r"bench-agent\.service\" <<'END'\n(.*?^)END$", script, re.MULTILINE | re.DOTALL)
+    assert found is not None, "the script has the unit"
+    return found[1].encode()
+
+
 def copy_files(files: Mapping[str, CarriedFile], directory: Path) -> None:
     """Put the files of workloads into a new directory, for everyone to read and for nobody to write.
 

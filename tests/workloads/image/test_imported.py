@@ -21,7 +21,7 @@ from workloads.origin import Contents, Need, Origin
 STATUS = (
     b"Package: fio\nStatus: install ok installed\nVersion: 3.33\n\nPackage: old\nStatus: deinstall ok config-files\n"
 )
-ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00%c\x00"
+ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00%c\x00" + bytes(44)
 ROOT = (
     directory("usr/bin"),
     link("bin", "usr/bin"),
@@ -81,6 +81,9 @@ def test_with_systemd_its_unit_is_there_too(tmp_path, programs):
     )
     root = put(tar_origin(tmp_path, *ROOT, *systemd), programs, tmp_path, [Need("arm vm", systemd=True)])
     assert root.contents.init == "/usr/lib/systemd/systemd"
+    with tarfile.open(root.archive) as opened:
+        unit = opened.extractfile("etc/systemd/system/bench-agent.service").read().decode()
+    assert "\nExecStart=/usr/lib/bench/agent --device ${BENCH_AGENT_DEVICE} --power-off\n" in unit
     wanted = names(root)["etc/systemd/system/multi-user.target.wants/bench-agent.service"]
     assert wanted.linkname == "../bench-agent.service"
 
@@ -91,7 +94,7 @@ def test_an_archive_may_be_packed(tmp_path, programs, pack):
     assert packed == put(tar_origin(tmp_path, *ROOT), programs, tmp_path).archive.read_bytes()
     whole = (tmp_path / "packed").read_bytes()
     (tmp_path / "packed").write_bytes(whole[:-40])
-    with pytest.raises(Exception, match=r"decompress"):
+    with pytest.raises(InvalidInput, match=r"damaged or cut short: it cannot be decompressed"):
         put(Origin("tar", tmp_path / "packed"), programs, tmp_path)
 
 
