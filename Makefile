@@ -44,8 +44,8 @@ benchmark-history: setup ## time compare, regress, report and history with 2,000
 benchmark-detection: setup ## score how well changes of level are found, beside Otava (ARGUMENTS="--json --histories 200")
 	@.venv/bin/python tests/benchmarks/detection.py $(ARGUMENTS)
 
-test: setup-test ## run every test
-	@$(AS_ROOT) .venv/bin/python -m pytest $(PYTEST_ARGUMENTS)
+test: setup-test ## run every test: the pure ones at the same time, then the others one by one
+	@$(AS_ROOT) .venv/bin/python tests/two_parts.py $(PYTEST_ARGUMENTS)
 
 lab: setup-test ## run the tests that need KVM, cgroup v2, systemd and libvirtd in an emulated machine (LAB=shell for its console)
 	@$(AS_ROOT) .venv/bin/python tests/lab/lab.py $(LAB)

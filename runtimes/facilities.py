@@ -12,7 +12,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +123,8 @@ class Facilities:
         """
         self.cgroups.check_limits(limits)
         tree = self.cgroups.new_tree(name, cpu_weight=limits.cpu_weight, daemon=daemon)
-        with _ended(tree.whole):
+        weighed = nullcontext() if daemon is None else self.cgroups.weighed(daemon, limits.cpu_weight)
+        with _ended(tree.whole), weighed:
             yield tree
 
     @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -32,7 +33,7 @@ from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.lxc_config import Groups, Wanted, make_config
 from runtimes.engine.network import require_network
-from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root
+from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, save_command
 from runtimes.engine.surroundings import OWN_RUN, own_surroundings
 from runtimes.launcher import entry
 from runtimes.launcher.client import FURTHER, LaunchRequest
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
     from runtimes.facilities import Facilities
     from runtimes.network import Place
+
+CONFIG = "lxc.conf"
+"""The file in an instance's directory that LXC was configured with."""
 
 _PACKAGE = "lxc"
 _CONTAINER, _MONITOR, _PIVOT = "container", "monitor", "pivot"
@@ -140,13 +144,16 @@ class LxcRuntime:
             config = facilities.directory / f"{spec.name}.conf"
             stack.callback(config.unlink, missing_ok=True)
             config.write_text(make_config(self._wanted(spec, scratch, tree, place)))
-            log, request = spec.directory / LOG_NAME, self._request(spec, scratch, tree, config)
+            argv = self._command(spec.name, config)
+            log, request = spec.directory / LOG_NAME, self._request(spec, scratch, tree, argv)
             with explained(log, _COMPLAINT):
                 agent, launched, ready_at = stack.enter_context(
                     connected_agent(facilities.launcher, request, log, spec.start_timeout)
                 )
             timeline.stamp("client", launched.stamps["exec"])
             stamp_agent(timeline, agent, ready_at)
+            save_command(spec.directory, argv)
+            shutil.copy(config, spec.directory / CONFIG)
             container = stack.enter_context(contained(tree, _CONTAINER, only_child(launched)))
             if place is not None:
                 stack.enter_context(facilities.network.limited(place.pair, spec.limits.net))
@@ -189,20 +196,19 @@ class LxcRuntime:
             owners=(self._owners.first, self._owners.count) if self._owners else None,
         )
 
-    def _request(self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, config: Path) -> LaunchRequest:
+    def _command(self, name: str, config: Path) -> Sequence[str]:
+        where = (f"--lxcpath={OWN_RUN}", f"--rcfile={config}", f"--name={name}")
+        return (str(self._program), *where, "--foreground", "--logfile=none")
+
+    def _request(
+        self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, argv: Sequence[str]
+    ) -> LaunchRequest:
         facilities = self._facilities
-        command = (
-            f"--lxcpath={OWN_RUN}",
-            f"--rcfile={config}",
-            f"--name={spec.name}",
-            "--foreground",
-            "--logfile=none",
-        )
         steps = (
             entry.enter(tree.helpers, facilities.instance_cpus(spec.limits)),
             own_surroundings(facilities.directory),
             *self._storage(scratch),
-            entry.run_on_stream((str(self._program), *command), ENVIRONMENT),
+            entry.run_on_stream(argv, ENVIRONMENT),
         )
         owners = self._owners.mapping if self._owners else None
         return LaunchRequest(steps, tree.helpers, syscalls.CLONE_NEWNS, owners=owners)

@@ -34,7 +34,7 @@ from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_config import rlimit
-from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root
+from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, save_command
 from runtimes.engine.surroundings import OWN_RUN, own_surroundings
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
@@ -147,7 +147,8 @@ class NspawnRuntime:
             timeline.stamp("cgroup")
             network = stack.enter_context(joined_network(facilities, self._options.network, spec.limits.net))
             timeline.stamp("network")
-            request = self._request(spec, scratch, tree, network.descriptor, device_file)
+            argv = self._command(spec.name, volume=self._is_volume(scratch))
+            request = self._request(spec, scratch, tree, argv, network.descriptor, device_file)
             log = spec.directory / LOG_NAME
             with explained(log, _COMPLAINT):
                 agent, launched, ready_at = stack.enter_context(
@@ -155,6 +156,7 @@ class NspawnRuntime:
                 )
             timeline.stamp("client", launched.stamps["exec"])
             stamp_agent(timeline, agent, ready_at)
+            save_command(spec.directory, argv)
             own = _PAYLOAD if describe_version() == "v2" else None
             container = stack.enter_context(contained(tree, own, only_child(launched), limited=tree.whole))
             yield EngineInstance(
@@ -180,7 +182,13 @@ class NspawnRuntime:
         }
 
     def _request(
-        self, spec: InstanceSpec, scratch: Path | None, tree: CgroupTree, network: int | None, device_file: Path | None
+        self,
+        spec: InstanceSpec,
+        scratch: Path | None,
+        tree: CgroupTree,
+        argv: Sequence[str],
+        network: int | None,
+        device_file: Path | None,
     ) -> LaunchRequest:
         facilities = self._facilities
         filtered = Steps("have its devices filtered")
@@ -196,7 +204,7 @@ class NspawnRuntime:
             own_surroundings(facilities.directory),
             *self._storage(scratch),
             filtered,
-            entry.run_on_stream(self._command(spec.name, volume=self._is_volume(scratch)), environment),
+            entry.run_on_stream(argv, environment),
         )
         return LaunchRequest(
             steps,

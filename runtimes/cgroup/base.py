@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,6 +22,9 @@ from runtimes.cgroup.figures import CpuTime, parse_flat
 
 if TYPE_CHECKING:
     from runtimes.cgroup.tree import CgroupTree, DaemonTree
+
+DEFAULT_WEIGHT = 100
+"""Of the CPU time that others want too, where none is asked for (``CGROUP_WEIGHT_DFL`` in linux/cgroup.h)."""
 
 QUOTA_PERIOD = 100_000
 """Microseconds over which a fraction of a CPU is given; the kernel's default."""
@@ -206,6 +210,8 @@ class RunCgroups(ABC):
     def __init__(self, directories: list[Path]) -> None:
         self.directories = directories
         self._known: set[Limits] = set()
+        self._weighing = threading.Lock()
+        self._weights: dict[str, list[int]] = {}
         self._elsewhere: dict[str, float] = {}
 
     @abstractmethod
@@ -261,6 +267,31 @@ class RunCgroups(ABC):
         Raises:
             HostError: the host cannot give these limits.
         """
+
+    @contextmanager
+    def weighed(self, daemon: DaemonTree, cpu_weight: int | None) -> Iterator[None]:
+        """Have the instances of a daemon share CPUs with all others of the run as if they were beside them: together
+        they have the sum of their weights. Several threads may do so.
+
+        Args:
+            daemon: whose instance is there as long as the context is open.
+            cpu_weight: of that instance, as for ``new_tree``.
+        """
+        weight = DEFAULT_WEIGHT if cpu_weight is None else cpu_weight
+        with self._weighing:
+            weights = self._weights.setdefault(daemon.path, [])
+            weights.append(weight)
+            self._weigh(daemon, sum(weights))
+        try:
+            yield
+        finally:
+            with self._weighing:
+                weights.remove(weight)
+                self._weigh(daemon, sum(weights) or DEFAULT_WEIGHT)
+
+    @abstractmethod
+    def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
+        """Set the weight of a daemon's cgroup, and of that of its instances."""
 
     @property
     @abstractmethod

@@ -35,6 +35,9 @@ kernel/sched/sched.h converts so)."""
 _INSTANCES = "instances"
 """The last part of the path from a daemon's cgroup to those of its instances."""
 
+_MOST_SHARES = 1 << 18
+"""MAX_SHARES in kernel/sched/sched.h; more is taken for it."""
+
 _NO_LIMIT = 1 << 62
 """Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
 
@@ -277,6 +280,14 @@ class RunCgroupsV1(RunCgroups):
             raise
         return DaemonTree(whole, whole, self._cgroup(_INSTANCES, directories), path)
 
+    def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
+        top = self._by_controller["cpu"] / daemon.whole.name
+        bottom = top / daemon.path
+        for directory in (bottom, *bottom.parents):
+            _set_weight(directory, cpu_weight)
+            if directory == top:
+                break
+
     def _everywhere(self) -> dict[str, Path]:
         """The run's directories in all hierarchies: an engine makes a cgroup below its own in each."""
         for parent in dict.fromkeys(self._others.values()):
@@ -349,7 +360,7 @@ class RunCgroupsV1(RunCgroups):
 
 def _set_weight(directory: Path, weight: int | None) -> None:
     if weight is not None:
-        write(directory / "cpu.shares", str(cpu_shares(weight)))
+        write(directory / "cpu.shares", str(min(cpu_shares(weight), _MOST_SHARES)))
 
 
 def cpu_shares(weight: int) -> int:

@@ -36,6 +36,9 @@ _REQUIRED = REQUIRED_CONTROLLERS[2]
 _HELPERS = "helpers"
 """Beside the cgroup of an engine's container, and beside those of a daemon's instances."""
 
+_HIGHEST_WEIGHT = 10_000
+"""CGROUP_WEIGHT_MAX in linux/cgroup.h."""
+
 _INSTANCES = "instances"
 """Below the cgroup of a daemon."""
 
@@ -236,6 +239,11 @@ class RunCgroupsV2(RunCgroups):
             raise
         instances = CgroupV2(_INSTANCES, directory, self._controllers)
         return DaemonTree(whole, helpers, instances, f"/{directory.relative_to(self._top)}")
+
+    def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
+        instances = self._top / daemon.path.lstrip("/")
+        for directory in (instances.parent, instances):
+            write(directory / "cpu.weight", str(min(cpu_weight, _HIGHEST_WEIGHT)))
 
     def _new_with_helpers(self, name: str, directory: Path) -> tuple[CgroupV2, CgroupV2]:
         """A cgroup that hands its controllers down, and in it a leaf: who does so may hold no processes."""

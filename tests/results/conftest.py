@@ -4,14 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from stored_runs import RunBuilder, run_record
 
 from results.store import Store
-
-# The first example of a test may import a library, and any of them meet a busy host.
-settings.register_profile("busy host", deadline=None)
-settings.load_profile("busy host")
 
 
 @pytest.fixture

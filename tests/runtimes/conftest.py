@@ -8,13 +8,15 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 import traces
+from standing import Standing
 
 from runtimes.agent.build import build_agent
-from runtimes.base import AGENT_PATH, Image, InstanceSpec, Limits
+from runtimes.base import AGENT_PATH, Image, InstanceSpec, Limits, Runtime
 from runtimes.facilities import Facilities, open_facilities
 from runtimes.storage import make_scratch
 
@@ -64,20 +66,36 @@ def facilities(tiny_image: Image) -> Iterator[Facilities]:
         yield opened
 
 
+def make_spec(
+    directory: Path, facilities: Facilities, *, scratch: bool = True, limits: Limits = LIMITS
+) -> InstanceSpec:
+    """A spec of an instance with a scratch disk of its own, all in ``directory``."""
+    name = f"bench-{secrets.token_hex(6)}"
+    own = directory / name
+    own.mkdir()
+    disk = own / "scratch"
+    if scratch:
+        make_scratch(disk, SCRATCH)
+    return InstanceSpec(name, facilities.image, limits, disk if scratch else None, own)
+
+
 @pytest.fixture
 def make_spec_for(tmp_path: Path) -> Callable[..., InstanceSpec]:
-    """Makes specs of instances, each with a scratch disk of its own."""
+    """Makes specs of instances for facilities."""
+    return functools.partial(make_spec, tmp_path)
 
-    def make(facilities: Facilities, *, scratch: bool = True, limits: Limits = LIMITS) -> InstanceSpec:
-        name = f"bench-{secrets.token_hex(6)}"
-        directory = tmp_path / name
-        directory.mkdir()
-        disk = directory / "scratch"
-        if scratch:
-            make_scratch(disk, SCRATCH)
-        return InstanceSpec(name, facilities.image, limits, disk if scratch else None, directory)
 
-    return make
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Standing]]:
+    """Starts an instance that several tests look at."""
+
+    @contextmanager
+    def stand(runtime: Runtime, facilities: Facilities) -> Iterator[Standing]:
+        spec = make_spec(tmp_path_factory.mktemp("standing"), facilities)
+        with runtime.start(spec) as instance:
+            yield Standing(instance, spec)
+
+    return stand
 
 
 @pytest.fixture

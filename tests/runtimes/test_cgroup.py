@@ -190,6 +190,12 @@ def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
         process.wait()
     instance.whole.remove()
     assert daemon.instances.pids() == []
+    (top,) = {top for top in cgroups.directories if (top / "cpu.shares").exists()}
+    with cgroups.weighed(daemon, 300), cgroups.weighed(daemon, None):
+        shares = [int(file.read_text()) for file in (top / "engine").rglob("cpu.shares")]
+        assert set(shares) == {4096}
+        assert len(shares) == 1 + len(Path(daemon.path).parts)
+    assert int((top / "engine/cpu.shares").read_text()) == 1024
     daemon.whole.remove()
     assert not [path for top in cgroups.directories for path in top.rglob("*") if path.is_dir()]
 
@@ -487,6 +493,11 @@ def test_v2_has_a_daemon_beside_its_instances(tree):
     assert (run / "engine/instances/bench-x/cpu.weight").read_text() == "300"
     for handing_down in ("engine", "engine/instances", "engine/instances/bench-x"):
         assert "+memory" in (run / handing_down / "cgroup.subtree_control").read_text()
+    with cgroups.weighed(daemon, 300), cgroups.weighed(daemon, None):
+        assert [(run / path / "cpu.weight").read_text() for path in ("engine", "engine/instances")] == ["400", "400"]
+        with cgroups.weighed(daemon, 10_000):
+            assert (run / "engine/cpu.weight").read_text() == "10000"
+    assert (run / "engine/cpu.weight").read_text() == "100"
 
 
 def test_v2_cpu_time_of_a_run(tree):

@@ -14,8 +14,9 @@ from conformance import RuntimeConformance, agent_on_host, assert_reachable, out
 
 from runtimes.base import HostError, InstanceError, NetLimits, UnavailableError
 from runtimes.container.hardening import KEPT_CAPABILITIES
+from runtimes.engine.programs import COMMAND_NAME
 from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT
-from runtimes.lxc import LxcOptions, LxcRuntime
+from runtimes.lxc import CONFIG, LxcOptions, LxcRuntime
 
 
 class TestLxc(RuntimeConformance):
@@ -43,6 +44,8 @@ class TestLxc(RuntimeConformance):
             assert instance.facts["engine"].startswith("LXC ")
             assert instance.facts["storage_driver"] == "overlayfs"
             assert instance.facts["network_driver"] == "veth"
+            assert (spec.directory / COMMAND_NAME).read_text().startswith("/usr/bin/lxc-start\n")
+            assert "lxc.net.0.type = veth\n" in (spec.directory / CONFIG).read_text()
 
     def test_the_agent_has_the_stream_itself_and_is_first(self, runtime, facilities, new_spec):
         spec = new_spec()

@@ -14,6 +14,7 @@ from conformance import RuntimeConformance, agent_on_host, assert_reachable, out
 
 from runtimes.base import InstanceError, NetLimits, UnavailableError
 from runtimes.container.hardening import KEPT_CAPABILITIES
+from runtimes.engine.programs import COMMAND_NAME
 from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT
 from runtimes.nspawn import NspawnOptions, NspawnRuntime
 
@@ -44,6 +45,7 @@ class TestNspawn(RuntimeConformance):
             assert reading.pss > psutil.Process(agent).memory_full_info().pss + (100 << 10)
             assert instance.facts["engine"].startswith("systemd ")
             assert instance.facts["storage_driver"] == "volatile=overlay"
+            assert "--volatile=overlay\n" in (spec.directory / COMMAND_NAME).read_text()
 
     def test_the_agent_has_the_stream_itself_and_is_first(self, runtime, facilities, new_spec):
         spec = new_spec()

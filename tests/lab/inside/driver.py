@@ -49,7 +49,6 @@ VM_TESTS = (
 )
 """Of the tests of guests, those that KVM or cgroup v2 makes different; every guest costs several seconds here."""
 
-
 ENGINE_TESTS = (
     "ready_comes_last",
     "memory_is_accounted_for",
@@ -58,6 +57,8 @@ ENGINE_TESTS = (
     "scratch_disk_is_limited and limits0",
     "written_is_on_the_disk",
     "the_peer_side",
+    "counted_beside",
+    "somebody_else",
     "nothing_is_left",
 )
 """Of the tests of container engines, those that cgroup v2 makes different."""

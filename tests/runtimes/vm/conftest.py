@@ -40,3 +40,10 @@ def facilities(guest_image):
 def runtime(facilities, accel):
     with VmRuntime.open(facilities, VmOptions(accel=accel)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def standing(stand, runtime, facilities):
+    """A guest for tests that only look at it."""
+    with stand(runtime, facilities) as one:
+        yield one

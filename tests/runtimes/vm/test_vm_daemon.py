@@ -16,6 +16,7 @@ import psutil
 import pytest
 from conformance import RuntimeConformance, SeamConformance, assert_reachable, output, shell
 from libvirt_daemon import CONFIGURATION, OWN_CGROUPS, LibvirtDaemon
+from standing import looking
 from traces import host_traces, runs
 
 from runtimes.agent.client import AgentGone
@@ -55,8 +56,10 @@ class TestWithOurCgroups(SeamConformance):
     """A daemon that makes no cgroups is as good as none."""
 
     reachable = True
-    test_scratch_is_an_empty_disk = RuntimeConformance.test_scratch_is_an_empty_disk_every_time
-    test_the_peer_side_reaches_it = RuntimeConformance.test_the_peer_side_reaches_it
+    test_it_says_how_it_is_run = looking(SeamConformance.test_it_says_how_it_is_run)
+    test_commands_run = looking(SeamConformance.test_commands_run)
+    test_cpu_time_grows = looking(SeamConformance.test_cpu_time_grows)
+    test_the_peer_side_reaches_it = looking(RuntimeConformance.test_the_peer_side_reaches_it)
     test_nothing_is_left = RuntimeConformance.test_nothing_is_left
     test_a_killed_agent_is_noticed = RuntimeConformance.test_a_killed_agent_is_noticed_and_leaves_nothing
     test_a_failed_start_leaves_nothing = RuntimeConformance.test_a_failed_start_leaves_nothing
@@ -65,18 +68,24 @@ class TestWithOurCgroups(SeamConformance):
     def runtime(self, lenient_runtime):
         return lenient_runtime
 
-    def test_memory_is_accounted_for(self, runtime, new_spec):
-        with runtime.start(new_spec()) as instance:
-            reading = instance.memory()
-            assert reading.charged > reading.parts["anon"] > 0
-            assert reading.pss > 64 << 20
+    @pytest.fixture(scope="class")
+    @classmethod
+    def standing(cls, stand, lenient_runtime, facilities):
+        with stand(lenient_runtime, facilities) as one:
+            yield one
 
-    def test_it_is_in_the_cgroup_that_we_made(self, runtime, facilities, new_spec):
-        spec = new_spec()
-        with runtime.start(spec) as instance:
-            assert qemu(instance) in map(
-                int, (facilities.cgroups.directories[0] / spec.name / "cgroup.procs").read_text().split()
-            )
+    def test_its_scratch_disk_is_there(self, standing):
+        assert output(standing.instance, "ls /scratch") == "lost+found"
+        assert output(standing.instance, "echo kept > /scratch/file; sync; cat /scratch/file") == "kept"
+
+    def test_memory_is_accounted_for(self, standing):
+        reading = standing.instance.memory()
+        assert reading.charged > reading.parts["anon"] > 0
+        assert reading.pss > 64 << 20
+
+    def test_it_is_in_the_cgroup_that_we_made(self, standing, facilities):
+        processes = facilities.cgroups.directories[0] / standing.spec.name / "cgroup.procs"
+        assert qemu(standing.instance) in map(int, processes.read_text().split())
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conformance import RuntimeConformance, output, shell
+from standing import looking
 from start_phases import HOST, assert_phases
 from traces import host_traces
 
@@ -50,6 +51,24 @@ def with_kernel(spec, **changes):
 
 class TestVm(RuntimeConformance):
     shares_kernel = False
+    test_it_says_how_it_is_run = looking(RuntimeConformance.test_it_says_how_it_is_run)
+    test_commands_run = looking(RuntimeConformance.test_commands_run)
+    test_cpu_time_grows = looking(RuntimeConformance.test_cpu_time_grows)
+    test_cpu_time_is_split = looking(RuntimeConformance.test_cpu_time_is_split)
+    test_io_is_what_reached_the_disk = looking(RuntimeConformance.test_io_is_what_reached_the_disk)
+    test_limits_are_those_of_every_arm = looking(RuntimeConformance.test_limits_are_those_of_every_arm)
+    test_how_its_disk_is_cached_is_told = looking(RuntimeConformance.test_how_its_disk_is_cached_is_told)
+    test_the_image_is_the_same_bytes = looking(RuntimeConformance.test_the_image_is_the_same_bytes)
+    test_devices_and_kernel_file_systems_are_there = looking(
+        RuntimeConformance.test_devices_and_kernel_file_systems_are_there
+    )
+    test_the_peer_side_reaches_it = looking(RuntimeConformance.test_the_peer_side_reaches_it)
+    test_it_sees_as_many_cpus_as_it_may_use = looking(RuntimeConformance.test_it_sees_as_many_cpus_as_it_may_use)
+
+    @pytest.mark.parametrize("cpus", [0.5])
+    def test_a_cpu_quota_is_met(self, runtime, new_spec, cpus):
+        """With one quota: emulated, a guest with a quarter of a CPU takes a quarter of a minute to start."""
+        super().test_a_cpu_quota_is_met(runtime, new_spec, cpus)
 
     def test_memory_is_accounted_for(self, runtime, new_spec):
         """As for every runtime, save that a guest first uses again what its boot has touched and freed."""
@@ -71,12 +90,12 @@ class TestVm(RuntimeConformance):
             shutdown = [name for name, _ in instance.timeline.phases("stop_requested", "stopped")]
             assert shutdown == ["goodbye", "powered_off", "exited", "stopped"]
 
-    def test_facts_are_read_back(self, runtime, facilities, new_spec, accel):
-        with runtime.start(new_spec()) as instance:
-            assert instance.facts["accel"] == accel
-            assert instance.facts["kernel"] == facilities.image.kernels["image"].release
-            assert instance.facts["machine"].startswith("pc-q35-")
-            assert all(instance.facts.values())
+    def test_facts_are_read_back(self, standing, facilities, accel):
+        facts = standing.instance.facts
+        assert facts["accel"] == accel
+        assert facts["kernel"] == facilities.image.kernels["image"].release
+        assert facts["machine"].startswith("pc-q35-")
+        assert all(facts.values())
 
     def test_nothing_is_asked_of_qemu_before_facts_are_read(self, runtime, new_spec, monkeypatch):
         asked = []
@@ -96,13 +115,12 @@ class TestVm(RuntimeConformance):
             with pytest.raises(InstanceError, match=f"asked for {accel}, but QEMU runs it by"):
                 _ = instance.facts
 
-    def test_its_clock_stays_the_processors(self, runtime, new_spec, accel):
-        with runtime.start(new_spec()) as instance:
-            source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-            deadline = time.monotonic() + 20
-            while (seen := output(instance, f"cat {source}")) == "tsc-early" and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert seen in {"tcg": {"tsc"}, "kvm": {"kvm-clock", "tsc"}}[accel]
+    def test_its_clock_stays_the_processors(self, standing, accel):
+        source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+        deadline = time.monotonic() + 20
+        while (seen := output(standing.instance, f"cat {source}")) == "tsc-early" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert seen in {"tcg": {"tsc"}, "kvm": {"kvm-clock", "tsc"}}[accel]
 
     def test_it_sees_its_processors_and_no_others(self, runtime, new_spec):
         with runtime.start(new_spec(limits=Limits(cpus=2, cpuset=(), memory=128 << 20))) as instance:
@@ -118,21 +136,17 @@ class TestVm(RuntimeConformance):
         assert {"-accel", accel} <= set(argv)
         assert "terminating on signal" in (spec.directory / "qemu.log").read_text()
 
-    def test_all_of_qemu_is_charged(self, runtime, facilities, new_spec):
-        spec = new_spec()
-        with runtime.start(spec) as instance:
-            reading = instance.memory()
-            pid = qemu_of(spec, facilities)
-            status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-            anonymous = int(status["RssAnon"].split()[0]) * 1024
-            assert reading.parts["anon"] == pytest.approx(anonymous, rel=0.05)
-            assert 0 < reading.guest["total"] < spec.limits.memory
+    def test_all_of_qemu_is_charged(self, standing, facilities):
+        reading = standing.instance.memory()
+        pid = qemu_of(standing.spec, facilities)
+        status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        anonymous = int(status["RssAnon"].split()[0]) * 1024
+        assert reading.parts["anon"] == pytest.approx(anonymous, rel=0.05)
+        assert 0 < reading.guest["total"] < standing.spec.limits.memory
 
-    def test_the_guest_is_named_and_quiet(self, runtime, new_spec):
-        spec = new_spec()
-        with runtime.start(spec) as instance:
-            assert output(instance, "hostname") == spec.name
-        console = (spec.directory / "console.log").read_text(errors="replace")
+    def test_the_guest_is_named_and_quiet(self, standing):
+        assert output(standing.instance, "hostname") == standing.spec.name
+        console = (standing.spec.directory / "console.log").read_text(errors="replace")
         assert "Linux version" not in console
 
     def test_a_fraction_of_a_cpu_is_one_processor_and_a_quota(self, runtime, facilities, new_spec):
@@ -191,11 +205,11 @@ class TestVm(RuntimeConformance):
     def test_a_guest_that_never_gets_ready_is_given_up_in_time(self, runtime, facilities, new_spec, tmp_path):
         before = host_traces(facilities)
         spec = with_init(new_spec(), tmp_path, "echo stuck >/dev/console; exec /bin/busybox sleep 1000")
-        spec = dataclasses.replace(spec, start_timeout=12.0)
+        spec = dataclasses.replace(spec, start_timeout=8.0)
         started = time.monotonic()
-        with pytest.raises(InstanceError, match="no READY from the agent within 12 s; last on its console: stuck"):
+        with pytest.raises(InstanceError, match="no READY from the agent within 8 s; last on its console: stuck"):
             start(runtime, spec)
-        assert 11.9 < time.monotonic() - started < new_spec().start_timeout
+        assert 7.9 < time.monotonic() - started < new_spec().start_timeout
         assert host_traces(facilities) == before
 
     def test_a_qemu_that_cannot_start_is_told_at_once(self, runtime, facilities, new_spec, tmp_path):
