@@ -54,8 +54,8 @@ runtime = "{runtime}"
 network_backend = "cni"
 """
 """``containers.conf``. A profile of AppArmor would stay loaded in the host's kernel. No container has a network of
-Podman's own; of the two backends this is the one that Podman starts without a program for. The setting of the network that Debian
-has it make could not be made with a user namespace, whose the network is not.
+Podman's own; of the two backends this is the one that Podman starts without a program for. Debian would have it make a
+setting of the network, which could not be made with a user namespace, as the network is not that namespace's.
 """
 
 _STORAGE_CONFIGURATION = f"""\
