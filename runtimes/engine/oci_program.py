@@ -82,7 +82,7 @@ def _cgroups_path(run: str) -> Iterator[str]:
     with open_cgroups(run) as cgroups, controllers_kept(cgroups.directories[0]):
         tree = cgroups.new_tree(run)
         try:
-            yield tree.path_of(_TRIAL_CGROUP)
+            yield tree.oci_path_of(_TRIAL_CGROUP)
         finally:
             tree.whole.kill()
             tree.whole.remove()

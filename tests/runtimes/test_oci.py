@@ -47,6 +47,12 @@ class TestRunc(RuntimeConformance):
             assert set(reading.helpers) == {"runtime"}
             assert reading.pss > 0
 
+    def test_its_cgroups_are_below_the_instances_own(self, runtime, facilities, new_spec):
+        spec = new_spec()
+        with runtime.start(spec):
+            membership = Path(f"/proc/{agent_on_host(facilities, spec)}/cgroup").read_text()
+            assert all(f"/{spec.name}/" in line for line in membership.splitlines())
+
     def test_limits_are_the_runtimes_own(self, runtime, new_spec):
         with runtime.start(new_spec(limits=Limits(0.5, (), 64 << 20))) as instance:
             assert instance.facts["cgroup_memory_limit"] == str(64 << 20)
