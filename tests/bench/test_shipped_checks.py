@@ -44,8 +44,8 @@ ALSO_ON_THE_BARE_HOST = {
 
 
 LIMITED_ARM = "container-150"
-"""The baseline, which is always run. The others are left out for the time they take; the lab has a container and a guest
-with other limits, and what holds of each limit is tested where the runtimes are."""
+"""The baseline, which is always run. The others are left out for the time they take; the lab has a container and a
+guest with other limits, and what holds of each limit is tested where the runtimes are."""
 
 
 def rows_of(suite, store, *options):
