@@ -10,7 +10,7 @@ PYTEST_ARGUMENTS ?=
 ARGUMENTS ?=
 LAB ?= run
 
-.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead benchmark-history benchmark-detection test lab lint format docs clean
+.PHONY: help setup setup-test bench benchmark-start benchmark-vm-start benchmark-overhead benchmark-engines benchmark-history benchmark-detection test lab lint format docs clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +33,10 @@ benchmark-vm-start: setup ## time a guest's start beside QEMU started by hand (A
 
 benchmark-overhead: setup ## time workloads by the native arm beside the same typed by hand (ARGUMENTS="--json --rounds 20")
 	@$(AS_ROOT) .venv/bin/python tests/benchmarks/overhead.py $(ARGUMENTS)
+
+benchmark-engines: ## hold the startup of runc and Docker against hyperfine's figure of the same command (ARGUMENTS="--json --rounds 10")
+	@setup/install.sh benchmark
+	@$(AS_ROOT) .venv/bin/python tests/benchmarks/engines.py $(ARGUMENTS)
 
 benchmark-history: setup ## time compare, regress, report and history with 2,000 nights in the store (ARGUMENTS="--json --rounds 9")
 	@.venv/bin/python tests/benchmarks/history.py $(ARGUMENTS)

@@ -190,6 +190,18 @@ def _exists(file: str) -> bool:
     return Path(file).exists() if file.startswith("/") else _find_program(file) is not None
 
 
+def check_engines() -> Iterator[Check]:
+    """The container engines that arms can be made of; a suite goes on without those that are not there."""
+    from bench.availability import container_engines
+
+    for name, why in container_engines():
+        if why is None:
+            yield Check(name, "ok", "arms can have it")
+        else:
+            what, _, fix = why.partition(": ")
+            yield Check(name, "warning", what, fix or "suites leave such arms out")
+
+
 def check_connections() -> Iterator[Check]:
     """By which of libvirt's drivers guests can be had, each found out by opening it."""
     from runtimes.rootless import is_unprivileged
@@ -288,6 +300,7 @@ _CHECKS: tuple[Callable[[], Check | Iterator[Check]], ...] = (
     check_libvirt,
     check_connections,
     check_options,
+    check_engines,
     check_kvm,
     check_disk,
     check_noise,

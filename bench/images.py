@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from runtimes.base import Image
     from workloads.files import CarriedFile
-    from workloads.image import BuiltImage, Programs
+    from workloads.image import BuiltImage, Imported, Programs
 
 
 def as_runtime_image(built: BuiltImage) -> Image:
@@ -22,6 +22,14 @@ def as_runtime_image(built: BuiltImage) -> Image:
     for name, kernel in built.kernels.items():
         kernels[name] = GuestKernel(kernel.manifest.release, kernel.bzimage, kernel.kernel, kernel.initramfs)
     return Image(built.id, built.rootfs, kernels)
+
+
+def origin_text(built: BuiltImage) -> str:
+    """What an image was made from, for people."""
+    source, recipe = built.manifest.source, built.manifest.recipe
+    if source:
+        return f"{source['kind']} {source['path']}, {source['digest']} ({source['system']})"
+    return f"Debian {recipe.get('release', '')}: {', '.join(recipe.get('packages', ()))}"
 
 
 def our_programs() -> Programs:
@@ -55,22 +63,33 @@ def prepare_image(
     files: Mapping[str, CarriedFile],
     progress: Callable[[str], None],
     kernels: Collection[str] = (),
+    imported: Imported | None = None,
 ) -> BuiltImage:
     """The image with these Debian packages, files (by ``WORKLOAD/NAME``) and kernels besides its own.
 
     What is in the cache is there at once; the rest is built now.
 
+    Args:
+        packages: their names; where the root file system is imported, they are not installed.
+        files: what workloads bring along.
+        progress: called with what is being done now.
+        kernels: what guests boot besides the image's own.
+        imported: what root file system is taken in place of one with the packages, if any.
+
     Raises:
-        InvalidInput: a package does not exist.
+        InvalidInput: a package does not exist, or what is imported is not there, damaged, or lacks something.
         HostError: the host lacks what building needs, or a kernel that was asked for.
     """
-    from workloads.image import ensure_image, image_id
+    from workloads.image import Source, ensure_image, identify, image_id, import_image
 
     programs = our_programs()
     wanted = sorted(set(packages))
     _require_kernels(kernels)
+    source = None if imported is None else Source(imported.origin, identify(imported.origin), imported.needs)
     if os.geteuid() != 0:
-        _require_buildable(image_id(wanted, programs, files))
+        _require_buildable(image_id(wanted, programs, files, source))
+    if source is not None:
+        return import_image(source, programs, progress, files, kernels)
     return ensure_image(wanted, programs, progress, files, kernels)
 
 

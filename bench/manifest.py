@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench import fairness
 from bench.host import changing_facts, collect_facts, fingerprint
+from bench.images import origin_text
 
 if TYPE_CHECKING:
     from bench.plan import Trial
@@ -30,9 +31,26 @@ class RunManifest:
         self._workloads: dict[str, set[str]] = {}
         self.fingerprint = fingerprint(self._facts)
 
-    def open(self, directory: Path, suite: Suite, image: BuiltImage, placement: Mapping[str, object]) -> None:
-        """Write what is known before the first trial; ``placement`` is :func:`bench.placing.placement_data`'s."""
+    def open(
+        self,
+        directory: Path,
+        suite: Suite,
+        image: BuiltImage,
+        placement: Mapping[str, object],
+        left_out: Mapping[str, str],
+    ) -> None:
+        """Write what is known before the first trial.
+
+        Args:
+            directory: of the run.
+            suite: as it is run.
+            image: of all arms.
+            placement: of :func:`bench.placing.placement_data`.
+            left_out: of the plan.
+        """
         self._placement = placement
+        self._left_out = left_out
+        self._image = {"id": image.id, "from": origin_text(image)}
         self._path = directory / "host.json"
         (directory / "suite.yaml").write_text(suite.as_yaml())
         (directory / "image.json").write_text(_json(_image_record(image)))
@@ -62,7 +80,9 @@ class RunManifest:
         document = {
             "fingerprint": self.fingerprint,
             "facts": self._facts,
+            "image": self._image,
             "placement": self._placement,
+            "left_out": self._left_out,
             "observed": self._observed,
             "fairness": fairness.differences(self._observed),
         }

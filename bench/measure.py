@@ -27,6 +27,8 @@ def measure(
 ) -> RunResult:
     """Build the image if need be, carry out the plan, and store what comes of it, trial by trial.
 
+    Arms whose runtime this host does not have are left out, which is told and recorded.
+
     Args:
         suite: what is measured.
         plan: of the suite.
@@ -39,16 +41,19 @@ def measure(
         ImageError: the image cannot be built.
         StoreError: the store cannot be written.
     """
+    from bench.availability import without_unavailable
     from bench.images import prepare_image
     from bench.interruption import one_interruption
     from bench.runner import check_arms, check_scratch_space, execute
 
     with Store(store_directory).open(create=True) as store, one_interruption() as interruption:
         with progress() as observer:
-            check_arms(suite)
+            suite, plan = without_unavailable(suite, plan, check_arms(suite))
             check_scratch_space(plan)
             if prepare is None:
-                image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+                image = prepare_image(
+                    plan.packages(), plan.files(), observer.preparing, plan.kernels(), plan.imported()
+                )
             else:
                 image = prepare(observer.preparing)
         with ExitStack() as stack:

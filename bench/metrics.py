@@ -73,7 +73,8 @@ def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "i
     ``memory_footprint``, and ``memory_loaded.<part>`` in that of ``memory.<part>``.
 
     ``memory_footprint`` is what the instance's cgroup holds: anonymous memory, page cache and kernel memory, which the
-    kernel counts page by page; and a guest's memory in huge pages, which no cgroup is charged for. ``memory.charged``
+    kernel counts page by page; a guest's memory in huge pages, which no cgroup is charged for; and what helpers of a
+    container engine hold for its sake, each in ``memory.helper_<name>`` and in no other part. ``memory.charged``
     is the cgroup's counter, to which memory is charged in batches of 64 pages a CPU (MEMCG_CHARGE_BATCH in
     linux/memcontrol.h): for an instance of some hundred KiB it says more of the batches than of the instance.
     ``memory.pss`` is the proportional set size of its processes, and ``memory.host_available_drop`` by how much the
@@ -105,6 +106,8 @@ def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "i
     yield Sample(f"{prefix}.residual_pss", reading.pss - mapped, "bytes", "neutral")
     yield Sample(f"{prefix}.host_available_drop", available_drop, "bytes", "neutral")
     yield Sample(f"{prefix}.residual_available", available_drop - unreclaimable, "bytes", "neutral")
+    for name, value in reading.helpers.items():
+        yield Sample(f"{prefix}.helper_{name}", value, "bytes", "lower")
     for part, value in reading.guest.items():
         yield Sample(f"{prefix}.guest_{part}", value, "bytes", "neutral")
     for part, value in reading.balloon.items():
@@ -117,10 +120,11 @@ def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "i
 
 
 def footprint(reading: MemoryReading) -> int:
-    """What an instance holds of the host's memory: that of its cgroup, and huge pages, which no cgroup is charged for;
-    bytes.
+    """What an instance holds of the host's memory: that of its cgroup, huge pages, which no cgroup is charged for, and
+    that of its helpers; bytes.
     """
-    return sum(reading.parts.get(part, 0) for part in FOOTPRINT_PARTS) + reading.huge_pages
+    inside = sum(reading.parts.get(part, 0) for part in FOOTPRINT_PARTS)
+    return inside + reading.huge_pages + sum(reading.helpers.values())
 
 
 def peak_samples(unreclaimable: int | None) -> Iterator[Sample]:

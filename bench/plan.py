@@ -22,6 +22,7 @@ from results.records import BESIDE
 from workloads.fields import Scalar
 from workloads.files import CarriedFile
 from workloads.model import ColdLayer, Workload
+from workloads.origin import Imported, Need, Origin
 from workloads.several import Crowd
 
 
@@ -127,6 +128,8 @@ class Plan:
         sampling: how many blocks there are, and when there are enough.
         arms: in the order of the suite.
         cases: in the order of the suite.
+        left_out: arms of the suite that this host lacks the runtime of, and why.
+        origin: of the image's root file system, where it is imported.
     """
 
     suite: str
@@ -136,6 +139,8 @@ class Plan:
     sampling: Sampling
     arms: tuple[Arm, ...]
     cases: tuple[Case, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @property
     def trials_a_block(self) -> int:
@@ -164,6 +169,15 @@ class Plan:
         wanted = {package for case in self.cases for workload in case.workloads for package in workload.packages}
         return tuple(sorted(wanted.union(*(arm.options.packages for arm in self.arms))))
 
+    def imported(self) -> Imported | None:
+        """What every arm runs in place of Debian's packages, and what all cases and arms need of it."""
+        if self.origin is None:
+            return None
+        workloads = {workload.name: workload for case in self.cases for workload in case.workloads}
+        needs = [_need(workload) for workload in workloads.values()]
+        needs += [Need(f"arm {arm.name}", systemd=True) for arm in self.arms if arm.options.needs_systemd]
+        return Imported(self.origin, tuple(needs))
+
     def kernels(self) -> tuple[str, ...]:
         """The kernels that arms need besides the image's own, each once, in alphabetical order."""
         return tuple(sorted({kernel for arm in self.arms for kernel in arm.options.kernels}))
@@ -186,6 +200,7 @@ class Plan:
             "seed": self.seed,
             "sampling": {key: value for key, value in asdict(self.sampling).items() if key != "seed"},
             "measured_seconds_a_block": self.measured_seconds(),
+            "image": None if self.origin is None else self.origin.as_data(),
             "packages": list(self.packages()),
             "kernels": list(self.kernels()),
             "files": sorted(self.files()),
@@ -217,7 +232,13 @@ def make_plan(suite: Suite) -> Plan:
         sampling=suite.sampling,
         arms=suite.arms,
         cases=cases,
+        origin=suite.origin,
     )
+
+
+def _need(workload: Workload) -> Need:
+    programs, all_known = workload.programs()
+    return Need(f"workload {workload.name}", workload.packages, programs, all_known)
 
 
 def _case(use: Use, given: Mapping[str, Scalar], beside: Neighbour | None) -> Case:

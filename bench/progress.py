@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
+from results.left_out import left_out_lines
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -112,7 +114,8 @@ class QuietProgress:
         pass
 
     def planned(self, run: str, plan: Plan) -> None:
-        pass
+        for note in left_out_lines(plan.left_out):
+            print(f"note: {note}", file=sys.stderr)
 
     def trial_started(self, trial: Trial) -> None:
         pass
@@ -141,6 +144,8 @@ class PlainProgress:
     def planned(self, run: str, plan: Plan) -> None:
         self._estimate = TimeEstimate(plan)
         self._say(describe_run(run, plan))
+        for note in left_out_lines(plan.left_out):
+            self._say(f"note: {note}")
 
     def trial_started(self, trial: Trial) -> None:
         if self._verbose:
@@ -200,6 +205,8 @@ class LiveProgress:
         self._estimate = TimeEstimate(plan)
         self._progress.update(self._task, total=self._estimate.trials, completed=0)
         self._progress.console.print(describe_run(run, plan), markup=False)
+        for note in left_out_lines(plan.left_out):
+            self._progress.console.print(f"note: {note}", markup=False, style="yellow")
 
     def trial_started(self, trial: Trial) -> None:
         self._progress.update(self._task, description=_plain(describe_trial(trial)))

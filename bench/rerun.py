@@ -52,11 +52,18 @@ def require_same_image(run: RunRecord, image: BuiltImage) -> None:
     Raises:
         InvalidInput: it is not.
     """
-    if image.id != run.image:
+    if image.id == run.image:
+        return
+    if image.manifest.source:
         raise InvalidInput(
-            f"run {run.id} cannot be repeated: it ran image {run.image}, and from the same packages this version of "
-            f"bench makes {image.id}, with another agent or in another way; run the suite anew"
+            f"run {run.id} cannot be repeated: it ran image {run.image}, and what is now at "
+            f"{image.manifest.source['path']} makes {image.id}: its content, or this version of bench, is another; "
+            "run the suite anew"
         )
+    raise InvalidInput(
+        f"run {run.id} cannot be repeated: it ran image {run.image}, and from the same packages this version of "
+        f"bench makes {image.id}, with another agent or in another way; run the suite anew"
+    )
 
 
 def measure_part_again(
@@ -96,7 +103,7 @@ def measure_part_again(
     check_privileges(suite, plan, [str(path)])
 
     def prepare(tell: Callable[[str], None]) -> BuiltImage:
-        image = prepare_image(whole.packages(), whole.files(), tell, plan.kernels())
+        image = prepare_image(whole.packages(), whole.files(), tell, plan.kernels(), plan.imported())
         require_same_image(record, image)
         return image
 

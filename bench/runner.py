@@ -29,7 +29,7 @@ from bench.trials.attempt import OpenArm, TrialContext
 from results.errors import StoreError
 from results.precision import precisions
 from results.records import RunRecord, new_run_id
-from runtimes.base import HostError
+from runtimes.base import HostError, UnavailableError
 
 if TYPE_CHECKING:
     from bench.interruption import Interruption
@@ -79,12 +79,16 @@ def host_name_of(run: str) -> str:
     return "bench-" + hashlib.sha256(run.encode()).hexdigest()[:8]
 
 
-def check_arms(suite: Suite) -> None:
+def check_arms(suite: Suite) -> dict[str, str]:
     """Find out, before an image is built, whether this host can give what the arms ask for.
+
+    Returns:
+        Arms whose runtime this host does not have, and why.
 
     Raises:
         HostError: it cannot; the message names the place of the limits in the suite, or the arm.
     """
+    unavailable: dict[str, str] = {}
     from runtimes.facilities import check_host
     from runtimes.registry import load_runtime
 
@@ -95,9 +99,12 @@ def check_arms(suite: Suite) -> None:
             raise HostError(f"{suite.place(arm.name)}: {error}") from error
         try:
             load_runtime(arm.runtime).check(arm.options, arm.limits)
+        except UnavailableError as error:
+            unavailable[arm.name] = str(error)
         except HostError as error:
             raise HostError(f"arm {arm.name}: {error}") from error
     check_placements(suite, expected_placer(suite.arms))
+    return unavailable
 
 
 def check_scratch_space(plan: Plan) -> None:
@@ -152,7 +159,7 @@ def execute(
             host = host_values(outside, namespaces())
             context = TrialContext(result.run, directory, facilities, facilities.image, host, arms)
             with _ended(store, result):
-                manifest.open(directory, suite, image, placement_data(facilities.placer, suite.arms))
+                manifest.open(directory, suite, image, placement_data(facilities.placer, suite.arms), plan.left_out)
                 observer.planned(result.run, plan)
                 probe = open_probe(facilities, measured_cpus(facilities.placer, suite.arms))
                 opened = _OpenRun(arms, context, store, observer, manifest, interruption, probe)

@@ -26,6 +26,7 @@ from workloads.document import InvalidValue
 from workloads.fields import Duration, Name, Part, Scalar, ScalarField, check_scalar
 from workloads.json_types import BANDWIDTH, SCALAR, SHARE, TEXT, one_of, one_or_more, size
 from workloads.model import Iterations
+from workloads.origin import Kind
 from workloads.units import is_share, parse_bandwidth, parse_share, parse_size
 
 MAX_CPUS = 8192
@@ -121,6 +122,10 @@ def _use(value: object) -> object:
     return {"workload": value} if isinstance(value, str) else value
 
 
+def _path(value: object) -> object:
+    return {"path": value} if isinstance(value, str) else value
+
+
 def _width(value: object) -> float:
     return float(parse_share(value))
 
@@ -153,6 +158,7 @@ IoBytes = Annotated[int, PlainValidator(_io_bytes), WithJsonSchema(size(MIN_IO_B
 IoOps = Annotated[int, Strict(), Field(ge=1, le=MAX_IO_OPS)]
 Bandwidth = Annotated[int, PlainValidator(_bandwidth), WithJsonSchema(BANDWIDTH)]
 Width = Annotated[float, PlainValidator(_width), WithJsonSchema(SHARE)]
+NotEmpty = Annotated[str, Strict(), Field(min_length=1)]
 LongEnough = Annotated[Duration, AfterValidator(_positive)]
 Values = Annotated[tuple[Scalar, ...], PlainValidator(_values), WithJsonSchema(one_or_more(SCALAR))]
 
@@ -399,6 +405,48 @@ class RegressFile(Part):
     metrics: dict[str, Watch] = {}  # noqa: RUF012  # pydantic copies defaults
 
 
+class OciFile(Part):
+    """An image of a container.
+
+    Attributes:
+        path: the directory of an OCI image layout, or an archive of one, or one that Docker saved, from the suite's
+            directory.
+        ref: the tag of the image, where there are several.
+    """
+
+    path: NotEmpty
+    ref: NotEmpty | None = None
+
+
+class ImageFile(Part):
+    """The root file system that every arm runs in place of one that is built from Debian's packages: one of three.
+
+    Attributes:
+        oci: an image of a container: its path, or ``path`` and ``ref``.
+        tar: the path of an archive with a root file system, as ``docker export`` writes it; may be compressed.
+        directory: the path of a root file system as it lies there.
+    """
+
+    oci: Annotated[OciFile, BeforeValidator(_path, json_schema_input_type=OciFile | str)] | None = None
+    tar: NotEmpty | None = None
+    directory: NotEmpty | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ImageFile:
+        if sum(each is not None for each in (self.oci, self.tar, self.directory)) != 1:
+            raise ValueError("expected one of the keys oci, tar, directory")
+        return self
+
+    def given(self) -> tuple[Kind, str, str | None]:
+        """What kind it is, its path, and its tag."""
+        if self.oci is not None:
+            return "oci", self.oci.path, self.oci.ref
+        if self.tar is not None:
+            return "tar", self.tar, None
+        assert self.directory is not None
+        return "directory", self.directory, None
+
+
 class SuiteFile(Part):
     """A suite: what is measured in which arms.
 
@@ -406,6 +454,8 @@ class SuiteFile(Part):
         name: what the suite is called.
         description: what it is for, in a sentence.
         baseline: the arm that the others are divided by.
+        image: the root file system that every arm runs; without it, one is built from the Debian packages that the
+            workloads need.
         limits: what every instance may use; an arm may say otherwise.
         timeouts: when a trial is given up; an arm may say otherwise.
         arms: configured runtimes under comparison, by name.
@@ -417,6 +467,7 @@ class SuiteFile(Part):
     name: Name
     description: str = ""
     baseline: str
+    image: ImageFile | None = None
     limits: LimitsFile
     timeouts: TimeoutsFile = TimeoutsFile()
     arms: Annotated[dict[Name, ArmFile], Field(min_length=1)]

@@ -18,6 +18,7 @@ from runtimes.base import START_TIMEOUT, STOP_TIMEOUT, Limits, Options
 from workloads.document import dump_document
 from workloads.fields import Scalar
 from workloads.model import Workload
+from workloads.origin import Origin
 from workloads.units import format_bandwidth, format_duration, format_size
 
 
@@ -106,6 +107,7 @@ class Suite:
         uses: the workloads, in the order of the file.
         sampling: how much is measured.
         regress: what is watched over many runs.
+        origin: of the root file system that every arm runs; None for one that is built from Debian's packages.
     """
 
     name: str
@@ -117,6 +119,7 @@ class Suite:
     sampling: Sampling
     timeouts: Timeouts = Timeouts()
     regress: Policy = WATCH_ALL
+    origin: Origin | None = None
 
     @property
     def definitions(self) -> dict[str, Workload]:
@@ -129,7 +132,7 @@ class Suite:
 
         That is the baseline, the arms with limits and options, and the cases with the definition of their workloads;
         not the order they stand in, not how often they are measured, not when a trial is given up, not what is watched
-        over time, and no text that is only for reading.
+        over time, not where an image is from (runs have its id besides), and no text that is only for reading.
         """
         reading = {"description", "source", "tags", "quick"}
         cases = [
@@ -163,6 +166,7 @@ class Suite:
             "name": self.name,
             "description": self.description,
             "baseline": self.baseline,
+            **({"image": self.origin.as_data()} if self.origin else {}),
             "limits": limits_data(self.limits),
             **({"timeouts": timeouts} if timeouts else {}),
             "arms": arms,

@@ -15,6 +15,7 @@ from bench.sampling import Sampling
 from bench.suite_file import (
     ArmFile,
     BesideFile,
+    ImageFile,
     LimitsFile,
     LimitsOverride,
     SuiteFile,
@@ -29,6 +30,7 @@ from workloads.errors import InvalidInput, expected
 from workloads.fields import Scalar
 from workloads.loader import Catalogue
 from workloads.model import Workload
+from workloads.origin import Origin
 
 MAX_CASES = 1000
 """The most cases that a matrix may expand to: more is a slip, since every case costs a trial in every arm and block."""
@@ -89,10 +91,18 @@ class Resolver:
             sampling=Sampling.of_file(file.sampling),
             regress=policy_of(file.regress),
             timeouts=Timeouts().overridden(file.timeouts),
+            origin=self._origin(file.image),
         )
 
     def _problem(self, location: Location, message: str, *, at_key: bool = False) -> None:
         self._problems.append(self._document.problem(location, message, at_key=at_key))
+
+    def _origin(self, image: ImageFile | None) -> Origin | None:
+        """Where the root file system is; whether it is there, the image tells when it is made."""
+        if image is None:
+            return None
+        kind, path, ref = image.given()
+        return Origin(kind, (self._directory / path).resolve(), ref)
 
     def _limits(self, common: LimitsFile, override: LimitsOverride, location: Location) -> Limits:
         given = override.given()

@@ -78,6 +78,7 @@ WATERFALL_STEPS = (
     "vmm",
     "host_kernel",
     "host_page_cache",
+    "helpers",
     "residual",
 )
 """The steps of ``memory_waterfall.<step>``, and of those of the other moments (``MEMORY_MOMENTS``), which add up to

@@ -20,8 +20,9 @@ READING = (
     "The host's memory for an idle instance, from the application outwards; the steps add up to the footprint and, for "
     "a guest, the huge pages of its memory that no cgroup is charged for. Guest kernel is all that the guest's kernel "
     "took for itself, guest free what the guest has touched once and freed and the host still holds, vmm the memory of "
-    "QEMU itself, host kernel the host's page tables and other kernel memory for the instance. The residual is what no "
-    "reading accounts for; below zero the guest counts as used what it has never touched."
+    "QEMU itself, host kernel the host's page tables and other kernel memory for the instance, helpers what processes "
+    "of a container engine hold for its sake. The residual is what no reading accounts for; below zero the guest "
+    "counts as used what it has never touched."
 )
 """What a reader of the figures must know."""
 

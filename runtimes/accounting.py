@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtimes.base import MemoryReading, Usage
 from runtimes.cgroup import Cgroup
+from runtimes.cgroup.figures import CpuTime
 
 _MEMINFO_NAMES = {
     "MemTotal": "total",
@@ -125,13 +126,41 @@ def read_usage(cgroup: Cgroup) -> Usage:
     )
 
 
+def read_whole_usage(cgroup: Cgroup, whole: Cgroup, elsewhere: CpuTime) -> Usage:
+    """The same of an instance whose helpers are in cgroups besides: CPU time and I/O are those of all of it.
+
+    Args:
+        cgroup: where the container is, and where its limits are.
+        whole: that and its helpers.
+        elsewhere: CPU time of helpers in no cgroup of the instance.
+    """
+    cpu = whole.cpu()
+    return replace(
+        read_usage(cgroup),
+        cpu_time=cpu.total + elsewhere.total,
+        cpu_user=cpu.user + elsewhere.user,
+        cpu_system=cpu.system + elsewhere.system,
+        io=whole.io(),
+    )
+
+
+def anonymous_part(pid: int) -> int:
+    """Bytes of anonymous memory of one process, what it shares divided (``Pss_Anon``); 0 for one that has ended."""
+    return _rolled_up(pid, "Pss_Anon")
+
+
 def _proportional_set_size(pid: int) -> int:
-    """Bytes of one process (``Pss`` of proc_pid_smaps(5)); 0 for one that has ended meanwhile."""
+    """Bytes of one process; 0 for one that has ended meanwhile."""
+    return _rolled_up(pid, "Pss")
+
+
+def _rolled_up(pid: int, name: str) -> int:
+    """A figure over all mappings of a process, bytes (proc_pid_smaps(5))."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
     for line in text.splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return 0

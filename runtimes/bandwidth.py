@@ -66,7 +66,7 @@ def limited_link(route: IPRoute, name: str, limits: NetLimits) -> Iterator[None]
         if limits.ingress is not None:
             _add_bucket(route, index, limits.ingress)
         if limits.egress is not None:
-            detour = stack.enter_context(_detour(route, "bench-i" + name.removeprefix("bench-"), limits.egress))
+            detour = stack.enter_context(_detour(route, _detour_name(name), limits.egress))
             with _needed("sch_ingress, cls_u32 and act_mirred", "CONFIG_NET_SCH_INGRESS, _CLS_U32, _ACT_MIRRED"):
                 redirect = {"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": detour}
                 route.tc("add", "ingress", index)
@@ -82,6 +82,11 @@ def limited_link(route: IPRoute, name: str, limits: NetLimits) -> Iterator[None]
                     action=redirect,
                 )
         yield
+
+
+def _detour_name(name: str) -> str:
+    """For that of a link, ours or the ``veth12345ab`` of an engine; one has 15 bytes at most."""
+    return "bench-i" + name.removeprefix("bench-").removeprefix("veth")
 
 
 @contextmanager

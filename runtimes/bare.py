@@ -36,7 +36,7 @@ class BareOptions(Options):
 
 
 class BareRuntime(NativeRuntime):
-    """What the runtime ``native`` is, without the launcher and with the cgroup joined before the clock starts."""
+    """Like native, without the launcher and with the cgroup joined before the clock starts."""
 
     name: ClassVar[str] = "bare"
     options_model: ClassVar[type[Options]] = BareOptions

@@ -45,6 +45,13 @@ class HostError(Exception):
     """The host cannot give what was asked for. The message says what, why, and how to mend it."""
 
 
+class UnavailableError(HostError):
+    """This host has not what a runtime needs whatever its options are: a program, or a kernel that it runs on.
+
+    A suite goes on without the arms that this concerns, and says so.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class GuestKernel:
     """A kernel that guests boot.
@@ -248,12 +255,15 @@ class MemoryReading:
     Attributes:
         charged: the current charge of the instance's cgroup.
         parts: that charge split as the kernel does (``anon``, ``file``, ``kernel``…).
-        pss: proportional set size over all processes of the instance, the VMM included.
+        pss: proportional set size over all processes of the instance, the VMM and helpers included.
         guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is
             shared.
         guest_memory: what of that kernel's memory the host holds; None where the kernel is shared.
         balloon: what the guest's balloon driver told of its memory (``available``, ``unused``, ``usable``…); empty
             without one, or if it has not told anything yet.
+        helpers: what is held besides for the sake of this instance alone, by who holds it: a process that looks after
+            it (``conmon``, ``shim``, ``monitor``), and by how much a daemon has grown (``daemon``). It is not in the
+            other figures.
     """
 
     charged: int
@@ -262,6 +272,7 @@ class MemoryReading:
     guest: Mapping[str, int] = field(default_factory=dict)
     guest_memory: GuestMemory | None = None
     balloon: Mapping[str, int] = field(default_factory=dict)
+    helpers: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def huge_pages(self) -> int:
@@ -297,10 +308,10 @@ class Usage:
     """What one instance has cost the host since it was requested.
 
     Attributes:
-        cpu_time: seconds of host CPU, VMM included.
+        cpu_time: seconds of host CPU, VMM and helpers included.
         cpu_user: seconds of it outside the kernel; a guest's are those of QEMU, the kernel's part of running it aside.
         cpu_system: seconds of it in the kernel; with ``cpu_user`` it makes up ``cpu_time``.
-        memory_peak: bytes, the kernel's own high-water mark of the instance's cgroup.
+        memory_peak: bytes, the kernel's own high-water mark of the instance's cgroup, without helpers.
         oom_kills: processes that the kernel killed because the cgroup was at its limit.
         throttled_time: seconds that it was held up by its CPU quota, summed over CPUs.
         pids_peak: the most processes and threads there were in it at once; None where the kernel does not tell it.
@@ -375,6 +386,11 @@ class Options(BaseModel):
     def packages(self) -> tuple[str, ...]:
         """Debian packages that the image must hold for such an arm."""
         return ()
+
+    @property
+    def needs_systemd(self) -> bool:
+        """Whether the image must have systemd as ``/sbin/init`` for such an arm."""
+        return False
 
     @property
     def kernels(self) -> tuple[str, ...]:

@@ -12,14 +12,14 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes import rootless, storage, syscalls
 from runtimes.accounting import parse_process_stat
 from runtimes.base import HostError, Image, Limits
-from runtimes.cgroup import Cgroup, RunCgroups, open_cgroups
+from runtimes.cgroup import Cgroup, CgroupTree, DaemonTree, RunCgroups, open_cgroups
 from runtimes.launcher.client import Launcher, open_launcher
 from runtimes.leftovers import (
     PREFIX,
@@ -36,7 +36,7 @@ from runtimes.placement import Placer, make_placer
 from runtimes.topology import read_topology
 from runtimes.unpacking import unpacked_root
 
-__all__ = ["Facilities", "check_host", "open_facilities", "reclaim", "scratch_parent"]
+__all__ = ["Facilities", "check_host", "open_facilities", "open_root", "reclaim", "scratch_parent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,49 @@ class Facilities:
         """
         cpus = () if limits is None else self.instance_cpus(limits)
         cgroup = self.cgroups.new(name, limits, cpus=cpus, memory_limit=memory_limit)
-        try:
+        with _ended(cgroup):
             yield cgroup
+
+    @contextmanager
+    def new_cgroup_tree(self, name: str, limits: Limits, daemon: DaemonTree | None = None) -> Iterator[CgroupTree]:
+        """The same for an instance that a container engine starts, which sets the limits itself.
+
+        Args:
+            name: unique in the run.
+            limits: what the engine will be told.
+            daemon: the cgroups of the engine's daemon, if one makes the container.
+
+        Raises:
+            HostError: the host refused.
+        """
+        self.cgroups.check_limits(limits)
+        tree = self.cgroups.new_tree(name, cpu_weight=limits.cpu_weight, daemon=daemon)
+        weighed = nullcontext() if daemon is None else self.cgroups.weighed(daemon, limits.cpu_weight)
+        with _ended(tree.whole), weighed:
+            yield tree
+
+    @contextmanager
+    def new_daemon_tree(self, name: str) -> Iterator[DaemonTree]:
+        """The same for the daemon of a container engine, and for all instances that it will start.
+
+        Raises:
+            HostError: the host refused.
+        """
+        tree = self.cgroups.new_daemon_tree(name)
+        with _ended(tree.whole):
+            yield tree
+
+
+@contextmanager
+def _ended(cgroup: Cgroup) -> Iterator[None]:
+    """At the end nothing is left of it."""
+    try:
+        yield
+    finally:
+        try:
+            cgroup.kill()
         finally:
-            try:
-                cgroup.kill()
-            finally:
-                cgroup.remove()
+            cgroup.remove()
 
 
 def check_host(limits: Iterable[Limits]) -> None:
@@ -174,6 +210,23 @@ def open_facilities(run: str, image: Image, limits: Iterable[Limits] = ()) -> It
             placer=make_placer(read_topology(cgroups.cpus()), limits),
             cgroups=cgroups,
         )
+
+
+@contextmanager
+def open_root(image: Image) -> Iterator[Path]:
+    """Where the root file system of an image can be read, outside of any run.
+
+    The calling thread is in namespaces of its own until the context is left, as in :func:`open_facilities`.
+
+    Raises:
+        HostError: the image cannot be mounted, or unpacked.
+    """
+    if os.geteuid() != 0:
+        raise HostError("reading an image needs root, or a user namespace of its own (runtimes.user_namespace.enter)")
+    directory = run_parents()[0] / f"{PREFIX}{secrets.token_hex(4)}"
+    opened = _unpacked_image if rootless.is_unprivileged() else _mounted_image
+    with held_directory(directory), _own_namespaces(), opened(image, directory) as places:
+        yield places[0]
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 from runtimes import storage
 from runtimes.base import HostError
 from runtimes.cgroup import possible_directories
-from runtimes.cgroup.base import clear_directory
+from runtimes.cgroup.directories import clear_directory
 from runtimes.user_namespace import is_initial
 
 PREFIX = "bench-"

@@ -46,6 +46,8 @@ _PUBLISHED = (10, 214)
 _PREFIX = 16
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _LAST = 0xFFFE
+_RESERVED_BITS = 10
+"""Of the host number of addresses that are reserved together: 1022 of them."""
 
 TAP_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
@@ -80,16 +82,41 @@ class NetworkNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the run's network an engine puts a container by a veth pair that it makes itself.
+
+    Attributes:
+        bridge: what the host's end is to be a port of.
+        pair: name of the host's end, which nobody else uses.
+        own: IPv4 address of the other end.
+        prefix: length of the network part of that address, bits.
+        mac: hardware address of the other end.
+        gateway: where it sends everything else; None where there is nothing else.
+        address: IPv4 address by which it is reached.
+    """
+
+    bridge: str
+    pair: str
+    own: str
+    prefix: int
+    mac: str
+    gateway: str | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Segment:
     """A bridge and the network of what joins it.
 
     Attributes:
+        bridge: its name.
         index: of the bridge's interface.
         network: first half of all addresses; the bridge itself has host number 1.
         published: first half of the addresses by which they are reached.
         routed: whether those who join send everything else by way of the bridge.
     """
 
+    bridge: str
     index: int
     network: tuple[int, int]
     published: tuple[int, int]
@@ -116,18 +143,20 @@ class RunNetwork:
 
     Attributes:
         bridge: name of the bridge.
+        hidden_bridge: name of that behind address translation, once it was prepared for.
         gateway: IPv4 address of the bridge itself; it is where the native arm is reached.
         prefix: length of the network part of all addresses, bits.
     """
 
     def __init__(self, route: IPRoute, quick_route: socket.socket) -> None:
         self.bridge = _BRIDGE
+        self.hidden_bridge = _HIDDEN_BRIDGE
         self.gateway = _address(1)
         self.prefix = _PREFIX
         self._lock = threading.RLock()
         self._route = _OneAtATime(route, self._lock)
         self._quick_route = quick_route
-        self._hosts = iter(range(2, _LAST + 1))
+        self._next, self._last = 2, _LAST
         syscalls.configure_interface("lo")
         self._index = self._make_bridge(self.bridge, self.gateway)
         self._hidden: _Segment | None = None
@@ -153,7 +182,7 @@ class RunNetwork:
         except (_netlink_error(), OSError) as error:
             raise HostError(f"cannot make the bridge {_HIDDEN_BRIDGE}: {error}") from error
         translate(self.bridge, hidden=_network(_HIDDEN), published=_network(_PUBLISHED))
-        self._hidden = _Segment(index, _HIDDEN, _PUBLISHED, routed=True)
+        self._hidden = _Segment(_HIDDEN_BRIDGE, index, _HIDDEN, _PUBLISHED, routed=True)
 
     def allocate(self) -> str:
         """The next free IPv4 address; none is given out twice in a run, so that no neighbour entry is ever stale.
@@ -165,10 +194,31 @@ class RunNetwork:
 
     def _allocate_host(self) -> int:
         with self._lock:
-            host = next(self._hosts, None)
-        if host is None:
-            raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
-        return host
+            if self._next > self._last:
+                raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
+            self._next += 1
+            return self._next - 1
+
+    def reserve(self, *, translated: bool = False) -> str:
+        """A part of the network whose addresses somebody else gives out: the highest that is free, as ``10.0.0.0/22``.
+
+        Args:
+            translated: whether it is to be one behind address translation, which was prepared for.
+
+        Raises:
+            HostError: there is none.
+        """
+        with self._lock:
+            first = (self._last + 1 - (1 << _RESERVED_BITS)) >> _RESERVED_BITS << _RESERVED_BITS
+            if first <= self._next:
+                raise HostError(f"the run has used up the {_LAST - 1} addresses of its network; split the suite")
+            self._last = first - 1
+        return f"{_address(first, _HIDDEN if translated else _NETWORK)}/{32 - _RESERVED_BITS}"
+
+    @staticmethod
+    def published(address: str) -> str:
+        """By which address the world reaches one that is behind address translation."""
+        return ".".join([*map(str, _PUBLISHED), *address.split(".")[2:]])
 
     @staticmethod
     def mac(address: str) -> str:
@@ -191,10 +241,7 @@ class RunNetwork:
         """
         host = self._allocate_host()
         name = f"bench-v{host}"
-        segment = _Segment(self._index, _NETWORK, _NETWORK, routed)
-        if translated:
-            assert self._hidden is not None
-            segment = self._hidden
+        segment = self._segment(translated=translated, routed=routed)
         fd = _new_namespace()
         try:
             self._join(name, fd, host, segment)
@@ -203,10 +250,44 @@ class RunNetwork:
                     yield NetworkNamespace(fd, _address(host, segment.published))
             finally:
                 # The pair goes with the namespace, but later; the end of the instance should be its end too.
-                with contextlib.suppress(_netlink_error()):
-                    self._route.link("del", ifname=name)
+                self._remove(name)
         finally:
             os.close(fd)
+
+    @contextmanager
+    def place(self, *, translated: bool = False) -> Iterator[Place]:
+        """A place for a container whose engine makes the veth pair; at the end the pair is gone.
+
+        Args:
+            translated: whether it is behind address translation, which was prepared for.
+        """
+        host = self._allocate_host()
+        segment = self._segment(translated=translated)
+        own = _address(host, segment.network)
+        place = Place(
+            bridge=segment.bridge,
+            pair=f"bench-v{host}",
+            own=own,
+            prefix=_PREFIX,
+            mac=self.mac(own),
+            gateway=_address(1, segment.network) if segment.routed else None,
+            address=_address(host, segment.published),
+        )
+        try:
+            yield place
+        finally:
+            self._remove(place.pair)
+
+    def _segment(self, *, translated: bool, routed: bool = False) -> _Segment:
+        if translated:
+            assert self._hidden is not None
+            return self._hidden
+        return _Segment(self.bridge, self._index, _NETWORK, _NETWORK, routed)
+
+    def _remove(self, link: str) -> None:
+        """Remove a link, if it is still there."""
+        with contextlib.suppress(_netlink_error()):
+            self._route.link("del", ifname=link)
 
     @contextmanager
     def make_tap(self, name: str) -> Iterator[int]:

@@ -14,8 +14,18 @@ RUNTIMES: Mapping[str, str] = {
     "native": "runtimes.native:NativeRuntime",
     "container": "runtimes.container.runtime:ContainerRuntime",
     "vm": "runtimes.vm.runtime:VmRuntime",
+    "oci": "runtimes.oci:OciRuntime",
+    "docker": "runtimes.docker:DockerRuntime",
+    "podman": "runtimes.podman:PodmanRuntime",
+    "lxc": "runtimes.lxc:LxcRuntime",
+    "nspawn": "runtimes.nspawn:NspawnRuntime",
 }
 """Module and class by the name that suites use."""
+
+_OURS = ("bare", "native", "container", "vm")
+
+ENGINES = tuple(name for name in RUNTIMES if name not in _OURS)
+"""Those that start containers by a program of others, which a host may not have."""
 
 
 def load_runtime(name: str) -> type[Runtime]:

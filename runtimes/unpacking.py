@@ -3,7 +3,8 @@
 It lies beside the image's file, one for every way in which user ids are mapped, since the files in it belong to the ids
 that the image's have on the host; so it goes when the image does. It is unpacked in a directory of another name and
 renamed when it is whole and on the disk. ``debugfs`` unpacks, and what it does not keep (owners of links, set-user-id
-bits, hard links) is set afterwards from the file system's own list, against which everything is checked.
+bits, hard links, extended attributes, times of links) is set afterwards from the file system's own list, against which
+everything is checked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import re
 import secrets
 import shutil
 import stat
+import struct
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +31,15 @@ _ROOT_INODE = 2
 _SKIPPED = {".", "..", "lost+found"}
 _LINE = re.compile(r"/(\d+)/(\d+)/(\d+)/(\d+)/([^/]+)/(\d*)/")
 """Inode, mode, user, group, name and size of an entry, as ``ls -p`` of debugfs(8) prints them."""
+
+
+_ATTRIBUTE = re.compile(r"^  (\S+) \(\d+\)", re.MULTILINE)
+"""Name and size of an attribute, as ``ea_list`` prints them."""
+
+_STATUS = re.compile(
+    r"^Inode: (\d+) .*Mode: +(\d+) (?:.*\n)+? mtime: 0x([0-9a-f]{8})(?::([0-9a-f]{8}))? ", re.MULTILINE
+)
+"""Inode, rights, and seconds with what stands beside them of the time of change, as ``stat`` prints them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +114,10 @@ def _unpack(rootfs: Path, place: Path) -> None:
     try:
         tree.mkdir()
         complaints = _debugfs(program, rootfs, [f'rdump / "{tree}"'])[1]
-        _complete(tree, list(_entries(program, rootfs)), complaints)
-        tree.chmod(0o755)
+        entries = list(_entries(program, rootfs))
+        _complete(tree, entries, complaints)
+        _set_attributes(program, rootfs, tree, entries)
+        _set_times(program, rootfs, tree, entries)
         subprocess.run(["sync", "--file-system", unpacking], check=True)
         unpacking.rename(place)
     except BaseException:
@@ -144,6 +157,43 @@ def _entries(program: str, rootfs: Path) -> Iterator[_Entry]:
         level = below
 
 
+def _set_attributes(program: str, rootfs: Path, tree: Path, entries: Iterable[_Entry]) -> None:
+    """Give files and directories their extended attributes, such as capabilities, as far as this user may."""
+    paths = {entry.inode: entry.path for entry in entries if not stat.S_ISLNK(entry.mode)}
+    listed, _ = _debugfs(program, rootfs, (f"ea_list <{inode}>" for inode in paths))
+    found = [
+        (int(part.partition(">")[0]), name)
+        for part in listed.split("debugfs: ea_list <")[1:]
+        for name in _ATTRIBUTE.findall(part)
+    ]
+    told, _ = _debugfs(program, rootfs, (f"ea_get -x <{inode}> {name}" for inode, name in found))
+    values = re.findall(r"^debugfs: ea_get .*\n.* \(\d+\) = ([0-9a-f ]*)$", told, re.MULTILINE)
+    for (inode, name), value in zip(found, values, strict=True):
+        with contextlib.suppress(OSError):  # not in this namespace, or not on this file system
+            os.setxattr(tree / paths[inode].lstrip("/"), name, bytes.fromhex(value))
+
+
+def _set_times(program: str, rootfs: Path, tree: Path, entries: Iterable[_Entry]) -> None:
+    """Give everything its time of change: directories after what is in them, and the top, whose rights it gets too."""
+    paths = {_ROOT_INODE: "", **{entry.inode: entry.path for entry in entries if _is_unpacked(entry.mode)}}
+    told, _ = _debugfs(program, rootfs, (f"stat <{inode}>" for inode in paths))
+    found = {int(inode): (mode, seconds, extra) for inode, mode, seconds, extra in _STATUS.findall(told)}
+    for inode, path in reversed(paths.items()):
+        mode, seconds, extra = found[inode]
+        if inode == _ROOT_INODE:
+            tree.chmod(int(mode, 8))
+        # The lowest two bits belong to the seconds (kernel documentation, ext4, "Inode Timestamps").
+        (signed,) = struct.unpack("<i", struct.pack("<I", int(seconds, 16)))
+        whole = signed + ((int(extra or "0", 16) & 3) << 32)
+        moment = whole * 10**9 + (int(extra or "0", 16) >> 2)
+        os.utime(tree / path.lstrip("/"), ns=(moment, moment), follow_symlinks=False)
+
+
+def _is_unpacked(mode: int) -> bool:
+    """Whether it is of a kind that is unpacked: every root gets devices and pipes of its own."""
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+
+
 def _complete(tree: Path, entries: list[_Entry], complaints: str) -> None:
     """Check that everything is in the tree, and give it what debugfs did not.
 
@@ -155,8 +205,8 @@ def _complete(tree: Path, entries: list[_Entry], complaints: str) -> None:
     first: dict[int, Path] = {}
     for entry in entries:
         path = tree / entry.path.lstrip("/")
-        if not (stat.S_ISREG(entry.mode) or stat.S_ISDIR(entry.mode) or stat.S_ISLNK(entry.mode)):
-            continue  # a device or a pipe: every root gets its own
+        if not _is_unpacked(entry.mode):
+            continue
         if stat.S_ISREG(entry.mode) and entry.inode in first:
             path.unlink(missing_ok=True)
             path.hardlink_to(first[entry.inode])

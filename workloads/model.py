@@ -348,6 +348,15 @@ class Workload(Part):
         if not 0 < float(seconds) <= MAX_SECONDS:
             raise ValueError(f"expected more than 0 and at most {MAX_SECONDS:g} seconds, got {seconds}")
 
+    def programs(self) -> tuple[tuple[str, ...], bool]:
+        """The programs that commands start, names or paths, each once; and whether those are all: a shell may more."""
+        lines = [command for _, command in self._command_lines()]
+        shells = [command for command in lines if command.shell is not None]
+        started = dict.fromkeys(command.arguments[0] for command in lines if command.shell is None)
+        if shells:
+            started |= dict.fromkeys(each for each in shells[0].render({}) if each.startswith("/"))
+        return tuple(started), not shells
+
     def _command_lines(self) -> Iterator[tuple[tuple[str | int, ...], CommandLine]]:
         """Every command, with its place in the file."""
         for key in ("prepare", "load", "warmup"):

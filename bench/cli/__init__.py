@@ -34,7 +34,7 @@ _VERBS = {
     "untune": ("bench.cli.tune", "Put back what 'bench tune' has changed."),
     "workload": ("bench.cli.workload", "Show a workload, or run it once and show what is found in its output."),
     "schema": ("bench.cli.schema", "Print the JSON Schema of suite or workload files."),
-    "image": ("bench.cli.image", "Build, list, show and prune images."),
+    "image": ("bench.cli.image", "Build, list, show, export and prune images."),
     "clean": ("bench.cli.clean", "Remove what runs that died have left on the host."),
 }
 """Verb → where it lives, and the line of help that does not need it imported."""

@@ -88,11 +88,19 @@ def _workloads(tags: tuple[str, ...], directories: tuple[Path, ...]) -> list[dic
 def _runtimes() -> list[dict[str, object]]:
     import inspect
 
+    from bench.availability import why_unavailable
     from runtimes.registry import RUNTIMES, load_runtime
 
     rows: list[dict[str, object]] = []
     for name in RUNTIMES:
         runtime = load_runtime(name)
         summary = (inspect.getdoc(runtime) or "").partition("\n")[0]
-        rows.append({"runtime": name, "options": list(runtime.options_model.model_fields), "description": summary})
+        rows.append(
+            {
+                "runtime": name,
+                "here": why_unavailable(name) or "yes",
+                "description": summary,
+                "options": list(runtime.options_model.model_fields),
+            }
+        )
     return rows

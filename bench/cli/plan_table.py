@@ -29,7 +29,7 @@ def plan_renderables(plan: Plan, placement: Mapping[str, Mapping[str, Any]]) -> 
     summary = Text(
         f"suite {plan.suite}: {plan.sampling.describe()}, each of {plan.trials_a_block} trials = "
         f"{len(plan.cases)} cases × {len(plan.arms)} arms; "
-        f"seed {plan.seed}, baseline {plan.baseline}\npackages in the image: {' '.join(plan.packages()) or 'none'}\n"
+        f"seed {plan.seed}, baseline {plan.baseline}\n{_image(plan)}\n"
     )
     plain: dict[str, Any] = {"title_justify": "left", "box": None, "pad_edge": False}
     arms = Table(title="Arms", **plain)
@@ -71,3 +71,9 @@ def _other_limits(limits: Limits) -> str:
         parts = {f"{key}.{part}": each for part, each in value.items()} if isinstance(value, dict) else {key: value}
         shown += [f"{name}: {each}" for name, each in parts.items()]
     return ", ".join(shown)
+
+
+def _image(plan: Plan) -> str:
+    if plan.origin is not None:
+        return f"image: {plan.origin}"
+    return f"packages in the image: {' '.join(plan.packages()) or 'none'}"

@@ -32,6 +32,7 @@ def rerun(run: str, store_directory: Path, dry_run: bool, output_format: str, qu
     definition of a workload, or what the image is made from. An image that had to be built again is of the packages of
     today, which is told. Exits as 'bench run' does.
     """
+    from bench.availability import require_all
     from bench.cli.run import report_run, run_and_tell
     from bench.environment import differences, present_environment, recorded_environment
     from bench.images import prepare_image
@@ -50,10 +51,10 @@ def rerun(run: str, store_directory: Path, dry_run: bool, output_format: str, qu
     suite = same_suite(record, suite_path, sampling=SamplingOverride(seed=record.seed))
     plan = make_plan(suite)
     check_privileges(suite, plan, [str(suite_path)])
-    check_arms(suite)
+    require_all(check_arms(suite))
     progress = partial(open_progress, quiet=quiet or output_format == "json", verbose=verbose)
     with progress() as observer:
-        image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels())
+        image = prepare_image(plan.packages(), plan.files(), observer.preparing, plan.kernels(), plan.imported())
     require_same_image(record, image)
     found = differences(before, present_environment(image))
     also = {"rerun_of": record.id, "environment": [asdict(each) for each in found]}

@@ -103,7 +103,9 @@ def arm_styles(arms: Sequence[str], baseline: str, emulated: Collection[str]) ->
             index = 1 + others % (len(SERIES) - 1)
             others += 1
         label = f"{shown(name, 24)} (emulated)" if name in emulated else shown(name, 24)
-        marker = _MARKERS[0] if name == baseline else _MARKERS[1 + (others - 1) % (len(_MARKERS) - 1)]
+        # Where colours begin anew, markers are shifted, so that both together are an arm's own.
+        turn, place = divmod(others - 1, len(SERIES) - 1)
+        marker = _MARKERS[0] if name == baseline else _MARKERS[1 + (place + turn) % (len(_MARKERS) - 1)]
         styles.append(ArmStyle(name, label, index, SERIES[index], marker, name in emulated))
     return tuple(styles)
 

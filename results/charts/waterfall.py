@@ -28,9 +28,10 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "vmm": {"color": _VMM},
     "host_kernel": {"color": _HOST},
     "host_page_cache": {"color": _HOST, "alpha": 0.45},
+    "helpers": {"color": _VMM, "alpha": 0.6},
     "residual": {"fc": GRID, "ec": MUTED, "hatch": "////"},
 }
-"""One colour for what is inside, one for QEMU, one for the host."""
+"""One colour for what is inside, one for QEMU and whoever else looks after an instance, one for the host."""
 
 
 @dataclass(frozen=True)

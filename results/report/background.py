@@ -195,6 +195,7 @@ def provenance(data: RunData) -> Section:
         ("Arms", ", ".join(run.arms)),
         ("Seed", str(run.seed)),
         ("Image", run.image),
+        ("Image from", data.host.get("image", {}).get("from", "")),
         ("Host fingerprint", run.host_fingerprint),
         ("Version", run.version),
         ("Started", run.started),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from results.charts.cases import of_case, reference_case
 from results.charts.catalogue import ChartData
@@ -17,7 +14,7 @@ from results.charts.style import ArmStyle, arm_styles
 from results.checks import Checks, checks_of
 from results.compare import Comparison
 from results.density import Density, densities_of
-from results.errors import StoreError
+from results.host_record import read_host
 from results.interference import Slowdown, slowdowns_of
 from results.limits import GivenLimit, limits_of
 from results.noise import BlockNoise, blocks_of
@@ -164,54 +161,3 @@ class RunData:
 
 def _sorted(comparisons: Iterable[Comparison]) -> list[Comparison]:
     return sorted(comparisons, key=lambda comparison: natural((comparison.workload, comparison.params)))
-
-
-@dataclass(frozen=True)
-class _Difference:
-    fact: str
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Placed:
-    instance: list[int]
-    load_generator: list[int]
-    harness: list[int]
-    notes: list[str]
-
-
-@dataclass(frozen=True)
-class _Host:
-    """The form of what is read of ``host.json``; what else is in it is passed over."""
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    fairness: list[_Difference] = field(default_factory=list)
-    placement: dict[str, _Placed] = field(default_factory=dict)
-    observed: dict[str, dict[str, str | None]] = field(default_factory=dict)
-
-
-def read_host(path: Path) -> Mapping[str, Any]:
-    """The content of a run's ``host.json``; empty if there is none.
-
-    Raises:
-        StoreError: it is unreadable or damaged.
-    """
-    try:
-        host = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read ({error.strerror}): mend it, or move it away to report without host facts"
-        ) from error
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}): mend it, or remove it to report without host facts") from error
-    if not isinstance(host, dict):
-        raise StoreError(f"{path} holds {type(host).__name__}, expected an object: mend it, or remove it")
-    try:
-        TypeAdapter(_Host).validate_python(host)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise StoreError(f"{path} is damaged ({where}): mend it, or remove it to report without host facts") from error
-    return host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from results import checks, limits
 from results.charts.cases import arm_medians, case_labels
@@ -31,6 +31,7 @@ def banners(data: RunData) -> tuple[Banner, ...]:
         _unequal_arms(data),
         _disturbed_blocks(data),
         _failed_trials(data),
+        _left_out(data),
     )
     return tuple(banner for banner in found if banner is not None)
 
@@ -93,6 +94,18 @@ def _disturbed_blocks(data: RunData) -> Banner | None:
         "notice",
         f"{disturbed} of {len(data.noise)} blocks disturbed",
         "Something else was at work on the host while they were measured. They are not left out: see Noise.",
+    )
+
+
+def _left_out(data: RunData) -> Banner | None:
+    left_out: Mapping[str, str] = data.host.get("left_out", {})
+    if not left_out:
+        return None
+    number = len(left_out)
+    return Banner(
+        "notice",
+        f"{number} arm{'' if number == 1 else 's'} of the suite could not be had on this host",
+        f"{'. '.join(f'{name}: {why}' for name, why in left_out.items())}.",
     )
 
 

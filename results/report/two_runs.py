@@ -24,9 +24,9 @@ from results.compare_runs import (
     unlike,
     unshared,
 )
+from results.host_record import read_host
 from results.records import EMULATED, INSTANCE_METRICS, is_part, split_params
 from results.report.build import Report, write_document
-from results.report.data import read_host
 from results.report.document import Banner, ColumnKind, Document, Finding, Picture, Section, Table
 from results.report.overview import VERDICTS, with_interval
 from results.report.scores import score

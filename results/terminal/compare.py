@@ -14,6 +14,7 @@ from results.checks import checks_of
 from results.compare import Comparison
 from results.compare import to_json as comparisons_json
 from results.interference import slowdowns_of
+from results.left_out import left_out_arms, left_out_lines
 from results.limits import limits_of
 from results.noise import disturbed_blocks
 from results.records import RunRecord
@@ -84,6 +85,7 @@ def compare_renderables(
     counting = counting_note(store.trials(run.id))
     if counting is not None:
         notes = [*notes, Text.assemble("* ", (counting, "yellow"))]
+    notes = [*notes, *_left_out_notes(store, run)]
     slowdowns = slowdowns_of(frame, run.threshold, disturbed_blocks(store.noise(run.id)))
     published = _published(frame, keep.of(comparisons), reference)
     head = Text(f"run {run.id}  suite {run.suite}  baseline {baseline or run.baseline}\n", "dim")
@@ -108,7 +110,13 @@ def findings_renderables(store: Store, run: RunRecord) -> list[RenderableType]:
     if not checks and not limits:
         return compare_renderables(store, run)
     tables = [*check_tables(checks), *limit_table(limits)]
-    return [*banner(describe(frame)), *tables, *outcome_notes(run.arms, checks, limits)]
+    notes = outcome_notes(run.arms, checks, limits)
+    return [*banner(describe(frame)), *tables, *notes, *_left_out_notes(store, run)]
+
+
+def _left_out_notes(store: Store, run: RunRecord) -> list[RenderableType]:
+    lines = left_out_lines(left_out_arms(store.run_directory(run.id)))
+    return [Text.assemble("* ", (line, "yellow")) for line in lines]
 
 
 def compare_json(

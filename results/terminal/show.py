@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from results.interference import Slowdown, slowdowns_of
 from results.interference import to_json as slowdowns_json
 from results.iterations import iterations_of
 from results.iterations import to_json as iterations_json
+from results.left_out import left_out_arms
 from results.limits import is_limit, limits_of
 from results.noise import blocks_of, disturbed_blocks
 from results.noise import to_json as noise_json
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 
 STATUS_STYLES = {"running": "cyan", "complete": "green", "partial": "yellow", "failed": "red"}
 
+_NONE_LEFT_OUT: Mapping[str, str] = {}
+
 _COLUMNS = (
     Column("median"),
     Column("minimum", spare=1),
@@ -88,7 +91,9 @@ def show_renderables(store: Store, run: RunRecord, view: View = AS_IT_IS) -> lis
     trials = store.trials(run.id)
     summaries = describe(frame)
     view.selection.checked(summaries)
-    return summary_view(run, trials, summaries, _outcomes(store, run, frame, trials, view.selection), view)
+    outcomes = _outcomes(store, run, frame, trials, view.selection)
+    left_out = left_out_arms(store.run_directory(run.id))
+    return summary_view(run, trials, summaries, outcomes, view, left_out)
 
 
 def show_json(store: Store, run: RunRecord, view: View = AS_IT_IS) -> dict[str, object]:
@@ -105,6 +110,7 @@ def show_json(store: Store, run: RunRecord, view: View = AS_IT_IS) -> dict[str, 
     summaries = sorted_summaries(keep.checked(describe(frame)), view.order)
     return {
         **summary_json(run, store.trials(run.id), summaries),
+        "left_out": dict(left_out_arms(store.run_directory(run.id))),
         "iterations": iterations_json(keep.of(iterations_of(frame))),
         "noise": noise_json(blocks_of(store.noise(run.id))),
         "noise_floor": noise_floors_json(keep.of(_noise_floors(store, run, frame))),
@@ -146,12 +152,13 @@ def summary_view(
     summaries: Sequence[Summary],
     outcomes: Sequence[RenderableType] = (),
     view: View = AS_IT_IS,
+    left_out: Mapping[str, str] = _NONE_LEFT_OUT,
 ) -> list[RenderableType]:
     """A run's head, ``outcomes``, tables of its summaries and of its failed trials; see :func:`show_renderables`.
 
     Checks and limits are no summaries, and are left to ``outcomes``.
     """
-    head = _run_header(run, trials)
+    head = _run_header(run, trials, left_out)
     if not summaries:
         return [head, nothing(trials), *failed_trials(trials)]
     notice = banner(view.selection.of(summaries))
@@ -197,7 +204,7 @@ def _figures(row: Summary) -> tuple[Text, ...]:
     return (*(Text(figure(value, row.unit)) for value in figures), Text(str(row.n)))
 
 
-def _run_header(run: RunRecord, trials: Sequence[TrialRecord]) -> RenderableType:
+def _run_header(run: RunRecord, trials: Sequence[TrialRecord], left_out: Mapping[str, str]) -> RenderableType:
     failed = sum(trial.status == "failed" for trial in trials)
     grid = RichTable.grid(padding=(0, 2))
     grid.add_column(style="dim")
@@ -213,6 +220,7 @@ def _run_header(run: RunRecord, trials: Sequence[TrialRecord]) -> RenderableType
         ("ended", Text(run.ended or MISSING)),
         ("trials", Text(f"{len(trials) - failed} ok, {failed} failed", "red" if failed else "")),
         ("arms", Text(f"{', '.join(run.arms)} (baseline: {run.baseline})")),
+        *(("left out", Text(f"arm {name}: {why}", "yellow")) for name, why in left_out.items()),
         ("image", Text(run.image)),
         ("host", Text(run.host_fingerprint)),
         ("seed", Text(str(run.seed))),

@@ -1,8 +1,9 @@
 /* The agent: says READY, then runs commands for the host until that lets it go.
  *
- *     agent (--fd N | --device PATH) [--power-off]
+ *     agent (--fd N | --device PATH | --stdio) [--power-off]
  *
- * N is a connected stream socket, PATH a virtio-serial port. With --power-off the end is that of the machine, not of
+ * N is a connected stream socket, PATH a virtio-serial port, and --stdio says to take requests from standard input and
+ * to reply on standard output, whatever those are. With --power-off the end is that of the machine, not of
  * the process: the agent is then PID 1 of a guest, or a service of systemd. The protocol is written out in protocol.py.
  *
  * One thread, one poll loop, no allocation, bounded buffers. When the host does not read, the outgoing buffer fills,
@@ -270,17 +271,14 @@ static bool more_work(void)
 /* Wait until something happens, and take it in. */
 static void wait_and_take(void)
 {
-    static struct pollfd set[2 + 2 * COMMAND_LIMIT];
-    struct pollfd *host = &set[0], *signals = &set[1], *pipes = &set[2];
+    static struct pollfd set[3 + 2 * COMMAND_LIMIT];
+    struct pollfd *in = &set[0], *out = &set[1], *signals = &set[2], *pipes = &set[3];
     int64_t next = commands_next_event(), wait;
     struct timespec timeout = {0}, *limit = NULL;
     size_t count;
 
-    *host = (struct pollfd){.fd = stream_fd()};
-    if (stream_can_fill())
-        host->events |= POLLIN;
-    if (stream_pending())
-        host->events |= POLLOUT;
+    *in = (struct pollfd){.fd = stream_in(), .events = stream_can_fill() ? POLLIN : 0};
+    *out = (struct pollfd){.fd = stream_out(), .events = stream_pending() ? POLLOUT : 0};
     *signals = (struct pollfd){.fd = agent.signals, .events = POLLIN};
     count = commands_poll(pipes);
 
@@ -293,13 +291,15 @@ static void wait_and_take(void)
         if ((wait = next - monotonic_now()) > 0)
             timeout = (struct timespec){.tv_sec = wait / SECOND, .tv_nsec = wait % SECOND};
     }
-    if (ppoll(set, 2 + count, limit, NULL) < 0)
+    if (ppoll(set, 3 + count, limit, NULL) < 0)
         return;
 
     if (signals->revents != 0)
         take_signals();
     commands_drain(pipes, count);
-    if (host->revents & POLLIN ? !stream_fill() : (host->revents & (POLLHUP | POLLERR)) != 0)
+    if (in->revents & POLLIN ? !stream_fill() : (in->revents & (POLLHUP | POLLERR)) != 0)
+        host_vanished();
+    if (stream_out() != stream_in() && (out->revents & POLLERR) != 0) /* a pipe that nobody reads any more */
         host_vanished();
 }
 
@@ -313,7 +313,8 @@ static void prepare(void)
 
     stream_set_nonblocking();
     close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-    fcntl(stream_fd(), F_SETFD, FD_CLOEXEC);
+    fcntl(stream_in(), F_SETFD, FD_CLOEXEC);
+    fcntl(stream_out(), F_SETFD, FD_CLOEXEC);
     umask(022);
     /* Ignored ones would stay ignored in every command. By the system call, as signal(3) refuses 32 and 33, which glibc
      * keeps for itself and others may have ignored. */
@@ -342,7 +343,7 @@ static void prepare(void)
 
 static _Noreturn void usage(void)
 {
-    complain("usage: agent (--fd N | --device PATH) [--power-off]", "");
+    complain("usage: agent (--fd N | --device PATH | --stdio) [--power-off]", "");
     _exit(2);
 }
 
@@ -364,7 +365,8 @@ static int descriptor(const char *digits)
 int main(int argc, char **argv)
 {
     const char *device = NULL;
-    int fd = -1;
+    bool stdio = false;
+    int in, out, fd = -1;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--power-off") == 0)
@@ -373,16 +375,20 @@ int main(int argc, char **argv)
             fd = descriptor(argv[++i]);
         else if (strcmp(argv[i], "--device") == 0 && i + 1 < argc)
             device = argv[++i];
+        else if (strcmp(argv[i], "--stdio") == 0)
+            stdio = true;
         else
             usage();
     }
-    if ((device == NULL) == (fd < 0))
+    if ((device != NULL) + (fd >= 0) + stdio != 1)
         usage();
     if (device != NULL && (fd = open(device, O_RDWR | O_NOCTTY)) < 0) {
         complain("cannot open ", device);
         leave(1);
     }
-    if (!stream_ready(fd)) {
+    in = stdio ? STDIN_FILENO : fd;
+    out = stdio ? STDOUT_FILENO : fd;
+    if (!stream_ready(in, out)) {
         complain("cannot write to the stream", "");
         leave(1);
     }

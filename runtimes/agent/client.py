@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from typing import Protocol
 
 from runtimes.agent import protocol
 from runtimes.agent.process import (
@@ -70,14 +71,36 @@ SHUTDOWN_TIMEOUT = 60.0
 _RECEIVE_SIZE = 256 * 1024
 
 
+class Stream(Protocol):
+    """What of a connected stream socket is needed; what is on it may be wrapped in something."""
+
+    def recv(self, size: int, /) -> bytes:
+        """See socket.recv."""
+
+    def send(self, data: memoryview, flags: int, /) -> int:
+        """See socket.send."""
+
+    def settimeout(self, seconds: float | None, /) -> None:
+        """See socket.settimeout."""
+
+    def shutdown(self, how: int, /) -> None:
+        """See socket.shutdown."""
+
+    def fileno(self) -> int:
+        """To be polled for room to send."""
+
+    def close(self) -> None:
+        """See socket.close."""
+
+
 class AgentClient:
-    """Speaks to one agent over a connected stream socket, which it owns from now on.
+    """Speaks to one agent over a connected stream, such as a socket, which it owns from now on.
 
     Attributes:
         goodbye_at: when the agent's goodbye came, nanoseconds on the host's CLOCK_MONOTONIC; None if it has not.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Stream) -> None:
         self._sock = sock
         self._decoder = protocol.FrameDecoder()
         self._hello: Hello | None = None

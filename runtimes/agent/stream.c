@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static struct {
-    int fd;
+    int in_fd, out_fd;
     size_t in_start, in_end;
     size_t out_start, out_end;
     unsigned char in[HEADER_SIZE + REQUEST_LIMIT];
@@ -32,19 +32,20 @@ static unsigned char *put_header(unsigned char *at, enum frame_type type, uint32
     return put_u32(at, (uint32_t)length);
 }
 
-bool stream_ready(int fd)
+bool stream_ready(int in, int out)
 {
     unsigned char frame[HEADER_SIZE + 16], *at = frame;
     struct timespec up;
 
-    stream.fd = fd;
+    stream.in_fd = in;
+    stream.out_fd = out;
     clock_gettime(CLOCK_BOOTTIME, &up);
     at = put_header(at, REPLY_READY, 0, sizeof frame - HEADER_SIZE);
     at = put_u32(at, PROTOCOL_VERSION);
     at = put_u32(at, (uint32_t)getpid());
     put_u64(at, (uint64_t)up.tv_sec * 1000000000 + (uint64_t)up.tv_nsec);
     for (size_t sent = 0; sent < sizeof frame;) {
-        ssize_t count = write(fd, frame + sent, sizeof frame - sent);
+        ssize_t count = write(out, frame + sent, sizeof frame - sent);
         if (count < 0 && errno != EINTR)
             return false;
         sent += count > 0 ? (size_t)count : 0;
@@ -54,12 +55,18 @@ bool stream_ready(int fd)
 
 void stream_set_nonblocking(void)
 {
-    fcntl(stream.fd, F_SETFL, fcntl(stream.fd, F_GETFL) | O_NONBLOCK);
+    fcntl(stream.in_fd, F_SETFL, fcntl(stream.in_fd, F_GETFL) | O_NONBLOCK);
+    fcntl(stream.out_fd, F_SETFL, fcntl(stream.out_fd, F_GETFL) | O_NONBLOCK);
 }
 
-int stream_fd(void)
+int stream_in(void)
 {
-    return stream.fd;
+    return stream.in_fd;
+}
+
+int stream_out(void)
+{
+    return stream.out_fd;
 }
 
 size_t stream_room(void)
@@ -125,7 +132,7 @@ bool stream_pending(void)
 bool stream_flush(void)
 {
     while (stream_pending()) {
-        ssize_t count = write(stream.fd, stream.out + stream.out_start, stream.out_end - stream.out_start);
+        ssize_t count = write(stream.out_fd, stream.out + stream.out_start, stream.out_end - stream.out_start);
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
@@ -142,7 +149,7 @@ bool stream_flush(void)
 static bool wait_for_room(size_t needed, int64_t deadline)
 {
     for (;;) {
-        struct pollfd writable = {.fd = stream.fd, .events = POLLOUT};
+        struct pollfd writable = {.fd = stream.out_fd, .events = POLLOUT};
         int64_t left = deadline - monotonic_now();
 
         if (!stream_flush())
@@ -181,7 +188,7 @@ bool stream_fill(void)
         stream.in_end -= stream.in_start;
         stream.in_start = 0;
     }
-    count = read(stream.fd, stream.in + stream.in_end, sizeof stream.in - stream.in_end);
+    count = read(stream.in_fd, stream.in + stream.in_end, sizeof stream.in - stream.in_end);
     if (count > 0)
         stream.in_end += (size_t)count;
     return count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR));

@@ -22,14 +22,15 @@ struct frame {
 
 enum next_frame { FRAME_NONE, FRAME_WHOLE, FRAME_BROKEN };
 
-/* Send READY, waiting as long as it takes; on a virtio port that is until the host side is connected, as the kernel
- * holds a blocking write until then. False: failed, see errno. */
-bool stream_ready(int fd);
+/* Send READY to `out`, and take requests from `in`; both may be the same. It waits as long as it takes; on a virtio port that is
+ * until the host side is connected, as the kernel holds a blocking write until then. False: failed, see errno. */
+bool stream_ready(int in, int out);
 
 /* From now on the stream does not block. */
 void stream_set_nonblocking(void);
 
-int stream_fd(void);
+int stream_in(void);
+int stream_out(void);
 
 /* Bytes of payload that fit into the outgoing buffer now. */
 size_t stream_room(void);

@@ -9,12 +9,15 @@ from pathlib import Path
 from runtimes.base import HostError
 from runtimes.cgroup.adopted import adopt_cgroup
 from runtimes.cgroup.base import Cgroup, RunCgroups, harness_leaf
-from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.tree import CgroupTree, DaemonTree
 
 __all__ = [
     "OPTIONAL_CONTROLLERS",
     "REQUIRED_CONTROLLERS",
     "Cgroup",
+    "CgroupTree",
+    "DaemonTree",
     "RunCgroups",
     "adopt_cgroup",
     "describe_version",
@@ -63,9 +66,8 @@ def possible_directories(run: str) -> list[Path]:
     """
     found = Hierarchies.of_this_thread()
     if _version(found) == 1:
-        controllers = (*REQUIRED_CONTROLLERS[1], *OPTIONAL_CONTROLLERS[1], DEVICES)
-        parents = (found.v1[controller] for controller in controllers if controller in found.v1)
-        return [parent / run for parent in dict.fromkeys(parents)]
+        unified = [] if found.v2 is None else [found.v2]
+        return [parent / run for parent in dict.fromkeys([*found.v1.values(), *unified])]
     return [parent / name for parent in found.own_and_above() for name in (run, harness_leaf(run))]
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import os
-import signal
-import time
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
 from runtimes.cgroup.devices import DeviceFilter
+from runtimes.cgroup.directories import eventually, kill_below, pids_below, remove_directories
 from runtimes.cgroup.disks import number_of
 from runtimes.cgroup.figures import CpuTime, parse_flat
 
-_PATIENCE = 10.0
-"""Seconds to wait until killed processes are gone and a cgroup without processes can be removed."""
+if TYPE_CHECKING:
+    from runtimes.cgroup.tree import CgroupTree, DaemonTree
+
+DEFAULT_WEIGHT = 100
+"""Of the CPU time that others want too, where none is asked for (``CGROUP_WEIGHT_DFL`` in linux/cgroup.h)."""
 
 QUOTA_PERIOD = 100_000
 """Microseconds over which a fraction of a CPU is given; the kernel's default."""
@@ -106,8 +108,18 @@ class Cgroup(ABC):
         return int(file.read_text()) if file and file.exists() else None
 
     def pids_limit_hits(self) -> int:
-        """How often a process or thread was refused because of the limit on their number."""
-        return parse_flat((self._pids_directory / "pids.events").read_text())["max"] if self._pids_directory else 0
+        """How often a process or thread was refused because of the limit on their number.
+
+        Until Linux 6.11 the kernel told it of the cgroup that the process was in, and not of the one with the limit.
+        """
+        hits = 0
+        for path, _, _ in os.walk(self._pids_directory) if self._pids_directory else ():
+            try:
+                hits += parse_flat(Path(path, "pids.events").read_text())["max"]
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):  # removed meanwhile
+                    raise
+        return hits
 
     @abstractmethod
     def io(self) -> IoUsage | None:
@@ -171,7 +183,7 @@ class Cgroup(ABC):
             self._signal_all()
             return False
 
-        if not _eventually(gone):
+        if not eventually(gone):
             raise HostError(
                 f"processes {self.pids()} in cgroup {self._directories[0]} do not end although they were killed"
             )
@@ -198,6 +210,8 @@ class RunCgroups(ABC):
     def __init__(self, directories: list[Path]) -> None:
         self.directories = directories
         self._known: set[Limits] = set()
+        self._weighing = threading.Lock()
+        self._weights: dict[str, list[int]] = {}
         self._elsewhere: dict[str, float] = {}
 
     @abstractmethod
@@ -215,6 +229,74 @@ class RunCgroups(ABC):
         Raises:
             HostError: the host cannot give these limits.
         """
+
+    @abstractmethod
+    def new_tree(self, name: str, *, cpu_weight: int | None = None, daemon: DaemonTree | None = None) -> CgroupTree:
+        """Make the cgroup of an instance that a container engine starts; the engine sets the limits on the container's.
+
+        Args:
+            name: unique in the run.
+            cpu_weight: as in :class:`runtimes.base.Limits`; instances share CPUs by the weights of their trees.
+            daemon: the cgroups of the daemon that makes the container; None where a program does that is started in
+                the tree's ``helpers``.
+
+        Raises:
+            HostError: the host refused.
+        """
+
+    @abstractmethod
+    def new_daemon_tree(self, name: str) -> DaemonTree:
+        """Make the cgroups of an engine's daemon and of its instances.
+
+        Args:
+            name: unique in the run.
+
+        Raises:
+            HostError: the host refused.
+        """
+
+    @abstractmethod
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        """Set limits on all of an instance, whose engine has none for the container.
+
+        Args:
+            tree: what :meth:`new_tree` gave.
+            limits: as of :meth:`new`.
+            cpus: its CPU set.
+
+        Raises:
+            HostError: the host cannot give these limits.
+        """
+
+    @contextmanager
+    def weighed(self, daemon: DaemonTree, cpu_weight: int | None) -> Iterator[None]:
+        """Have the instances of a daemon share CPUs with all others of the run as if they were beside them: together
+        they have the sum of their weights. Several threads may do so.
+
+        Args:
+            daemon: whose instance is there as long as the context is open.
+            cpu_weight: of that instance, as for ``new_tree``.
+        """
+        weight = DEFAULT_WEIGHT if cpu_weight is None else cpu_weight
+        with self._weighing:
+            weights = self._weights.setdefault(daemon.path, [])
+            weights.append(weight)
+            self._weigh(daemon, sum(weights))
+        try:
+            yield
+        finally:
+            with self._weighing:
+                weights.remove(weight)
+                self._weigh(daemon, sum(weights) or DEFAULT_WEIGHT)
+
+    @abstractmethod
+    def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
+        """Set the weight of a daemon's cgroup, and of that of its instances."""
+
+    @property
+    @abstractmethod
+    def accounts_for_swap(self) -> bool:
+        """Whether swap can be limited."""
 
     @functools.cached_property
     def _cpus(self) -> tuple[int, ...]:
@@ -344,7 +426,7 @@ class RunCgroups(ABC):
             HostError: in some it could not be removed.
         """
         for directory in self.directories:
-            _kill_below(directory)
+            kill_below(directory)
         remove_directories(self.directories)
 
 
@@ -358,138 +440,6 @@ def quota(cpus: float) -> int | None:
     return None if cpus == int(cpus) else round(cpus * QUOTA_PERIOD)
 
 
-def clear_directory(directory: Path) -> None:
-    """Kill every process in a cgroup directory and below, and remove the directory.
-
-    Raises:
-        HostError: it is still in use after 10 s.
-    """
-    _kill_below(directory)
-    remove_directories([directory])
-
-
-def _kill_below(directory: Path) -> None:
-    """Kill every process in a cgroup directory and below, and wait until they are gone, for 10 s at most."""
-
-    def empty() -> bool:
-        # A thread of ours that was in a cgroup for a while may not have ended yet, which is no process to kill.
-        alive = [pid for pid in pids_below(directory) if pid != os.getpid()]
-        for pid in alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return not alive
-
-    _eventually(empty)
-
-
-def remove_directories(directories: Iterable[Path]) -> None:
-    """Remove cgroup directories with those below; the kernel says EBUSY until the last process is wholly gone.
-
-    Raises:
-        HostError: some are still in use after 10 s, each named; the others have been removed.
-    """
-    failures: dict[Path, OSError | None] = dict.fromkeys(directories)
-
-    def removed() -> bool:
-        for directory in list(failures):
-            try:
-                _remove_tree(directory)
-            except OSError as error:
-                failures[directory] = error
-            else:
-                del failures[directory]
-        return not failures
-
-    if not _eventually(removed):
-        raise HostError("; ".join(f"cannot remove cgroup {path}: {error}" for path, error in failures.items()))
-
-
-def _remove_tree(directory: Path) -> None:
-    try:
-        for below in reversed(list(_walk(directory))):
-            below.rmdir()
-    except FileNotFoundError:
-        if directory.exists():
-            raise
-
-
-def write(file: Path, value: str) -> None:
-    """Write a value to a control file.
-
-    Raises:
-        HostError: the kernel refused it.
-    """
-    try:
-        file.write_text(value)
-    except OSError as error:
-        raise HostError(f"cannot write {value!r} to {file}: {error.strerror}") from error
-
-
-def make_directory(directory: Path) -> None:
-    """Make a cgroup.
-
-    Raises:
-        HostError: it exists, or this process may not.
-    """
-    try:
-        directory.mkdir()
-    except OSError as error:
-        raise HostError(
-            f"cannot make cgroup {directory}: {error.strerror}; root or a delegated cgroup is needed"
-        ) from error
-
-
 def parse_limit(text: str) -> int | None:
     """A limit as the kernel writes it: a number, or ``max`` for none."""
     return None if text.strip() == "max" else int(text)
-
-
-def settled_memory_statistics(directory: Path) -> dict[str, int]:
-    """The figures of a cgroup's ``memory.stat``, with all that has happened in them.
-
-    The kernel adds up what each CPU has counted only once that is more than 64 pages a CPU, or every two seconds
-    (``memcg_vmstats_needs_flush`` in mm/memcontrol.c), so a small instance would show nothing just after its start. It
-    does so for a cgroup together with all below it, and at the top there is always more than that to add up.
-    """
-    top = directory
-    while (top.parent / "memory.stat").exists():
-        top = top.parent
-    (top / "memory.stat").read_bytes()
-    return parse_flat((directory / "memory.stat").read_text())
-
-
-def pids_below(directory: Path) -> list[int]:
-    """The processes in a cgroup directory and below it."""
-    found: set[int] = set()
-    for below in _walk(directory):
-        try:
-            found.update(int(pid) for pid in (below / "cgroup.procs").read_text().split())
-        except OSError as error:
-            # Removed meanwhile, or a threaded cgroup, whose processes are listed above it (cgroups(7)).
-            if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
-                raise
-    return sorted(found)
-
-
-def _walk(directory: Path) -> Iterator[Path]:
-    """A cgroup directory and those below it, parents first."""
-    yield directory
-    with contextlib.suppress(FileNotFoundError):
-        for entry in sorted(directory.iterdir()):
-            if entry.is_dir():
-                yield from _walk(entry)
-
-
-def _eventually(condition: Callable[[], bool]) -> bool:
-    """Try until the condition holds, waiting a little longer every time, for 10 s at most.
-
-    Nothing on version 1 tells of the end of the last process by an event that could be waited for.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    pause = 0.0002
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 2, 0.02)
-    return True

@@ -42,6 +42,15 @@ def disks_that_hold(path: Path) -> set[str]:
     return _bottom(_number(path.stat().st_dev))
 
 
+def disk_that_holds(path: Path) -> Path | None:
+    """The device of the one disk at the bottom that a file or directory lies on; None where there is not just one."""
+    disks = disks_that_hold(path)
+    if len(disks) != 1:
+        return None
+    notes = (SYS_DEVICES / disks.pop() / "uevent").read_text().splitlines()
+    return Path("/dev", dict(line.split("=", 1) for line in notes)["DEVNAME"])
+
+
 def _bottom(number: str) -> set[str]:
     device = SYS_DEVICES / number
     if not device.exists():

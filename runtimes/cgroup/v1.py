@@ -16,21 +16,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup.base import (
-    QUOTA_PERIOD,
-    Cgroup,
-    RunCgroups,
-    make_directory,
-    parse_limit,
-    quota,
-    remove_directories,
-    settled_memory_statistics,
-    write,
-)
+from runtimes.cgroup.base import QUOTA_PERIOD, Cgroup, RunCgroups, parse_limit, quota
 from runtimes.cgroup.devices import DeviceFilter, DirectoryFilter
+from runtimes.cgroup.directories import make_directory, remove_directories, settled_memory_statistics, write
 from runtimes.cgroup.disks import disks_that_hold, is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_flat
 from runtimes.cgroup.hierarchy import DEVICES, OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.tree import CgroupTree, DaemonTree
 from runtimes.topology import format_cpus, parse_cpus
 
 _CONTROLLERS = REQUIRED_CONTROLLERS[1]
@@ -39,6 +31,12 @@ _CONTROLLERS = REQUIRED_CONTROLLERS[1]
 _SHARES_PER_WEIGHT = 1024 / 100
 """``cpu.shares`` for ``cpu.weight`` 1: the defaults, 1024 and 100, mean the same (``sched_weight_from_cgroup`` in
 kernel/sched/sched.h converts so)."""
+
+_INSTANCES = "instances"
+"""The last part of the path from a daemon's cgroup to those of its instances."""
+
+_MOST_SHARES = 1 << 18
+"""MAX_SHARES in kernel/sched/sched.h; more is taken for it."""
 
 _NO_LIMIT = 1 << 62
 """Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
@@ -61,7 +59,9 @@ class CgroupV1(Cgroup):
         # cpu and cpuacct are often one hierarchy: a process joins each directory once.
         directories = list(dict.fromkeys(by_controller.values()))
         super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
-        self.thread_files = [file.with_name("tasks") for file in self.procs_files]
+        tasks = [file.with_name("tasks") for file in self.procs_files]
+        # The unified hierarchy, where it is beside the others, has no such file.
+        self.thread_files = [file if file.exists() else file.with_name("cgroup.procs") for file in tasks]
         self._passing_cpu = 0.0  # seconds of threads that were in it for a while, and are nobody's of it
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
@@ -175,13 +175,27 @@ class RunCgroupsV1(RunCgroups):
         "io": ("blkio", "blkio.throttle.read_bps_device"),
     }
 
-    def __init__(self, by_controller: Mapping[str, Path], devices: Path | None = None) -> None:
-        """``devices`` is the run's directory in the hierarchy of that controller, if it is ours to use: not every
-        instance has one there.
+    def __init__(
+        self,
+        by_controller: Mapping[str, Path],
+        devices: Path | None = None,
+        others: Mapping[str, Path] | None = None,
+        unified_top: Path | None = None,
+    ) -> None:
+        """A run with directories of its own.
+
+        Args:
+            by_controller: the run's directories.
+            devices: that in the hierarchy of the controller ``devices``, if it is ours to use: not every instance has
+                one there.
+            others: where the run's directories would be in all other hierarchies, which only container engines use.
+            unified_top: where version 2 is mounted beside the others; ``others`` has the directory in it as ``""``.
         """
         super().__init__(list(dict.fromkeys([*by_controller.values(), *([devices] if devices else [])])))
         self._by_controller = by_controller
         self._devices = devices
+        self._others = others or {}
+        self._unified_top = unified_top
         self._io_accounted = False
 
     def account_io(self, *paths: Path) -> None:
@@ -224,13 +238,87 @@ class RunCgroupsV1(RunCgroups):
             self.check_limits(limits)
         directories = {controller: parent / name for controller, parent in self._by_controller.items()}
         _make_directories(directories)
-        cgroup = CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
+        cgroup = self._cgroup(name, directories)
         try:
             self._limit(directories, limits, cpus, memory_limit=memory_limit)
         except HostError:
             cgroup.remove()
             raise
         return cgroup
+
+    def new_tree(self, name: str, *, cpu_weight: int | None = None, daemon: DaemonTree | None = None) -> CgroupTree:
+        parents = self._everywhere()
+        if daemon is not None:
+            parents = self._instances_of(daemon.whole.name, daemon.path)
+        directories = {controller: parent / name for controller, parent in parents.items()}
+        cgroup = self._new_with_cpuset(name, directories)
+        try:
+            _set_weight(directories["cpu"], cpu_weight)
+        except HostError:
+            cgroup.remove()
+            raise
+        return CgroupTree(cgroup, cgroup, None if daemon is None else f"{daemon.path}/{name}")
+
+    def new_daemon_tree(self, name: str) -> DaemonTree:
+        whole = self._new_with_cpuset(name, {key: parent / name for key, parent in self._everywhere().items()})
+        path = _INSTANCES
+        if "" in self._others and self._unified_top is not None:
+            # Beside version 1 runc takes a relative path from the top of version 2, wherever it is in there itself
+            # (GetOwnCgroupPath in libcontainer/cgroups/utils.go): so the path from there is the path from everywhere.
+            path = f"{(self._others[''] / name).relative_to(self._unified_top)}/{_INSTANCES}"
+        directories = self._instances_of(name, path)
+        try:
+            for depth in reversed(range(len(Path(path).parts))):
+                _make_directories({key: _above(made, depth) for key, made in directories.items() if key})
+                copy_cpuset(_above(directories["cpuset"], depth), ())
+            if "" in directories:
+                make_directory(directories[""])
+        except HostError:
+            whole.remove()
+            raise
+        return DaemonTree(whole, whole, self._cgroup(_INSTANCES, directories), path)
+
+    def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
+        top = self._by_controller["cpu"] / daemon.whole.name
+        bottom = top / daemon.path
+        for directory in (bottom, *bottom.parents):
+            _set_weight(directory, cpu_weight)
+            if directory == top:
+                break
+
+    def _everywhere(self) -> dict[str, Path]:
+        """The run's directories in all hierarchies: an engine makes a cgroup below its own in each."""
+        for parent in dict.fromkeys(self._others.values()):
+            if parent not in self.directories:
+                # Noted first: what is half made is removed as well.
+                self.directories.append(parent)
+                parent.mkdir(exist_ok=True)
+        return {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
+
+    def _instances_of(self, daemon: str, path: str) -> dict[str, Path]:
+        """Where the trees of a daemon's instances are, by its name and :attr:`DaemonTree.path`."""
+        return {key: parent / daemon / (path if key else _INSTANCES) for key, parent in self._everywhere().items()}
+
+    def _new_with_cpuset(self, name: str, directories: Mapping[str, Path]) -> CgroupV1:
+        _make_directories(directories)
+        cgroup = self._cgroup(name, directories)
+        try:
+            copy_cpuset(directories["cpuset"], ())
+        except HostError:
+            cgroup.remove()
+            raise
+        return cgroup
+
+    def _cgroup(self, name: str, directories: Mapping[str, Path]) -> CgroupV1:
+        return CgroupV1(name, directories, directories["blkio"] if self._io_accounted else None)
+
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        directories = {controller: parent / tree.whole.name for controller, parent in self._by_controller.items()}
+        self._limit(directories, limits, cpus, memory_limit=True)
+
+    @property
+    def accounts_for_swap(self) -> bool:
+        return (self._by_controller["memory"] / "memory.memsw.limit_in_bytes").exists()
 
     @contextmanager
     def device_filter(self) -> Iterator[DeviceFilter]:
@@ -252,8 +340,7 @@ class RunCgroupsV1(RunCgroups):
         if quota(limits.cpus) is not None:
             write(directories["cpu"] / "cpu.cfs_period_us", str(QUOTA_PERIOD))
             write(directories["cpu"] / "cpu.cfs_quota_us", str(quota(limits.cpus)))
-        if limits.cpu_weight is not None:
-            write(directories["cpu"] / "cpu.shares", str(round(limits.cpu_weight * _SHARES_PER_WEIGHT)))
+        _set_weight(directories["cpu"], limits.cpu_weight)
         if limits.pids is not None:
             write(directories["pids"] / "pids.max", str(limits.pids))
         if memory_limit:
@@ -262,6 +349,16 @@ class RunCgroupsV1(RunCgroups):
             both = directories["memory"] / "memory.memsw.limit_in_bytes"
             if both.exists():
                 write(both, str(limits.memory + limits.memory_swap))
+
+
+def _set_weight(directory: Path, weight: int | None) -> None:
+    if weight is not None:
+        write(directory / "cpu.shares", str(min(cpu_shares(weight), _MOST_SHARES)))
+
+
+def cpu_shares(weight: int) -> int:
+    """A weight, as :class:`runtimes.base.Limits` has it, in the terms of version 1."""
+    return round(weight * _SHARES_PER_WEIGHT)
 
 
 def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
@@ -290,13 +387,19 @@ def make_run_cgroups_v1(found: Hierarchies, run: str) -> RunCgroups:
             if directory not in directories.values():
                 make_directory(directory)
             directories[controller] = directory
-    return RunCgroupsV1(directories, directories.pop(DEVICES, None))
+    unified = {"": found.v2} if found.v2 is not None else {}
+    others = {name: above / run for name, above in {**found.v1, **unified}.items() if name not in directories}
+    return RunCgroupsV1(directories, directories.pop(DEVICES, None), others, found.v2_top)
 
 
 def copy_cpuset(directory: Path, cpus: tuple[int, ...]) -> None:
     """Fill a new cpuset, which refuses processes until it has CPUs and memory nodes; by default the parent's."""
     write(directory / "cpuset.mems", (directory.parent / "cpuset.mems").read_text().strip())
     write(directory / "cpuset.cpus", format_cpus(cpus) or (directory.parent / "cpuset.cpus").read_text().strip())
+
+
+def _above(directory: Path, levels: int) -> Path:
+    return directory.parents[levels - 1] if levels else directory
 
 
 def _make_directories(directories: Mapping[str, Path]) -> None:

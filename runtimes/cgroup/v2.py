@@ -22,26 +22,25 @@ from typing import ClassVar
 import psutil
 
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup.base import (
-    QUOTA_PERIOD,
-    Cgroup,
-    RunCgroups,
-    harness_leaf,
-    make_directory,
-    parse_limit,
-    pids_below,
-    quota,
-    remove_directories,
-    settled_memory_statistics,
-    write,
-)
+from runtimes.cgroup.base import QUOTA_PERIOD, Cgroup, RunCgroups, harness_leaf, parse_limit, quota
 from runtimes.cgroup.devices import DeviceFilter, ProgramFilter
+from runtimes.cgroup.directories import make_directory, pids_below, remove_directories, settled_memory_statistics, write
 from runtimes.cgroup.disks import is_at_the_bottom
 from runtimes.cgroup.figures import CpuTime, parse_flat, parse_io_stat, parse_pressure
 from runtimes.cgroup.hierarchy import OPTIONAL_CONTROLLERS, REQUIRED_CONTROLLERS, Hierarchies
+from runtimes.cgroup.tree import CgroupTree, DaemonTree
 from runtimes.topology import format_cpus, parse_cpus
 
 _REQUIRED = REQUIRED_CONTROLLERS[2]
+
+_HELPERS = "helpers"
+"""Beside the cgroup of an engine's container, and beside those of a daemon's instances."""
+
+_HIGHEST_WEIGHT = 10_000
+"""CGROUP_WEIGHT_MAX in linux/cgroup.h."""
+
+_INSTANCES = "instances"
+"""Below the cgroup of a daemon."""
 
 _PARTS = {
     "anon": "anon",
@@ -173,8 +172,10 @@ class RunCgroupsV2(RunCgroups):
         "io": ("io", "io.max"),
     }
 
-    def __init__(self, directory: Path, controllers: Collection[str], handed_down: _HandedDown) -> None:
+    def __init__(self, directory: Path, controllers: Collection[str], handed_down: _HandedDown, top: Path) -> None:
+        """``top`` is where the hierarchy is mounted."""
         super().__init__([directory])
+        self._top = top
         self._directory = directory
         self._controllers = controllers
         self._handed_down = handed_down
@@ -215,6 +216,54 @@ class RunCgroupsV2(RunCgroups):
             raise
         return cgroup
 
+    def new_tree(self, name: str, *, cpu_weight: int | None = None, daemon: DaemonTree | None = None) -> CgroupTree:
+        above = self._directory if daemon is None else self._top / daemon.path.lstrip("/")
+        whole, helpers = self._new_with_helpers(name, above / name)
+        directory = above / name
+        try:
+            if cpu_weight is not None:
+                write(directory / "cpu.weight", str(cpu_weight))
+        except HostError:
+            whole.remove()
+            raise
+        return CgroupTree(whole, helpers, f"/{directory.relative_to(self._top)}")
+
+    def new_daemon_tree(self, name: str) -> DaemonTree:
+        whole, helpers = self._new_with_helpers(name, self._directory / name)
+        directory = self._directory / name / _INSTANCES
+        try:
+            make_directory(directory)
+            write(directory / "cgroup.subtree_control", _change("+", tuple(self._controllers)))
+        except HostError:
+            whole.remove()
+            raise
+        instances = CgroupV2(_INSTANCES, directory, self._controllers)
+        return DaemonTree(whole, helpers, instances, f"/{directory.relative_to(self._top)}")
+
+    def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
+        instances = self._top / daemon.path.lstrip("/")
+        for directory in (instances.parent, instances):
+            write(directory / "cpu.weight", str(min(cpu_weight, _HIGHEST_WEIGHT)))
+
+    def _new_with_helpers(self, name: str, directory: Path) -> tuple[CgroupV2, CgroupV2]:
+        """A cgroup that hands its controllers down, and in it a leaf: who does so may hold no processes."""
+        make_directory(directory)
+        whole = CgroupV2(name, directory, self._controllers)
+        try:
+            write(directory / "cgroup.subtree_control", _change("+", tuple(self._controllers)))
+            make_directory(directory / _HELPERS)
+        except HostError:
+            whole.remove()
+            raise
+        return whole, CgroupV2(_HELPERS, directory / _HELPERS, self._controllers)
+
+    def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
+        self._limit(self._directory / tree.whole.name, limits, cpus, memory_limit=True)
+
+    @property
+    def accounts_for_swap(self) -> bool:
+        return (self._directory / "memory.swap.max").exists()
+
     def _limit(self, directory: Path, limits: Limits, cpus: tuple[int, ...], *, memory_limit: bool) -> None:
         if cpus:
             write(directory / "cpuset.cpus", format_cpus(cpus))
@@ -252,7 +301,8 @@ def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
     refusals: list[str] = []
     for parent in found.own_and_above():
         try:
-            return _make_below(parent, run)
+            assert found.v2_top is not None
+            return _make_below(parent, run, found.v2_top)
         except HostError as error:
             refusals.append(str(error))
     raise HostError(
@@ -261,7 +311,7 @@ def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
     )
 
 
-def _make_below(parent: Path, run: str) -> RunCgroups:
+def _make_below(parent: Path, run: str, top: Path) -> RunCgroups:
     available = set((parent / "cgroup.controllers").read_text().split())
     missing = set(_REQUIRED) - available
     if missing:
@@ -276,7 +326,7 @@ def _make_below(parent: Path, run: str) -> RunCgroups:
         remove_directories([directory])
         handed_down.undo()
         raise
-    return RunCgroupsV2(directory, controllers, handed_down)
+    return RunCgroupsV2(directory, controllers, handed_down, top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +351,28 @@ class _HandedDown:
             while pids_below(self.leaf):
                 _move_processes(self.leaf, self.parent)
             remove_directories([self.leaf])
+
+
+@contextmanager
+def controllers_kept(directory: Path) -> Iterator[None]:
+    """Have a cgroup, and all above it, hand down at the end what they do now: some programs switch on all there are.
+
+    Without effect where the directory is none of version 2.
+    """
+    before: dict[Path, set[str]] = {}
+    for path in (directory, *directory.parents):
+        control = path / "cgroup.subtree_control"
+        if not control.exists():
+            break
+        before[control] = set(control.read_text().split())
+    try:
+        yield
+    finally:
+        # From below, as a cgroup cannot take back what is handed on. The kernel refuses while others want it.
+        for control, handed in before.items():
+            if more := sorted(set(control.read_text().split()) - handed):
+                with contextlib.suppress(OSError):
+                    control.write_text(_change("-", tuple(more)))
 
 
 def _change(sign: str, controllers: tuple[str, ...]) -> str:

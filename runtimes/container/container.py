@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +15,9 @@ from runtimes.container.seccomp import compile_profile, load_profile
 from runtimes.launcher import entry
 from runtimes.launcher.client import FURTHER, LaunchRequest
 from runtimes.launcher.instance import AGENT_ARGV
-from runtimes.launcher.rootfs import Owners, mount_root, mount_scratch, root_below
+from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT, Owners, mount_root, mount_scratch, root_below
 from runtimes.launcher.steps import Descriptor, Steps
 from runtimes.syscalls import MNT_DETACH, MS_NOSUID, MS_PRIVATE, MS_REC
-
-_FIRST_OWNER = 1 << 30
-"""The host's user that is root in a container's user namespace: far above what is given to people and their ranges
-(``SUB_UID_MAX`` of login.defs(5) is 600100000)."""
-
-_OWNERS = 1 << 16
 
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
 
@@ -47,8 +42,9 @@ class Container:
         self._detach = _detach_mounts()
         # After the network, where there is one to join.
         place = Descriptor(FURTHER + (options.network in ("bridge", "nat")))
-        self._owners = Owners(_FIRST_OWNER, _OWNERS, place) if options.user_namespace else None
-        self._root = mount_root(
+        self._owners = Owners(FIRST_OWNER, OWNER_COUNT, place) if options.user_namespace else None
+        self._mount_root = functools.partial(
+            mount_root,
             str(image_root),
             self._staging,
             rootless=rootless,
@@ -56,6 +52,7 @@ class Container:
             flags=MS_NOSUID if options.no_new_privileges else 0,
             owners=self._owners,
         )
+        self._root = self._mount_root()
         self._mask = hardening.mask_paths(root_below(self._staging)) if options.masked_paths else None
         self._enter_root = _enter_root(root_below(self._staging))
         self._harden = hardening.give_up_privileges(
@@ -90,9 +87,13 @@ class Container:
             steps.append(entry.join_network())
         elif self._options.network == "none":
             steps.append(_set_up_loopback())
-        steps += [self._detach, _name_host(name), self._root]
-        if scratch is not None:
-            steps.append(mount_scratch(str(scratch), self._staging, self._owners))
+        steps += [self._detach, _name_host(name)]
+        if scratch is not None and self._options.scratch == "layer":
+            steps.append(self._mount_root(disk=str(scratch)))
+        else:
+            steps.append(self._root)
+            if scratch is not None:
+                steps.append(mount_scratch(str(scratch), self._staging, self._owners))
         if self._mask is not None:
             steps.append(self._mask)
         if device_file is not None:

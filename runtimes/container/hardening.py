@@ -30,10 +30,10 @@ KEPT_CAPABILITIES = {
 }
 """What a container keeps, with their numbers (linux/capability.h): the set that Docker gives by default."""
 
-_READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
+READ_ONLY = ("proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger")
 """What sets the host's kernel, where root may write without any capability."""
 
-_MASKED_FILES = (
+MASKED_FILES = (
     "proc/kcore",
     "proc/keys",
     "proc/latency_stats",
@@ -43,7 +43,7 @@ _MASKED_FILES = (
     "proc/kallsyms",
     "proc/kmsg",
 )
-_MASKED_DIRECTORIES = ("proc/acpi", "proc/asound", "proc/scsi", "sys/firmware", "sys/devices/virtual/powercap")
+MASKED_DIRECTORIES = ("proc/acpi", "proc/asound", "proc/scsi", "sys/firmware", "sys/devices/virtual/powercap")
 """What tells of the host, or of its other users."""
 
 _PR_CAPBSET_DROP = 24
@@ -56,13 +56,13 @@ _LAST_CAPABILITY = Path("/proc/sys/kernel/cap_last_cap")
 def mask_paths(root: str) -> Steps:
     """The steps that hide, or make read-only, what in /proc and /sys of a mounted root tells of or sets the host."""
     steps = Steps("mask what is the host's")
-    for name in filter(_exists, _READ_ONLY):
+    for name in filter(_exists, READ_ONLY):
         path = f"{root}/{name}"
         steps.mount(path, path, "", MS_BIND)
         steps.mount("", path, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for name in filter(_exists, _MASKED_FILES):
+    for name in filter(_exists, MASKED_FILES):
         steps.mount(f"{root}/dev/null", f"{root}/{name}", "", MS_BIND)
-    for name in filter(_exists, _MASKED_DIRECTORIES):
+    for name in filter(_exists, MASKED_DIRECTORIES):
         steps.mount(
             "tmpfs", f"{root}/{name}", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "nr_blocks=1,nr_inodes=1"
         )

@@ -21,6 +21,8 @@ class ContainerOptions(Options):
         seccomp: system calls are filtered.
         masked_paths: what in /proc and /sys tells of the host or sets it is hidden or read-only.
         device_filter: no devices but the usual ones can be opened.
+        scratch: ``volume`` mounts the scratch disk at ``/scratch``; ``layer`` has all that is written, ``/scratch``
+            among it, in the overlay's upper layer on that disk.
     """
 
     network: Literal["bridge", "nat", "host", "none"] = "bridge"
@@ -31,3 +33,4 @@ class ContainerOptions(Options):
     seccomp: bool = True
     masked_paths: bool = True
     device_filter: bool = True
+    scratch: Literal["volume", "layer"] = "volume"

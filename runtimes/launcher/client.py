@@ -165,13 +165,17 @@ class Launcher:
         self._executor = Executor(str(self._library))
         self._process = _Process(self._library)
 
-    def take(self, steps: Steps) -> None:
+    def take(self, steps: Steps, descriptors: Sequence[int] = ()) -> None:
         """Take steps in the calling thread.
+
+        Args:
+            steps: what is done.
+            descriptors: what their descriptors stand for.
 
         Raises:
             StepError: one failed; those before it have been taken.
         """
-        outcome = self._executor.take(steps.encode())
+        outcome = self._executor.take(steps.encode(), descriptors)
         if outcome.failed is not None:
             raise failure((steps,), outcome)
 
@@ -202,6 +206,14 @@ class Launcher:
             os.close(pidfd)
             raise failure(steps, outcome)
         return pid, pidfd
+
+    def make_user_namespace(self, mapping: str) -> int:
+        """A descriptor of a new user namespace; see :meth:`runtimes.launcher.executor.Executor.make_user_namespace`.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        return self._executor.make_user_namespace(mapping)
 
     @property
     def pid(self) -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from runtimes.cgroup import Cgroup
 from runtimes.launcher.client import FURTHER, LOG, STREAM
 from runtimes.launcher.steps import Descriptor, Steps
-from runtimes.syscalls import CLONE_NEWNET, CLONE_NEWUSER
+from runtimes.syscalls import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER
 
 AGENT_FD = 3
 """The descriptor under which the program finds its stream."""
@@ -48,6 +48,13 @@ def join_network(place: int = FURTHER) -> Steps:
     return steps
 
 
+def join_mounts(place: int = FURTHER) -> Steps:
+    """Enter the mount namespace whose descriptor is passed along at ``place``; paths are from here on those in it."""
+    steps = Steps("join the mounts")
+    steps.call("setns", Descriptor(place), CLONE_NEWNS)
+    return steps
+
+
 def become_root_of(user_namespace: Descriptor) -> Steps:
     """Enter a user namespace and be root in it."""
     steps = Steps("enter the user namespace")
@@ -59,22 +66,51 @@ def become_root_of(user_namespace: Descriptor) -> Steps:
     return steps
 
 
-def run(argv: Sequence[str]) -> Steps:
+def run(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> Steps:
     """The last steps: standard input from /dev/null, output and error to the log, the stream at its place, and execve.
 
     Everything else is closed.
+
+    Args:
+        argv: the program and its arguments.
+        environment: all of its environment; None for none.
     """
+    steps = _moved_away()
+    steps.open_as("/dev/null", os.O_RDONLY, 0)
+    for source, target in ((LOG, 1), (LOG, 2), (STREAM, AGENT_FD)):
+        steps.call("dup3", _OUT_OF_THE_WAY + source, target, 0)
+    return _executed(steps, AGENT_FD + 1, argv, environment)
+
+
+def run_on_stream(argv: Sequence[str], environment: Mapping[str, str]) -> Steps:
+    """The same of a program that finds the stream at its standard input and output, such as a container engine's: it
+    hands them on.
+
+    Args:
+        argv: the program and its arguments.
+        environment: all of its environment.
+    """
+    steps = _moved_away()
+    for source, target in ((STREAM, 0), (STREAM, 1), (LOG, 2)):
+        steps.call("dup3", _OUT_OF_THE_WAY + source, target, 0)
+    return _executed(steps, 3, argv, environment)
+
+
+def _moved_away() -> Steps:
     steps = Steps("arrange the descriptors")
     # Out of the way first: any of them may have a number that another is about to get.
     for place in (STREAM, LOG):
         steps.call("dup3", Descriptor(place), _OUT_OF_THE_WAY + place, 0)
-    steps.open_as("/dev/null", os.O_RDONLY, 0)
-    for source, target in ((LOG, 1), (LOG, 2), (STREAM, AGENT_FD)):
-        steps.call("dup3", _OUT_OF_THE_WAY + source, target, 0)
-    steps.call("close_range", AGENT_FD + 1, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+    return steps
+
+
+def _executed(
+    steps: Steps, first_closed: int, argv: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Steps:
+    steps.call("close_range", first_closed, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
     steps.purpose("execute the program")
     steps.stamp("exec")
-    steps.execute(argv)
+    steps.execute(argv, environment)
     return steps
 
 

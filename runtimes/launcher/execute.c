@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_ARGUMENTS 64
+#define MAX_ARGUMENTS 200
 
 enum special {
     STAMP = -1,      /* place in the outcome's stamps */
@@ -35,7 +35,7 @@ enum special {
     FILTER = -4,     /* instructions, their number: seccomp(2) with a filter */
     SET_UP = -5,     /* struct ifreq with name and flags: set the flags of a network interface */
     MAP_MOUNT = -6,  /* path, path, user namespace: the mount at the first, with mapped owners, at the second */
-    EXECUTE = -7,    /* path, strings, their number: execve with these arguments and no environment */
+    EXECUTE = -7,    /* path, strings, how many are arguments, how many environment: execve; the arguments come first */
 };
 
 struct step {
@@ -130,21 +130,27 @@ static long map_mount(const char *source, const char *target, int user_namespace
     return result;
 }
 
-static long execute(const char *path, const char *strings, uint64_t count)
+/* The place behind `count` strings that lie one behind the other, with pointers to them in `list`. */
+static const char *point_at(const char *strings, uint64_t count, const char **list)
 {
-    const char *argv[MAX_ARGUMENTS + 1];
-    const char *const environment[] = {NULL};
-    if (count > MAX_ARGUMENTS) {
-        errno = E2BIG;
-        return -1;
-    }
     for (uint64_t place = 0; place < count; place++) {
-        argv[place] = strings;
+        list[place] = strings;
         while (*strings++)
             ;
     }
-    argv[count] = NULL;
-    return syscall(SYS_execve, path, argv, environment);
+    list[count] = NULL;
+    return strings;
+}
+
+static long execute(const char *path, const char *strings, uint64_t arguments, uint64_t environment)
+{
+    const char *argv[MAX_ARGUMENTS + 1], *envp[MAX_ARGUMENTS + 1];
+    if (arguments > MAX_ARGUMENTS || environment > MAX_ARGUMENTS) {
+        errno = E2BIG;
+        return -1;
+    }
+    point_at(point_at(strings, arguments, argv), environment, envp);
+    return syscall(SYS_execve, path, argv, envp);
 }
 
 static long take(const struct step *step, const uint64_t *a, struct outcome *outcome)
@@ -163,7 +169,7 @@ static long take(const struct step *step, const uint64_t *a, struct outcome *out
     case MAP_MOUNT:
         return map_mount((const char *)a[0], (const char *)a[1], (int)a[2]);
     case EXECUTE:
-        return execute((const char *)a[0], (const char *)a[1], a[2]);
+        return execute((const char *)a[0], (const char *)a[1], a[2], a[3]);
     default:
         return syscall(step->call, a[0], a[1], a[2], a[3], a[4], a[5]);
     }

@@ -76,10 +76,11 @@ class Executor:
             os.waitid(os.P_PIDFD, pidfd.value, os.WEXITED)
             os.close(pidfd.value)
 
-    def take(self, segments: bytes) -> Outcome:
-        """Take steps in the calling thread, up to the first that fails."""
+    def take(self, segments: bytes, descriptors: Sequence[int] = ()) -> Outcome:
+        """Take steps in the calling thread, up to the first that fails; ``descriptors`` as of :meth:`spawn`."""
         outcome = _Outcome()
-        self._take_steps(segments, len(segments), None, ctypes.byref(outcome))
+        numbers = (ctypes.c_int32 * len(descriptors))(*descriptors)
+        self._take_steps(segments, len(segments), ctypes.byref(numbers), ctypes.byref(outcome))
         return outcome.read()
 
     def spawn(

@@ -15,7 +15,7 @@ from runtimes.accounting import limit_facts, read_memory, read_usage, unreclaima
 from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import AGENT_PATH, HostError, Image, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup
-from runtimes.launcher.client import Launcher, LaunchRequest
+from runtimes.launcher.client import Launched, Launcher, LaunchRequest
 from runtimes.launcher.entry import AGENT_FD
 from runtimes.storage import loop_facts
 
@@ -107,6 +107,25 @@ def launched_agent(
     Raises:
         InstanceError: it did not come up, or has ended before it was told to.
     """
+    with connected_agent(launcher, request, log_path, timeout) as (agent, launched, ready_at):
+        for phase, at in launched.stamps.items():
+            timeline.stamp(phase, at)
+        timeline.stamp("ready", ready_at)
+        yield agent, launched.pidfd
+
+
+@contextmanager
+def connected_agent(
+    launcher: Launcher, request: LaunchRequest, log_path: Path, timeout: float
+) -> Iterator[tuple[AgentClient, Launched, int]]:
+    """The same for a program that is the agent, or starts one at the other end of its stream; nothing is stamped.
+
+    Yields:
+        The client, the program, whose pidfd is closed at the end, and when READY arrived (CLOCK_MONOTONIC, ns).
+
+    Raises:
+        InstanceError: the agent did not come up, or has ended before it was told to.
+    """
     ours, theirs = socket.socketpair()
     try:
         agent = AgentClient(ours)
@@ -122,10 +141,7 @@ def launched_agent(
                 raise InstanceError(f"the agent did not get ready: {error}{last_line(log_path)}") from error
             launched = pending.finish()
         try:
-            for phase, at in launched.stamps.items():
-                timeline.stamp(phase, at)
-            timeline.stamp("ready", ready_at)
-            yield agent, launched.pidfd
+            yield agent, launched, ready_at
         except AgentGone as error:
             raise InstanceError(f"the agent has ended: {error}{last_line(log_path)}") from error
         finally:

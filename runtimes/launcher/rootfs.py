@@ -23,6 +23,13 @@ _LINKS = {
     "ptmx": "pts/ptmx",
 }
 
+FIRST_OWNER = 1 << 30
+"""The host's user that is root in a container's user namespace: far above what is given to people and their ranges
+(``SUB_UID_MAX`` of login.defs(5) is 600100000)."""
+
+OWNER_COUNT = 1 << 16
+"""Users that there are in it."""
+
 
 def root_below(staging: str) -> str:
     """Where :func:`mount_root` with ``staging`` has the root."""
@@ -57,10 +64,12 @@ def mount_root(
     own_processes: bool,
     flags: int = 0,
     owners: Owners | None = None,
+    disk: str | None = None,
 ) -> Steps:
     """The steps that mount a fresh root.
 
-    Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm.
+    Writes go to a tmpfs, as in a guest, so that they cost memory alike in every arm; or to a disk, if that is asked
+    for.
 
     Args:
         image_root: where the image is mounted.
@@ -69,12 +78,57 @@ def mount_root(
         own_processes: whether it is mounted in a pid namespace of its own.
         flags: of the overlay, MS_…
         owners: whom the files belong to; None for the host's own users, by the same numbers.
+        disk: a block device with an ext4 file system that writes go to; None for a tmpfs.
+    """
+    steps = mount_bare_root(image_root, staging, rootless=rootless, flags=flags, owners=owners, disk=disk)
+    owned = _owned(owners)
+    root = root_below(staging)
+    if rootless and not own_processes:
+        # Only who owns a pid namespace may mount its proc.
+        steps.mount("/proc", f"{root}/proc", "", MS_BIND | MS_REC)
+    else:
+        steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    for name, mode in (("tmp", "1777"), ("run", "0755")):
+        steps.mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}{owned}")
+    _mount_devices(steps, f"{root}/dev", owned, rootless=rootless)
+    return steps
+
+
+def mount_bare_root(
+    image_root: str,
+    staging: str,
+    *,
+    rootless: bool = False,
+    flags: int = 0,
+    owners: Owners | None = None,
+    disk: str | None = None,
+) -> Steps:
+    """The steps that mount a fresh root in which whoever runs something there mounts the rest.
+
+    Arguments as of :func:`mount_root`.
     """
     steps = Steps("mount the root")
-    owned = f",uid={owners.first},gid={owners.first}" if owners else ""
-    root = root_below(staging)
-    steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{owned}")
-    upper, work = f"{staging}/upper", f"{staging}/work"
+    steps.mount("tmpfs", staging, "tmpfs", 0, f"mode=0755{_owned(owners)}")
+    layer = staging
+    if disk is not None:
+        layer = f"{staging}/disk"
+        steps.make_directory(layer)
+        steps.mount(disk, layer, "ext4")
+    _mount_overlay(steps, image_root, staging, layer, rootless=rootless, flags=flags, owners=owners)
+    return steps
+
+
+def _owned(owners: Owners | None) -> str:
+    """Whom the files of a tmpfs belong to, as options of its mount."""
+    return f",uid={owners.first},gid={owners.first}" if owners else ""
+
+
+def _mount_overlay(
+    steps: Steps, image_root: str, staging: str, layer: str, *, rootless: bool, flags: int, owners: Owners | None
+) -> None:
+    """``layer`` is the directory in which what is written lies."""
+    root, upper, work = root_below(staging), f"{layer}/upper", f"{layer}/work"
     for directory in (upper, work, root):
         steps.make_directory(directory)
     lower = image_root
@@ -86,16 +140,6 @@ def mount_root(
     # A user namespace may not use the names that overlayfs gives its notes otherwise (kernel documentation, overlayfs).
     notes = ",userxattr" if rootless else ""
     steps.mount("overlay", root, "overlay", flags, f"lowerdir={lower},upperdir={upper},workdir={work}{notes}")
-    if rootless and not own_processes:
-        # Only who owns a pid namespace may mount its proc.
-        steps.mount("/proc", f"{root}/proc", "", MS_BIND | MS_REC)
-    else:
-        steps.mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    steps.mount("sysfs", f"{root}/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    for name, mode in (("tmp", "1777"), ("run", "0755")):
-        steps.mount("tmpfs", f"{root}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}{owned}")
-    _mount_devices(steps, f"{root}/dev", owned, rootless=rootless)
-    return steps
 
 
 def mount_scratch(device: str, staging: str, owners: Owners | None = None) -> Steps:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 PHASES = ("clone", "join", "mounts", "pivot", "hardening", "exec")
@@ -162,10 +162,11 @@ class Steps:
         """
         self._add(_MAP_MOUNT, f"mount {source} with mapped owners at {target}", source, target, user_namespace)
 
-    def execute(self, argv: Sequence[str]) -> None:
-        """execve(2), with no environment: the last step."""
-        strings = b"".join(text.encode() + b"\0" for text in argv)
-        self._add(_EXECUTE, f"execve {argv[0]}", argv[0], strings, len(argv))
+    def execute(self, argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """execve(2), with an empty environment unless one is given: the last step."""
+        variables = [f"{name}={value}" for name, value in (environment or {}).items()]
+        strings = b"".join(text.encode() + b"\0" for text in (*argv, *variables))
+        self._add(_EXECUTE, f"execve {argv[0]}", argv[0], strings, len(argv), len(variables))
 
     def call(self, name: str, *arguments: Argument, about: str = "") -> None:
         """Any system call of those listed here; text becomes a pointer to it.

@@ -121,7 +121,11 @@ class VmOptions(Options):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        return ("systemd-sysv", "udev") if self.init == "systemd" else ()
+        return ("systemd-sysv", "udev") if self.needs_systemd else ()
+
+    @property
+    def needs_systemd(self) -> bool:
+        return self.init == "systemd"
 
     @property
     def guest_kernel(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.asked_limits import MEASURABLE
 from bench.suite import load_suite, registered_runtimes
-from bench.suite_file import IoFile, LimitsFile, NetFile, SuiteFile, TaggedFile, TimeoutsFile, UseFile
+from bench.suite_file import ImageFile, IoFile, LimitsFile, NetFile, SuiteFile, TaggedFile, TimeoutsFile, UseFile
 from runtimes.registry import load_runtime
 from workloads.errors import InvalidInput
 from workloads.loader import load_workload
@@ -41,7 +41,7 @@ def guide_examples(directory: Path) -> tuple[list[str], list[str]]:
 
 def test_the_examples_of_the_guide_are_suites_and_workloads(directory: Path) -> None:
     suites, workloads = guide_examples(directory)
-    assert (len(suites), len(workloads)) == (9, 3)
+    assert (len(suites), len(workloads)) == (10, 3)
     for name in suites:
         assert load_suite(f"{name}.yaml").arms
     for name in workloads:
@@ -82,8 +82,14 @@ def test_the_guide_explains_every_key() -> None:
     options = {
         (name, option) for name in registered_runtimes() for option in load_runtime(name).options_model.model_fields
     }
-    documented = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `", guide(), re.MULTILINE)
-    assert set(documented) == options
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ((?:`\w+`(?:, )?)+) \| ", guide(), re.MULTILINE)
+    documented = {
+        (name, option)
+        for names, listed in rows
+        for name in re.findall(r"\w+", names)
+        for option in re.findall(r"\w+", listed)
+    }
+    assert documented == options
 
 
 def test_the_guide_explains_every_key_of_a_suite() -> None:
@@ -93,6 +99,10 @@ def test_the_guide_explains_every_key_of_a_suite() -> None:
     section = guide().split("## Workloads by tag", 1)[1].split("\n## ", 1)[0]
     keys = (field.alias or name for name, field in TaggedFile.model_fields.items())
     assert all(f"`{key}`" in section for key in keys)
+
+
+def test_the_guide_explains_every_kind_of_image() -> None:
+    assert table_keys("## An image of your own") == set(ImageFile.model_fields)
 
 
 def test_the_guide_explains_every_timeout() -> None:

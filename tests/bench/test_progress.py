@@ -16,7 +16,9 @@ def make_trial(number, arm, case="null", block=1):
 def make_plan(*trials, blocks=1):
     """A plan whose every block is these trials."""
     sampling = Sampling.fixed(blocks)
-    return SimpleNamespace(block=lambda number: trials, trials_a_block=len(trials), sampling=sampling, seed=1)
+    return SimpleNamespace(
+        block=lambda number: trials, trials_a_block=len(trials), sampling=sampling, seed=1, left_out={}
+    )
 
 
 def test_estimate_uses_trials_alike_then_the_arm_then_all():

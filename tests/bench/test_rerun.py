@@ -63,7 +63,7 @@ def measured(tmp_path, monkeypatch):
         (store.run_directory("r1") / "suite.yaml").write_text(suite.as_yaml())
     seen = {}
 
-    def prepare_image(packages, files, tell, kernels):
+    def prepare_image(packages, files, tell, kernels, imported):
         seen["packages"] = set(packages)
         return seen.get("image", FAKE_IMAGE)
 

@@ -24,6 +24,7 @@ READINGS = st.builds(
     pss=BYTES,
     guest=figures("total", "free", "anon", "shmem", "cached", "buffers", "swap_cached", "slab"),
     guest_memory=st.none() | st.builds(GuestMemory, *[BYTES] * 6),
+    helpers=figures("conmon", "daemon"),
 )
 
 

@@ -21,6 +21,7 @@ from oci import write_bundle
 from runtimes.base import AGENT_PATH, Limits
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.facilities import Facilities
+from runtimes.nspawn import AS_IT_IS, WITHOUT_SYSTEMD
 
 _CRUN_STATE = Path("/run/crun")
 """Made by crun whatever it is asked to do, and whatever place it is told."""
@@ -226,10 +227,8 @@ class Nspawn(Peer):
     _OWN = Path("/run/systemd/nspawn")
 
     def arguments(self, number: int) -> tuple[str, ...]:
-        without_systemd = "--register=no", "--keep-unit", "--link-journal=no"
-        less = "--quiet", "--console=pipe", "--resolv-conf=off", "--timezone=off"
         what = "--private-network", f"--machine={self.ground.facilities.run}", f"--directory={self.ground.root}"
-        return *without_systemd, *less, *what, *self.agent
+        return *WITHOUT_SYSTEMD, *AS_IT_IS, *what, *self.agent
 
     @contextmanager
     def surroundings(self, number: int) -> Iterator[None]:

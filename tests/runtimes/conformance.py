@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from limits_conformance import LimitsConformance
-from traces import host_traces
+from traces import host_traces, pids_below
 
 from bench.trials.parallel import start_at_once
 from runtimes import page_cache
@@ -40,14 +40,16 @@ def output(instance, script):
 
 
 def agent_on_host(facilities, spec):
-    """The host's pid of the first process of an instance: the agent, or the VMM."""
-    return min(processes_of(facilities, spec))
+    """The host's pid of an instance's agent, or where that is a guest's, of the VMM."""
+    processes = processes_of(facilities, spec)
+    agents = [pid for pid in processes if Path(f"/proc/{pid}/comm").read_text().strip() == Path(AGENT_PATH).name]
+    return min(agents or processes)
 
 
 def processes_of(facilities, spec):
-    """The host's pids of an instance's processes."""
-    files = [path / spec.name / "cgroup.procs" for path in facilities.cgroups.directories]
-    return [int(pid) for file in files if file.exists() for pid in file.read_text().split()]
+    """The host's pids of an instance's processes, those that an engine has to look after it among them."""
+    trees = [tree for path in facilities.cgroups.directories for tree in path.rglob(spec.name)]
+    return sorted({pid for tree in trees for pid in pids_below(tree)})
 
 
 def assert_reachable(facilities, address):

@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import pytest
 
 from runtimes.base import HostError, IoLimits, Limits
-from runtimes.cgroup import base, describe_version, missing_controllers, open_cgroups, possible_directories
+from runtimes.cgroup import describe_version, directories, missing_controllers, open_cgroups, possible_directories
 from runtimes.cgroup.base import quota
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.cgroup.v1 import make_run_cgroups_v1
-from runtimes.cgroup.v2 import CgroupV2, make_run_cgroups_v2
+from runtimes.cgroup.v2 import CgroupV2, controllers_kept, make_run_cgroups_v2
 
 UNIFIED = Path("/sys/fs/cgroup/unified")
 LIMITS = Limits(cpus=1, cpuset=(), memory=64 << 20)
@@ -103,13 +103,13 @@ def test_the_version_goes_by_where_the_memory_controller_is(monkeypatch, found, 
 
 
 def test_all_directories_are_removed_although_one_cannot_be(monkeypatch, tmp_path):
-    monkeypatch.setattr(base, "_PATIENCE", 0.01)
+    monkeypatch.setattr(directories, "_PATIENCE", 0.01)
     stubborn, other = tmp_path / "stubborn", tmp_path / "other"
     for directory in (stubborn, other):
         directory.mkdir()
     (stubborn / "file").touch()
     with pytest.raises(HostError, match=r"^cannot remove cgroup \S*/stubborn: \S+ \S+ Directory not empty: \S+$"):
-        base.remove_directories([stubborn, other, tmp_path / "gone"])
+        directories.remove_directories([stubborn, other, tmp_path / "gone"])
     assert stubborn.exists()
     assert not other.exists()
 
@@ -118,7 +118,11 @@ def test_all_that_a_run_may_make_is_known_before(monkeypatch):
     joint = Path("/cgroup/cpu,cpuacct")
     by_controller = {"memory": Path("/cgroup/memory"), "cpu": joint, "cpuacct": joint, "other": Path("/cgroup/other")}
     have(monkeypatch, Hierarchies(by_controller, None, None))
-    assert possible_directories("bench-1") == [Path("/cgroup/memory/bench-1"), joint / "bench-1"]
+    assert possible_directories("bench-1") == [
+        Path("/cgroup/memory/bench-1"),
+        joint / "bench-1",
+        Path("/cgroup/other/bench-1"),
+    ]
     have(monkeypatch, Hierarchies({}, Path("/cgroup/own"), Path("/cgroup")))
     names = ("own/bench-1", "own/bench-1-harness", "bench-1", "bench-1-harness")
     assert possible_directories("bench-1") == [Path("/cgroup", name) for name in names]
@@ -165,6 +169,35 @@ def test_processes_are_counted_and_killed(cgroups):
     assert process.wait() == -9
     cgroup.remove()
     cgroup.remove()  # no error
+
+
+@pytest.mark.host
+def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
+    if describe_version() == "v2":
+        pytest.skip("the tree of a daemon is tested as that of version 2")
+    daemon = cgroups.new_daemon_tree("engine")
+    instance = cgroups.new_tree("bench-x", cpu_weight=300, daemon=daemon)
+    # As an engine does it: below its own cgroup in each hierarchy, and in the unified one below the top.
+    for top in cgroups.directories:
+        inside = UNIFIED / instance.directory if top.is_relative_to(UNIFIED) else top / "engine" / instance.directory
+        assert inside.is_dir()
+    process = join(instance.whole, "sleep", "1000")
+    try:
+        assert daemon.instances.pids() == daemon.whole.pids() == [process.pid]
+        assert daemon.instances.cpu().total <= daemon.whole.cpu().total
+    finally:
+        process.kill()
+        process.wait()
+    instance.whole.remove()
+    assert daemon.instances.pids() == []
+    (top,) = {top for top in cgroups.directories if (top / "cpu.shares").exists()}
+    with cgroups.weighed(daemon, 300), cgroups.weighed(daemon, None):
+        shares = [int(file.read_text()) for file in (top / "engine").rglob("cpu.shares")]
+        assert set(shares) == {4096}
+        assert len(shares) == 1 + len(Path(daemon.path).parts)
+    assert int((top / "engine/cpu.shares").read_text()) == 1024
+    daemon.whole.remove()
+    assert not [path for top in cgroups.directories for path in top.rglob("*") if path.is_dir()]
 
 
 @pytest.mark.host
@@ -325,7 +358,7 @@ DEFAULTS = {
 def tree(tmp_path, monkeypatch):
     """A unified hierarchy in which directories get the files that the kernel would give them."""
     top = fill(tmp_path / "cgroup", cgroup__controllers=ALL, cgroup__subtree_control="", cgroup__procs="")
-    make = base.make_directory
+    make = directories.make_directory
 
     def make_with_files(directory):
         make(directory)
@@ -341,6 +374,19 @@ def test_v2_hands_controllers_down_from_our_own_cgroup(tree):
     assert cgroups.directories == [own / "bench-1"]
     for directory in (own, own / "bench-1"):
         assert (directory / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +io"
+
+
+def test_v2_hands_down_no_more_than_before(tmp_path):
+    run = tmp_path / "slice" / "run"
+    run.mkdir(parents=True)
+    controls = [path / "cgroup.subtree_control" for path in (run, run.parent, tmp_path)]
+    for control in controls:
+        control.write_text("cpu memory")
+    with pytest.raises(ZeroDivisionError), controllers_kept(run):
+        for control in controls[1:]:
+            control.write_text("cpu hugetlb memory rdma")
+        raise ZeroDivisionError
+    assert [control.read_text() for control in controls] == ["cpu memory", "-hugetlb -rdma", "-hugetlb -rdma"]
 
 
 def test_v2_goes_above_a_cgroup_without_the_controllers(tree):
@@ -386,7 +432,7 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
     cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
     assert (own / "cgroup.subtree_control").read_text() == "+cpu +cpuset +pids +io"
     # The kernel's files do not keep a directory from being removed; these do.
-    monkeypatch.setattr("runtimes.cgroup.base._remove_tree", shutil.rmtree)
+    monkeypatch.setattr("runtimes.cgroup.directories._remove_tree", shutil.rmtree)
     leaf = own / "bench-1-harness"
     moved = leaf / "cgroup.procs"
 
@@ -433,6 +479,25 @@ def test_v2_limits(tree):
     assert (part / "memory.swap.max").read_text() == DEFAULTS["memory__swap__max"]
     cgroups.new("free", None)
     assert not (tree / "bench-1/free/cpuset.cpus").exists()
+
+
+def test_v2_has_a_daemon_beside_its_instances(tree):
+    cgroups = make_run_cgroups_v2(Hierarchies({}, tree, tree), "bench-tree")
+    daemon = cgroups.new_daemon_tree("engine")
+    instance = cgroups.new_tree("bench-x", cpu_weight=300, daemon=daemon)
+    run = cgroups.directories[0]
+    assert daemon.helpers.clone_into == run / "engine/helpers"
+    assert daemon.path == "/bench-tree/engine/instances"
+    assert instance.directory == f"{daemon.path}/bench-x"
+    assert instance.helpers.clone_into == run / "engine/instances/bench-x/helpers"
+    assert (run / "engine/instances/bench-x/cpu.weight").read_text() == "300"
+    for handing_down in ("engine", "engine/instances", "engine/instances/bench-x"):
+        assert "+memory" in (run / handing_down / "cgroup.subtree_control").read_text()
+    with cgroups.weighed(daemon, 300), cgroups.weighed(daemon, None):
+        assert [(run / path / "cpu.weight").read_text() for path in ("engine", "engine/instances")] == ["400", "400"]
+        with cgroups.weighed(daemon, 10_000):
+            assert (run / "engine/cpu.weight").read_text() == "10000"
+    assert (run / "engine/cpu.weight").read_text() == "100"
 
 
 def test_v2_cpu_time_of_a_run(tree):

@@ -9,8 +9,8 @@ import pytest
 
 from runtimes.accounting import unreclaimable_part
 from runtimes.base import HostError, IoLimits, IoUsage, Limits
-from runtimes.cgroup import base, disks
-from runtimes.cgroup.base import settled_memory_statistics
+from runtimes.cgroup import directories, disks
+from runtimes.cgroup.directories import settled_memory_statistics
 from runtimes.cgroup.figures import CpuTime, parse_blkio, parse_io_stat, parse_pressure
 from runtimes.cgroup.v1 import CgroupV1, RunCgroupsV1
 from runtimes.cgroup.v2 import CgroupV2
@@ -173,6 +173,12 @@ def test_figures_of_version_2(tmp_path, devices):
     assert cgroup.pressure() == {"cpu": 0.5, "memory": 0.0, "io": 1e-6}
 
 
+def test_refused_processes_are_counted_wherever_they_were(tmp_path):
+    cgroup = CgroupV2("x", fill(tmp_path / "x", V2), ALL)
+    fill(tmp_path / "x/below/farther", {"pids.events": "max 4\n"})
+    assert cgroup.pids_limit_hits() == 7
+
+
 def test_what_a_kernel_or_a_host_of_version_2_does_not_have_is_not_told(tmp_path):
     older = CgroupV2("x", fill(tmp_path / "x", {"pids.events": "max 0\n", "cpu.stat": "usage_usec 1000000\n"}), ALL)
     assert older.pids_peak() is None
@@ -244,7 +250,7 @@ V1_FILES = {
 def version_1(tmp_path, monkeypatch):
     """A run's directory, all controllers in one hierarchy, in which cgroups get the files that the kernel has there."""
     run = fill(tmp_path / "bench-1", V1_FILES)
-    make = base.make_directory
+    make = directories.make_directory
 
     def make_with_files(directory):
         make(directory)

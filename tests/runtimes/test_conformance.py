@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import subprocess
 from pathlib import Path
@@ -276,6 +277,20 @@ class TestContainerInATimeNamespace(NamespacesConformance, SeamConformance):
         with runtime.start(new_spec()) as instance:
             assert float(output(instance, "cut -d' ' -f1 /proc/uptime")) < 60 < _uptime()
             assert output(instance, "readlink /proc/self/ns/time") != str(Path("/proc/self/ns/time").readlink())
+
+
+@pytest.mark.host
+@pytest.mark.parametrize("user_namespace", [False, True])
+def test_what_a_container_writes_may_be_in_its_layer(facilities, new_spec, user_namespace):
+    spec, pattern = new_spec(), secrets.token_hex(32)
+    options = ContainerOptions(network="none", scratch="layer", user_namespace=user_namespace)
+    with ContainerRuntime.open(facilities, options) as runtime, runtime.start(spec) as instance:
+        assert output(instance, "ls /scratch") == ""
+        assert " /scratch " not in output(instance, "cat /proc/mounts")
+        for place in ("/scratch/file", "/root/file"):
+            output(instance, f"yes {pattern} | head -c 1048576 > {place}")
+        instance.stop()
+        assert spec.scratch.read_bytes().count(pattern.encode()) > 30_000
 
 
 def _queues():

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from runtimes.base import HostError
-from runtimes.cgroup.base import remove_directories
 from runtimes.cgroup.devices import USUAL_DEVICES, Device, DirectoryFilter, ProgramFilter, attach_program, load_program
+from runtimes.cgroup.directories import remove_directories
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.storage import attach_loop, make_scratch
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -33,7 +36,22 @@ def test_addresses_are_never_given_twice(facilities):
 
 
 def test_addresses_end(facilities, monkeypatch):
-    monkeypatch.setattr(facilities.network, "_hosts", iter([]))
+    monkeypatch.setattr(facilities.network, "_next", 0xFFFF)
+    with pytest.raises(HostError, match="used up"):
+        facilities.network.allocate()
+    with pytest.raises(HostError, match="used up"):
+        facilities.network.reserve()
+
+
+def test_reserved_addresses_are_given_once_and_to_nobody_else(facilities, monkeypatch):
+    monkeypatch.setattr(facilities.network, "_next", facilities.network._next)
+    monkeypatch.setattr(facilities.network, "_last", 0xFFFE)
+    parts = [ipaddress.ip_network(facilities.network.reserve()) for _ in range(3)]
+    assert all(part.num_addresses == 1024 for part in parts)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(parts, 2))
+    monkeypatch.setattr(facilities.network, "_next", facilities.network._last)
+    last = ipaddress.ip_address(facilities.network.allocate())
+    assert not any(last in part for part in parts)
     with pytest.raises(HostError, match="used up"):
         facilities.network.allocate()
 
@@ -104,3 +122,24 @@ def test_a_kernel_or_host_without_translation_says_so(facilities, monkeypatch):
     monkeypatch.setattr("runtimes.address_translation.shutil.which", lambda *_, **__: "/bin/false")
     with pytest.raises(HostError, match="cannot be had of this kernel"):
         translate("bench-bridge", hidden="10.0.0.0/16", published="10.1.0.0/16")
+
+
+def test_an_engine_may_make_the_pair_itself(facilities):
+    before = interfaces()
+    with facilities.network.place() as one, facilities.network.place() as other:
+        assert one.bridge == facilities.network.bridge
+        assert one.gateway is None
+        assert (one.own, one.prefix) == (one.address, facilities.network.prefix)
+        assert len({one.pair, other.pair, one.own, other.own, one.mac, other.mac}) == 6
+        subprocess.run(["ip", "link", "add", one.pair, "type", "veth", "peer", "name", "bench-far"], check=True)
+        assert interfaces() - before == {one.pair, "bench-far"}
+    assert interfaces() == before
+
+
+def test_such_a_place_may_be_behind_translation(facilities):
+    facilities.network.prepare_translation()
+    with facilities.network.place(translated=True) as place:
+        assert place.own.split(".")[2:] == place.address.split(".")[2:]
+        assert place.own != place.address
+        assert place.gateway == place.own.rsplit(".", 2)[0] + ".0.1"
+        assert place.bridge in interfaces()

@@ -44,7 +44,7 @@ except HostError as error:
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     *listed, checked = completed.stdout.splitlines()
-    assert listed == ["bare", "native", "container", "vm"]
+    assert listed == list(RUNTIMES)
     assert "libvirt-python" in checked
     assert "apt-get install libvirt-dev, then make setup" in checked
 

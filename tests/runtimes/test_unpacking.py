@@ -16,6 +16,10 @@ from runtimes.unpacking import unpacked_root
 pytestmark = pytest.mark.host  # files of other owners
 
 
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+"""cap_net_bind_service+ep (capabilities(7), "File capability extended attribute versioning")."""
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A small tree with all that a Debian root has."""
@@ -34,6 +38,9 @@ def tree(tmp_path):
     (top / "sticky").mkdir()
     (top / "sticky").chmod(0o1777)
     os.utime(top / "usr/bin/raised", (1_700_000_000, 1_700_000_000))
+    os.setxattr(top / "usr/bin/raised", "security.capability", CAPABILITY)
+    os.setxattr(top / "usr/bin/raised", "user.long", b"\xff" * 200)
+    os.setxattr(top / "a name", "user.mark", b'a "word" = 5')
     return top
 
 
@@ -52,10 +59,11 @@ def contents(top):
             path = Path(directory, name)
             status = path.lstat()
             what = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
-            modified = int(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+            modified = int(status.st_mtime)  # mke2fs takes whole seconds
             links = status.st_nlink if stat.S_ISREG(status.st_mode) else None
             rights = (stat.S_IFMT(status.st_mode), status.st_mode & 0o7777, status.st_uid, status.st_gid)
-            found[str(path.relative_to(top))] = (*rights, what, modified, links)
+            attributes = {key: os.getxattr(path, key) for key in os.listxattr(path, follow_symlinks=False)}
+            found[str(path.relative_to(top))] = (*rights, what, modified, links, attributes)
     found.pop("lost+found", None)  # of every ext4
     return found
 
@@ -64,7 +72,7 @@ def test_everything_is_as_in_the_image(tree, rootfs):
     root = unpacked_root(rootfs)
     assert contents(root) == contents(tree)
     assert (root / "usr/bin/same").samefile(root / "usr/bin/tool")
-    assert root.stat().st_mode & 0o777 == 0o755
+    assert root.stat().st_mode == tree.stat().st_mode
 
 
 def test_nobody_else_gets_at_programs_with_the_set_user_id_bit(rootfs):

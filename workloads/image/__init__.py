@@ -6,7 +6,8 @@
 
 A *recipe* (packages, Debian release, our programs, scripts, files of workloads) is hashed to the id under which the
 image is kept in the cache, ``$BENCH_CACHE`` or ``~/.cache/bench``. What was built once is found again at once, without
-network.
+network. In place of packages, the root file system may be imported from an *origin*, whose digest then stands in the
+recipe.
 """
 
 from __future__ import annotations
@@ -21,23 +22,32 @@ from workloads.image.build import build_image
 from workloads.image.cache import ImageCache, cache_directory
 from workloads.image.errors import ImageError
 from workloads.image.flavours import check_kernel, ensure_kernel
+from workloads.image.imported import build_imported, contents_of, identify, require_needs
 from workloads.image.manifest import BuiltImage, BuiltKernel, Manifest, Part, check_digests
-from workloads.image.recipe import Programs, Recipe, make_recipe
+from workloads.image.recipe import Programs, Recipe, make_import_recipe, make_recipe
+from workloads.origin import Imported, Need, Origin, Source
 
 __all__ = [
     "BuiltImage",
     "BuiltKernel",
     "ImageError",
+    "Imported",
     "Manifest",
+    "Need",
+    "Origin",
     "Part",
     "Programs",
+    "Source",
     "check_kernel",
     "ensure_image",
     "hold_image",
     "hold_kernels",
+    "identify",
     "image_id",
+    "import_image",
     "list_images",
     "list_kernels",
+    "make_kernel",
     "prune_images",
     "prune_kernels",
     "show_image",
@@ -75,8 +85,47 @@ def ensure_image(
     return replace(cache.ensure(make_recipe(packages, programs, carried), build, progress), kernels=made)
 
 
-def image_id(packages: Iterable[str], programs: Programs, files: Mapping[str, CarriedFile] | None = None) -> str:
-    """The id of the image with these packages, files and programs, whether it is built or not."""
+def import_image(
+    source: Source,
+    programs: Programs,
+    progress: Callable[[str], None],
+    files: Mapping[str, CarriedFile] | None = None,
+    kernels: Iterable[str] = (),
+) -> BuiltImage:
+    """The image with the root file system of an origin, built if the cache has none of the same content.
+
+    Args:
+        source: the origin as :func:`identify` found it, and what is to be run in the image.
+        programs: our own programs that go in.
+        progress: called with what a build does now.
+        files: as for :func:`ensure_image`.
+        kernels: likewise.
+
+    Raises:
+        InvalidInput: the origin is damaged, or for another architecture, or lacks what is to be run.
+        ImageError: the image or a kernel could not be built; nothing of it is left.
+    """
+    cache = ImageCache(cache_directory())
+    carried = files or {}
+
+    def build(recipe: Recipe, directory: Path) -> Manifest:
+        return build_imported(recipe, source, programs, carried, directory, cache.packages, progress)
+
+    image = cache.ensure(make_import_recipe(source.text, programs, carried), build, progress)
+    require_needs(source, contents_of(image))
+    made = {name: ensure_kernel(name, programs, cache, progress) for name in kernels}
+    return replace(image, kernels=made)
+
+
+def image_id(
+    packages: Iterable[str],
+    programs: Programs,
+    files: Mapping[str, CarriedFile] | None = None,
+    source: Source | None = None,
+) -> str:
+    """The id of the image with these packages, or of this source, and with these files and programs, built or not."""
+    if source is not None:
+        return make_import_recipe(source.text, programs, files or {}).id
     return make_recipe(packages, programs, files or {}).id
 
 
@@ -109,6 +158,15 @@ def hold_image(image_id: str) -> AbstractContextManager[BuiltImage]:
         ImageError: on entering, if it is no longer there.
     """
     return ImageCache(cache_directory()).hold(image_id)
+
+
+def make_kernel(name: str, programs: Programs, progress: Callable[[str], None]) -> BuiltKernel:
+    """A kernel that is not part of an image, made ready if the cache does not have it.
+
+    Raises:
+        ImageError: there is none of this name, or it could not be made ready.
+    """
+    return ensure_kernel(name, programs, ImageCache(cache_directory()), progress)
 
 
 def list_kernels() -> list[BuiltKernel]:

@@ -81,6 +81,14 @@ def build_initramfs(init: bytes, modules: Path) -> bytes:
     )
 
 
+def with_init(initramfs: bytes, init: bytes) -> bytes:
+    """An initramfs with another program as its init: of two archives, the second's files replace the first's.
+
+    That is what the kernel does (kernel documentation, driver-api/early-userspace/buffer-format).
+    """
+    return initramfs + write_cpio([Entry("init", stat.S_IFREG | 0o755, init)])
+
+
 def _order(groups: Mapping[str, Sequence[Path]]) -> str:
     """A line for each group: when it is loaded, and the names of its files."""
     return "".join(f"{' '.join([condition, *map(_module_name, files)])}\n" for condition, files in groups.items())

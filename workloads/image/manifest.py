@@ -44,8 +44,10 @@ class Manifest:
         recipe: what it was made from, as in the canonical text.
         built: when, ISO 8601 in UTC.
         parts: as in :data:`PARTS`.
-        packages: every package in the userland with its version.
+        packages: every package in the userland with its version, as far as its package manager is known.
         kernel: the guest kernel's package with its version.
+        source: where an imported root file system is from, by name (:mod:`workloads.image.imported`); empty where it
+            was built from packages.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Manifest:
     parts: Mapping[str, Part]
     packages: Mapping[str, str]
     kernel: Mapping[str, str]
+    source: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """This record as JSON."""

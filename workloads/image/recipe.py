@@ -20,6 +20,9 @@ from workloads.image.initramfs import HELPERS, MODULES, OPTIONAL_MODULES
 BUILDER_VERSION = 4
 """Raised with every change of the builder that changes the images it makes."""
 
+IMPORTER_VERSION = 1
+"""Raised with every change of what is done to an imported root file system."""
+
 BASE_PACKAGES = ("iproute2", "procps")
 """What every image has on top of Debian's essential packages: an instance can be looked at from inside."""
 
@@ -63,11 +66,13 @@ class Recipe:
         packages: sorted, without those that Debian calls essential.
         agent: digest that stands for the agent binary.
         init: the same for the guest's init.
-        scripts: digest of the scripts that run on the root file system.
+        scripts: digest of the scripts that run on the root file system, or what is done to an imported one.
         kernel: name of the package that depends on the guest kernel.
         modules: kernel modules that a guest may load.
         builder: version of this builder.
         files: of workloads: path, SHA-256 and whether it is executable, sorted.
+        source: what the root file system is imported from, by its content: ``oci sha256:…``; None where it is built
+            from packages.
     """
 
     release: str
@@ -79,11 +84,11 @@ class Recipe:
     modules: tuple[str, ...] = ALL_MODULES
     builder: int = BUILDER_VERSION
     files: tuple[tuple[str, str, bool], ...] = ()
+    source: str | None = None
 
     def fields(self) -> dict[str, Any]:
-        """All of it, as JSON has it; of an image without files of workloads, nothing of them."""
-        fields = asdict(self)
-        return fields if self.files else {name: value for name, value in fields.items() if name != "files"}
+        """All of it, as JSON has it; of an image without files of workloads or without a source, nothing of them."""
+        return {name: value for name, value in asdict(self).items() if value or name not in {"files", "source"}}
 
     def canonical(self) -> bytes:
         """The one JSON text of this recipe: keys sorted, no spaces."""
@@ -108,16 +113,35 @@ def make_recipe(packages: Iterable[str], programs: Programs, files: Mapping[str,
             raise InvalidInput(
                 f"{name!r} is not the name of a Debian package: expected lower-case letters, digits and + - ."
             )
+    return _recipe(tuple(sorted(wanted)), _scripts_digest(), programs, files)
+
+
+def make_import_recipe(source: str, programs: Programs, files: Mapping[str, CarriedFile]) -> Recipe:
+    """The recipe of an image with the root file system of a source, and with a kernel of this host's Debian release.
+
+    Raises:
+        ImageError: this is not a Debian host, or not an x86-64 one.
+    """
+    return _recipe((), f"import {IMPORTER_VERSION}", programs, files, source)
+
+
+def _recipe(
+    packages: tuple[str, ...],
+    scripts: str,
+    programs: Programs,
+    files: Mapping[str, CarriedFile],
+    source: str | None = None,
+) -> Recipe:
     if platform.machine() != "x86_64":
         raise ImageError(f"images are made for x86-64 hosts, and this one is {platform.machine()}")
-    carried = tuple(sorted((path, file.sha256, file.executable) for path, file in files.items()))
     return Recipe(
         debian_release(),
-        tuple(sorted(wanted)),
+        packages,
         agent=programs.agent_digest,
         init=programs.init_digest,
-        scripts=_scripts_digest(),
-        files=carried,
+        scripts=scripts,
+        files=tuple(sorted((path, file.sha256, file.executable) for path, file in files.items())),
+        source=source,
     )
 
 

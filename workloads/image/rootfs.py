@@ -94,6 +94,14 @@ def build_rootfs(
     return contents.packages
 
 
+def agent_unit() -> bytes:
+    """The unit that starts the agent in guests that boot systemd, as the script that makes built images has it."""
+    script = resources.files("workloads.image").joinpath("rootfs.sh").read_text()
+    found = re.search(r"bench-agent\.service\" <<'END'\n(.*?^)END$", script, re.MULTILINE | re.DOTALL)
+    assert found is not None, "the script has the unit"
+    return found[1].encode()
+
+
 def copy_files(files: Mapping[str, CarriedFile], directory: Path) -> None:
     """Put the files of workloads into a new directory, for everyone to read and for nobody to write.
 
@@ -102,15 +110,24 @@ def copy_files(files: Mapping[str, CarriedFile], directory: Path) -> None:
     """
     directory.mkdir()
     for path, file in files.items():
-        content = file.source.read_bytes()
-        if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise ImageError(f"{file.source} has changed since the workload was read: run it again")
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        target.write_bytes(content_of(file))
         target.chmod(0o555 if file.executable else 0o444)
         for parent in Path(path).parents:
             (directory / parent).chmod(0o755)
+
+
+def content_of(file: CarriedFile) -> bytes:
+    """What a file of a workload holds.
+
+    Raises:
+        ImageError: it is no longer what it was when the workload was read.
+    """
+    content = file.source.read_bytes()
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise ImageError(f"{file.source} has changed since the workload was read: run it again")
+    return content
 
 
 def _space(paths: Iterable[Path]) -> tuple[int, int]:

@@ -49,6 +49,29 @@ VM_TESTS = (
 )
 """Of the tests of guests, those that KVM or cgroup v2 makes different; every guest costs several seconds here."""
 
+ENGINE_TESTS = (
+    "ready_comes_last",
+    "memory_is_accounted_for",
+    "quota_is_met and 0.5",
+    "a_limit_of_processes",
+    "scratch_disk_is_limited and limits0",
+    "written_is_on_the_disk",
+    "the_peer_side",
+    "counted_beside",
+    "somebody_else",
+    "nothing_is_left",
+)
+"""Of the tests of container engines, those that cgroup v2 makes different."""
+
+ENGINES = (
+    "test_docker.py::TestDocker",
+    "test_lxc.py::TestLxc",
+    "test_nspawn.py::TestNspawn",
+    "test_oci.py::TestRunc",
+    "test_podman.py::TestPodman",
+)
+"""crun, which runs nowhere else but on such hosts, has all of its tests run."""
+
 
 @dataclass
 class Step:
@@ -69,6 +92,11 @@ class Step:
     told: bool = True
     seconds: float = 0.0
     outcome: str = field(default="not run")
+
+
+def chosen(tests: tuple[str, ...]) -> str:
+    """An expression of pytest's that names some of the tests."""
+    return " or ".join(f"({each})" for each in tests)
 
 
 def pytest_step(name: str, *arguments: str, limit: float) -> Step:
@@ -122,7 +150,11 @@ def stages() -> list[list[list[Step]]]:
                 pytest_step("stored", STORED_RUNS, limit=200),
                 pytest_step("cgroups", "tests/runtimes/test_cgroup.py", "-m", "host", limit=200),
                 pytest_step("container", "tests/runtimes/test_conformance.py::TestContainer", limit=600),
-                pytest_step("vm", "tests/runtimes/vm/test_vm_runtime.py", "-k", " or ".join(VM_TESTS), limit=900),
+                pytest_step("crun", "tests/runtimes/test_oci.py::TestCrun", limit=600),
+                pytest_step(
+                    "engines", *[f"tests/runtimes/{each}" for each in ENGINES], "-k", chosen(ENGINE_TESTS), limit=900
+                ),
+                pytest_step("vm", "tests/runtimes/vm/test_vm_runtime.py", "-k", chosen(VM_TESTS), limit=900),
             ]
         ],
     ]

@@ -217,6 +217,8 @@ class TestDegenerate:
             assert render(draw(frame, data.arms), "png").startswith(b"\x89PNG")
 
     def test_many_arms_have_styles_of_their_own(self):
+        styles = arm_styles([f"arm{index}" for index in range(13)], "arm3", ())
+        assert len({(style.colour, style.marker) for style in styles}) == 13
         styles = arm_styles([f"arm{index}" for index in range(7)], "arm3", ())
         assert len({(style.colour, style.marker) for style in styles}) == 7
         assert styles[3].index == 0

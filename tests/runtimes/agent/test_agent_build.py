@@ -65,13 +65,14 @@ def test_the_digest_follows_sources_and_flags(tmp_path, monkeypatch):
         ("--fd", ""),
         ("--fd", "99999999999"),
         ("--fd", "3", "--device", "/dev/null"),
+        ("--fd", "3", "--stdio"),
         ("-v",),
     ],
 )
 def test_a_wrong_command_line_is_answered_by_the_usage(agent_binary, arguments):
     result = subprocess.run([agent_binary, *arguments], capture_output=True, text=True, timeout=10, check=False)
     assert result.returncode == 2
-    assert "usage: agent (--fd N | --device PATH) [--power-off]" in result.stderr
+    assert "usage: agent (--fd N | --device PATH | --stdio) [--power-off]" in result.stderr
 
 
 def test_a_device_that_is_not_there_is_named(agent_binary):

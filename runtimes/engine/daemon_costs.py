@@ -1,0 +1,121 @@
+"""What instances cost in the cgroup of a daemon that starts them all, shared among those that live."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from runtimes.cgroup import Cgroup, DaemonTree
+from runtimes.cgroup.figures import CpuTime
+from runtimes.engine.instance import NO_CPU_TIME, Outside
+
+_HELD = ("anon", "kernel")
+"""The parts of a daemon's memory that grow for an instance's sake: page cache of its programs and of what it unpacks is
+everybody's, and goes when it is needed."""
+
+
+class Share:
+    """What one instance has cost in the daemon's cgroup.
+
+    Attributes:
+        cpu: CPU time up to the last reading.
+    """
+
+    def __init__(self, costs: DaemonCosts) -> None:
+        self._costs = costs
+        self.cpu = NO_CPU_TIME
+
+    def outside(self, shim: int) -> Outside:
+        """Read it.
+
+        Args:
+            shim: the process in the daemon's cgroup that is there for this instance alone.
+        """
+        grown, cpu = self._costs.read(self)
+        pss, anonymous = _of_process(shim)
+        return Outside({"shim": anonymous, "daemon": max(grown - anonymous, 0)}, pss, cpu)
+
+
+class DaemonCosts:
+    """Keeps the accounts of one daemon; several threads may use it.
+
+    CPU time is shared equally by those that live while it passes, from when an instance is requested until it is gone.
+    Memory that a daemon holds beyond what it held when no instance was there, likewise by those that live at the time.
+    """
+
+    def __init__(self, tree: DaemonTree) -> None:
+        self._tree = tree
+        self._lock = threading.Lock()
+        self._living: list[Share] = []
+        self._idle = self._memory()
+        self._cpu = self._own_cpu()
+
+    @property
+    def idle(self) -> int:
+        """Bytes that the daemon held when no instance was there last."""
+        return self._idle
+
+    @contextmanager
+    def living(self) -> Iterator[Share]:
+        """An instance from its request until it is gone."""
+        share = Share(self)
+        with self._lock:
+            if not self._living:
+                self._idle = self._memory()
+            self._divide()
+            self._living.append(share)
+        try:
+            yield share
+        finally:
+            with self._lock:
+                self._divide()
+                self._living.remove(share)
+
+    def read(self, share: Share) -> tuple[int, CpuTime]:
+        """Bytes of the daemon's growth, and the CPU time, that are one instance's now."""
+        with self._lock:
+            self._divide()
+            return max(self._memory() - self._idle, 0) // max(len(self._living), 1), share.cpu
+
+    def _divide(self) -> None:
+        now = self._own_cpu()
+        for share in self._living:
+            part = _scaled(_less(now, self._cpu), 1 / len(self._living))
+            share.cpu = _less(share.cpu, _scaled(part, -1))
+        self._cpu = now
+
+    def _own_cpu(self) -> CpuTime:
+        # The part that is taken away is read first: it must not be ahead of the whole.
+        instances = self._tree.instances.cpu()
+        return _less(self._tree.whole.cpu(), instances)
+
+    def _memory(self) -> int:
+        return _held(self._tree.whole) - _held(self._tree.instances)
+
+
+def _held(cgroup: Cgroup) -> int:
+    parts = cgroup.split()
+    return sum(parts.get(part, 0) for part in _HELD)
+
+
+def _less(one: CpuTime, other: CpuTime) -> CpuTime:
+    return CpuTime(one.total - other.total, one.user - other.user, one.system - other.system, 0.0)
+
+
+def _scaled(time: CpuTime, factor: float) -> CpuTime:
+    return CpuTime(time.total * factor, time.user * factor, time.system * factor, 0.0)
+
+
+def _of_process(pid: int) -> tuple[int, int]:
+    """Proportional set size and anonymous memory of a process, bytes; nothing of one that has ended meanwhile
+    (proc_pid_smaps(5)).
+    """
+    found = {"Pss": 0, "Anonymous": 0}
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name in found:
+                found[name] = int(rest.split()[0]) * 1024
+    return found["Pss"], found["Anonymous"]
