@@ -106,6 +106,10 @@ def _trial_config(cgroup: str) -> dict[str, Any]:
             "noNewPrivileges": True,
         },
         "root": {"path": "rootfs", "readonly": False},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *mounts],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            *mounts,
+        ],
         "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}], "cgroupsPath": cgroup},
     }
