@@ -180,7 +180,7 @@ class OciRuntime:
             hostname=spec.name,
             limits=spec.limits,
             cpus=facilities.instance_cpus(spec.limits),
-            cgroups_path=tree.path_of(_CONTAINER),
+            cgroups_path=tree.oci_path_of(_CONTAINER),
             version=2 if describe_version() == "v2" else 1,
             swap=facilities.cgroups.accounts_for_swap,
             network=network,

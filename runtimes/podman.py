@@ -167,7 +167,7 @@ class PodmanRuntime:
             limits=spec.limits,
             cpus=facilities.instance_cpus(spec.limits),
             # With version 1 it is below the cgroup that conmon is in.
-            cgroup_parent=tree.path_of("."),
+            cgroup_parent=tree.oci_path_of("."),
             version=2 if describe_version() == "v2" else 1,
             swap=facilities.cgroups.accounts_for_swap,
             network=network,

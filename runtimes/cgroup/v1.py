@@ -257,15 +257,17 @@ class RunCgroupsV1(RunCgroups):
         except HostError:
             cgroup.remove()
             raise
-        return CgroupTree(cgroup, cgroup, None if daemon is None else f"{daemon.path}/{name}")
+        if daemon is not None:
+            return CgroupTree(cgroup, cgroup, f"{daemon.path}/{name}")
+        beside = self._unified_path(name) if "" in directories else None
+        return CgroupTree(cgroup, cgroup, None, beside)
 
     def new_daemon_tree(self, name: str) -> DaemonTree:
         whole = self._new_with_cpuset(name, {key: parent / name for key, parent in self._everywhere().items()})
         path = _INSTANCES
-        if "" in self._others and self._unified_top is not None:
-            # Beside version 1 runc takes a relative path from the top of version 2, wherever it is in there itself
-            # (GetOwnCgroupPath in libcontainer/cgroups/utils.go): so the path from there is the path from everywhere.
-            path = f"{(self._others[''] / name).relative_to(self._unified_top)}/{_INSTANCES}"
+        if "" in self._others:
+            # As of an OCI runtime, see CgroupTree: so the path from there is the path from everywhere.
+            path = f"{self._unified_path(name)}/{_INSTANCES}"
         directories = self._instances_of(name, path)
         try:
             for depth in reversed(range(len(Path(path).parts))):
@@ -294,6 +296,11 @@ class RunCgroupsV1(RunCgroups):
                 self.directories.append(parent)
                 parent.mkdir(exist_ok=True)
         return {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
+
+    def _unified_path(self, name: str) -> str:
+        """From the top of version 2 beside the others to the run's cgroup of this name there."""
+        assert self._unified_top is not None
+        return str((self._others[""] / name).relative_to(self._unified_top))
 
     def _instances_of(self, daemon: str, path: str) -> dict[str, Path]:
         """Where the trees of a daemon's instances are, by its name and :attr:`DaemonTree.path`."""

@@ -77,7 +77,7 @@ class Wanted:
         hostname: its host name.
         limits: what it may use.
         cpus: the CPUs that it may run on.
-        cgroups_path: as :meth:`runtimes.cgroup.CgroupTree.path_of` has it.
+        cgroups_path: as :meth:`runtimes.cgroup.CgroupTree.oci_path_of` has it.
         version: of control groups on this host, 1 or 2.
         swap: whether swap can be limited.
         network: a file of the network namespace to join; empty for one of its own, None for that of the runtime.

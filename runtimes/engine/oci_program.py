@@ -82,7 +82,7 @@ def _cgroups_path(run: str) -> Iterator[str]:
     with open_cgroups(run) as cgroups, controllers_kept(cgroups.directories[0]):
         tree = cgroups.new_tree(run)
         try:
-            yield tree.path_of(_TRIAL_CGROUP)
+            yield tree.oci_path_of(_TRIAL_CGROUP)
         finally:
             tree.whole.kill()
             tree.whole.remove()
@@ -106,6 +106,10 @@ def _trial_config(cgroup: str) -> dict[str, Any]:
             "noNewPrivileges": True,
         },
         "root": {"path": "rootfs", "readonly": False},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}, *mounts],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            *mounts,
+        ],
         "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}], "cgroupsPath": cgroup},
     }

@@ -1,7 +1,8 @@
 """Podman in private: its configuration, its storage with the image in it, and the mount namespace that it runs in.
 
-In that namespace ``/run`` and ``/var/lib`` are directories of the run's, so that Podman has its storage, its database,
-its locks and the OCI runtime its state where a stock installation has them, and none of it is the host's.
+In that namespace all places that Podman writes to, or reads its configuration from, are directories of the run's. So
+Podman has its storage, its database, its locks and the OCI runtime its state where a stock installation has them, and
+none of it is the host's.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ STATE = "/run"
 """Where Podman sees :attr:`PodmanHome.state`."""
 
 _LIBRARY = "/var/lib"
-_CONFIGURATION = "bench"
-"""Directory in ``/run`` with what Podman reads."""
+_CACHE = "/var/cache"
+_CONFIGURATION = "/etc/containers"
 
 _STORAGE = "containers/storage"
 """Podman's own place for it below ``/var/lib``."""
@@ -39,6 +40,7 @@ _POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
 _ENGINE = """\
 [containers]
 apparmor_profile = "unconfined"
+default_sysctls = []
 default_ulimits = []
 seccomp_profile = "/usr/share/containers/seccomp.json"
 [engine]
@@ -50,18 +52,21 @@ runtime = "{runtime}"
 {runtime} = ["{path}"]
 [network]
 network_backend = "cni"
-network_config_dir = "{networks}"
 """
 """``containers.conf``. A profile of AppArmor would stay loaded in the host's kernel. No container has a network of
-Podman's own; of the two backends this is the one that Podman starts without a program for.
+Podman's own; of the two backends this is the one that Podman starts without a program for. Debian would have it make a
+setting of the network, which could not be made with a user namespace, as the network is not that namespace's.
 """
 
-_STORAGE_CONFIGURATION = """\
+_STORAGE_CONFIGURATION = f"""\
 [storage]
 driver = "overlay"
-graphroot = "{storage}"
-runroot = "/run/containers/storage"
+graphroot = "{_LIBRARY}/{_STORAGE}"
+runroot = "{STATE}/containers/storage"
 """
+"""``storage.conf``."""
+
+_ENVIRONMENT: Mapping[str, str] = {**ENVIRONMENT, "HOME": STATE, "TMPDIR": f"{_LIBRARY}/tmp"}
 
 
 class PodmanHome:
@@ -82,7 +87,7 @@ class PodmanHome:
         self.state = state
         self._library = library
         self.mounts = mounts
-        self.environment = _environment()
+        self.environment = _ENVIRONMENT
         self.image = ""
         self.layer = library
         self.disk = disk_that_holds(library)
@@ -156,9 +161,11 @@ def open_home(facilities: Facilities, podman: Path, runtime: Path) -> Iterator[P
         state, library = (
             stack.enter_context(_directory(parent)) for parent in (facilities.directory, facilities.scratch_directory)
         )
-        _configure(state / _CONFIGURATION, runtime)
-        (library / "tmp").mkdir()
-        mounts = stack.enter_context(private_mounts(facilities.launcher, {_LIBRARY: library, STATE: state}))
+        places = {_LIBRARY: library, _CACHE: library / "cache", _CONFIGURATION: state / "configuration", STATE: state}
+        for directory in (library / "tmp", places[_CACHE], places[_CONFIGURATION]):
+            directory.mkdir()
+        _configure(places[_CONFIGURATION], runtime)
+        mounts = stack.enter_context(private_mounts(facilities.launcher, places))
         home = PodmanHome(podman, state, library, mounts)
         home.import_image(facilities.root)
         yield home
@@ -181,28 +188,8 @@ def _unmount(path: str) -> None:
             raise
 
 
-def _environment() -> Mapping[str, str]:
-    directory = f"{STATE}/{_CONFIGURATION}"
-    return {
-        **ENVIRONMENT,
-        "HOME": directory,
-        "TMPDIR": f"{_LIBRARY}/tmp",
-        "CONTAINERS_CONF": f"{directory}/containers.conf",
-        "CONTAINERS_STORAGE_CONF": f"{directory}/storage.conf",
-        "CONTAINERS_REGISTRIES_CONF": f"{directory}/registries.conf",
-    }
-
-
 def _configure(directory: Path, runtime: Path) -> None:
-    """Write what Podman reads, in place of the host's files (containers.conf(5), containers-storage.conf(5),
-    containers-policy.json(5)).
-    """
-    policy = directory / ".config/containers/policy.json"
-    policy.parent.mkdir(parents=True)
-    policy.write_text(json.dumps(_POLICY))
-    networks = f"{STATE}/{_CONFIGURATION}/networks"
-    engine = _ENGINE.format(runtime=runtime.name, path=runtime, networks=networks)
-    (directory / "containers.conf").write_text(engine)
-    storage = _STORAGE_CONFIGURATION.format(storage=f"{_LIBRARY}/{_STORAGE}")
-    (directory / "storage.conf").write_text(storage)
-    (directory / "registries.conf").write_text("")
+    """Write what Podman reads (containers.conf(5), containers-storage.conf(5), containers-policy.json(5))."""
+    (directory / "containers.conf").write_text(_ENGINE.format(runtime=runtime.name, path=runtime))
+    (directory / "storage.conf").write_text(_STORAGE_CONFIGURATION)
+    (directory / "policy.json").write_text(json.dumps(_POLICY))

@@ -55,9 +55,9 @@ def suite(request, tmp_path):
 
 
 @contextmanager
-def running(suite):
+def running(suite, *options):
     """A run in the middle of its first trial, with the process that this trial has left in the background."""
-    command = [BENCH, "run", suite, "-v", "--store", suite.with_name("store")]
+    command = [BENCH, "run", suite, "-v", "--store", suite.with_name("store"), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert eventually(
@@ -105,6 +105,6 @@ def test_the_next_run_removes_what_a_killed_one_left(suite, before):
         os.kill(runner.pid, signal.SIGKILL)
         runner.communicate(timeout=60)
     assert set(leftovers()["cgroups"]) > set(before["cgroups"])
-    with running(suite) as (runner, sleeper):
+    with running(suite, "--blocks", "1") as (runner, sleeper):
         assert runner.wait(timeout=120) == 0
         assert not sleeper.is_running()

@@ -23,7 +23,7 @@ arms:
   container: {runtime: container}
   vm: {runtime: vm}
 workloads: ['null', {workload: sysbench-cpu, params: {runtime: %d}}, fio]
-sampling: {blocks: 2, seed: 3}
+sampling: {blocks: 1, seed: 3}
 """
 LEFT_OUT = ("--arm", "bare", "--arm", "container", "--workload", "null", "--workload", "sysbench-cpu")
 

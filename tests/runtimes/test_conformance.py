@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conformance import RuntimeConformance, agent_on_host, output, processes_of, shell
+from conformance import RuntimeConformance, SeamConformance, agent_on_host, output, processes_of, shell
 
 from runtimes.agent.client import Command
 from runtimes.bare import BareOptions, BareRuntime
@@ -60,7 +60,9 @@ class TestBare(RuntimeConformance):
             assert 0 < instance.usage().cpu_time < 0.05
 
 
-class ContainerConformance(RuntimeConformance):
+class NamespacesConformance:
+    """What every container with namespaces of its own does."""
+
     def test_every_namespace_is_its_own(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             for kind in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
@@ -107,7 +109,7 @@ class ContainerConformance(RuntimeConformance):
             ).endswith("no")
 
 
-class TestContainer(ContainerConformance):
+class TestContainer(NamespacesConformance, RuntimeConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def runtime(cls, facilities):
@@ -126,7 +128,7 @@ class TestContainer(ContainerConformance):
             assert f"{instance.address}/16" in output(instance, "ip -4 addr show eth0")
 
 
-class TestContainerInAUserNamespace(ContainerConformance):
+class TestContainerInAUserNamespace(NamespacesConformance, RuntimeConformance):
     @pytest.fixture(scope="class")
     @classmethod
     def runtime(cls, facilities):
@@ -155,8 +157,17 @@ class TestContainerInAUserNamespace(ContainerConformance):
             assert output(one, "readlink /proc/self/ns/user") != output(other, "readlink /proc/self/ns/user")
 
 
-class TestContainerWithoutNetwork(ContainerConformance):
+@pytest.mark.host
+class TestContainerWithoutNetwork(NamespacesConformance, SeamConformance):
+    """What a network of its own takes part in; the rest is as with a bridge."""
+
     reachable = False
+    test_the_peer_side_reaches_it = RuntimeConformance.test_the_peer_side_reaches_it
+    test_several_start_at_once = RuntimeConformance.test_several_start_at_once
+    test_nothing_is_left = RuntimeConformance.test_nothing_is_left
+    test_an_exception_inside_leaves_nothing = RuntimeConformance.test_an_exception_inside_leaves_nothing
+    test_a_killed_agent_is_noticed = RuntimeConformance.test_a_killed_agent_is_noticed_and_leaves_nothing
+    test_a_failed_start_leaves_nothing = RuntimeConformance.test_a_failed_start_leaves_nothing
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -247,7 +258,15 @@ class TestContainerInTheHostsNetwork:
             ContainerRuntime.check(ContainerOptions(network="host"), limits)
 
 
-class TestContainerInATimeNamespace(ContainerConformance):
+@pytest.mark.host
+class TestContainerInATimeNamespace(NamespacesConformance, SeamConformance):
+    """What clocks of its own take part in."""
+
+    test_scratch_is_an_empty_disk_every_time = RuntimeConformance.test_scratch_is_an_empty_disk_every_time
+    test_nothing_is_left = RuntimeConformance.test_nothing_is_left
+    test_a_killed_agent_is_noticed = RuntimeConformance.test_a_killed_agent_is_noticed_and_leaves_nothing
+    test_a_failed_start_leaves_nothing = RuntimeConformance.test_a_failed_start_leaves_nothing
+
     @pytest.fixture(scope="class")
     @classmethod
     def runtime(cls, facilities):

@@ -144,8 +144,10 @@ def test_a_weight_is_given(daemon, runtime, new_spec):
         assert shares in {"200", "2048"}  # of version 2, and of version 1
 
 
-@pytest.mark.parametrize("machine", ["q35", "pc"])
-@pytest.mark.parametrize(("devices", "driver"), [("virtio", "virtio_net"), ("emulated", "e1000")])
+@pytest.mark.parametrize(
+    ("machine", "devices", "driver"),
+    [("q35", "virtio", "virtio_net"), ("q35", "emulated", "e1000"), ("pc", "emulated", "e1000")],
+)
 def test_a_handed_interface_is_the_one_that_was_asked_for(daemon, facilities, new_spec, machine, devices, driver):
     """libvirt cannot be told of it, so that nobody but us has it made rightly, for either machine and either model."""
     with (
