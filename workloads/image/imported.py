@@ -132,7 +132,8 @@ def build_imported(
     """
     require_space(directory)
     work = directory / "work"
-    work.mkdir()
+    # Somebody's programs lie in it, setuid root among them: nobody else gets at them, also if the build is cut short.
+    work.mkdir(mode=0o700)
     progress(f"reading {source.origin}")
     root = put_together(source, programs, files, work)
     for note in root.notes:

@@ -15,7 +15,8 @@ from layers import CAPABILITY, archive, capable, directory, hard_link, link, mak
 from workloads.errors import InvalidInput
 from workloads.files import FILES_PATH, CarriedFile
 from workloads.image import Programs, Source, identify
-from workloads.image.imported import put_together
+from workloads.image.imported import build_imported, put_together
+from workloads.image.recipe import make_import_recipe
 from workloads.origin import Contents, Need, Origin
 
 STATUS = (
@@ -186,6 +187,22 @@ def test_what_changes_while_it_is_read_is_told(tmp_path, programs):
     tar_origin(tmp_path, *ROOT, member("more"))
     with pytest.raises(InvalidInput, match="has changed while it was read"):
         put_together(source, programs, {}, tmp_path)
+
+
+def test_nobody_else_gets_at_what_an_interrupted_import_leaves(tmp_path, programs):
+    origin = tar_origin(tmp_path, *ROOT)
+    source = Source(origin, identify(origin))
+    tar_origin(tmp_path, *ROOT, member("more"))
+    place = tmp_path / "building"
+    place.mkdir()
+    recipe = make_import_recipe(source.text, programs, {})
+    umask = os.umask(0)
+    try:
+        with pytest.raises(InvalidInput, match="has changed"):
+            build_imported(recipe, source, programs, {}, place, tmp_path / "packages", lambda _: None)
+    finally:
+        os.umask(umask)
+    assert [(path.name, path.stat().st_mode & 0o777) for path in place.iterdir()] == [("work", 0o700)]
 
 
 @pytest.mark.parametrize("kind", ["oci", "tar", "directory"])
