@@ -26,7 +26,7 @@ from workloads.image.manifest import PARTS, BuiltImage, Manifest, describe_parts
 from workloads.image.oci import ImageReader, Layer, open_files
 from workloads.image.packages import open_packages
 from workloads.image.packed import digest_of, is_packed, plain
-from workloads.image.recipe import Programs, Recipe
+from workloads.image.recipe import AGENT_UNIT, Programs, Recipe
 from workloads.image.root_tree import BLOCK, Node, RootTree, printable
 from workloads.image.rootfs import agent_unit, content_of, make_ext4, parse_dpkg_status
 from workloads.image.tools import as_root, remove_tree, require_space, run
@@ -380,7 +380,7 @@ def _add_ours(tree: RootTree, contents: Contents, programs: Programs, files: Map
     for path, file in files.items():
         tree.add_file(f"{FILES_PATH}/{path}", content_of(file), 0o555 if file.executable else 0o444)
     if contents.init.endswith("/systemd"):
-        tree.add_file(f"{_SYSTEM}/bench-agent.service", agent_unit(), 0o644)
-        tree.add_link(f"{_SYSTEM}/multi-user.target.wants/bench-agent.service", "../bench-agent.service")
+        tree.add_file(f"{_SYSTEM}/{AGENT_UNIT}", agent_unit(), 0o644)
+        tree.add_link(f"{_SYSTEM}/multi-user.target.wants/{AGENT_UNIT}", f"../{AGENT_UNIT}")
         # The interface keeps the name and the address that it has.
         tree.add_link("/etc/systemd/network/99-default.link", os.devnull)
