@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import os
 import shutil
@@ -203,6 +204,24 @@ def test_nobody_else_gets_at_what_an_interrupted_import_leaves(tmp_path, program
     finally:
         os.umask(umask)
     assert [(path.name, path.stat().st_mode & 0o777) for path in place.iterdir()] == [("work", 0o700)]
+
+
+def test_a_layer_is_parsed_only_if_it_is_the_one_that_is_meant(tmp_path, programs):
+    place = tmp_path / "image"
+    place.mkdir()
+    document = {"architecture": "amd64", "rootfs": {"diff_ids": [f"sha256:{'0' * 64}"]}}
+    (place / "config.json").write_text(json.dumps(document))
+    (place / "layer.tar.gz").write_bytes(gzip.compress(b"no archive at all"))
+    (place / "manifest.json").write_text(json.dumps([{"Config": "config.json", "Layers": ["layer.tar.gz"]}]))
+    with pytest.raises(InvalidInput, match=r"layer.tar.gz, unpacked, has the digest \w+, expected sha256:0000"):
+        put(Origin("oci", place), programs, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["oci", "tar", "directory"])
+def test_a_pipe_is_no_origin(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInput, match=rf"image: {kind}: .*/pipe is neither a file nor a directory"):
+        identify(Origin(kind, tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize("kind", ["oci", "tar", "directory"])
