@@ -25,8 +25,9 @@ from workloads.image.kernel import unpack_kernel
 from workloads.image.manifest import PARTS, BuiltImage, Manifest, describe_parts
 from workloads.image.oci import ImageReader, Layer, open_files
 from workloads.image.packages import open_packages
-from workloads.image.packed import digest_of, is_packed, plain
+from workloads.image.packed import DAMAGES, Member, digest_of, is_packed, plain
 from workloads.image.recipe import AGENT_UNIT, Programs, Recipe
+from workloads.image.room import require_room
 from workloads.image.root_tree import BLOCK, Node, RootTree, printable
 from workloads.image.rootfs import agent_unit, content_of, make_ext4, parse_dpkg_status
 from workloads.image.tools import as_root, remove_tree, require_space, run
@@ -39,6 +40,9 @@ _MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "scratch": 0o755, "s
 
 _PROGRAMS = "programs"
 """The file beside an imported image with the paths of the programs in it, a line each."""
+
+_COPIES = 2
+"""What the disk has of a root at a time: the archive and the tree of it, then the tree and the file system."""
 
 _ELF_HEADER, _ELF_MACHINE = 64, 18
 _ELF_MACHINES = {3: "i386", 62: "amd64"}
@@ -202,10 +206,11 @@ def put_together(source: Source, programs: Programs, files: Mapping[str, Carried
 
     Raises:
         InvalidInput: the origin is damaged or has changed, is for another architecture, or lacks what is needed.
-        ImageError: a file of a workload has changed, or a tool is missing.
+        ImageError: it does not fit on the disk, a file of a workload has changed, or a tool is missing.
     """
     archive = work / "rootfs.tar"
     with _opened_tree(source, work) as tree:
+        _require_room(tree, work)
         _require_architecture(source.origin, tree)
         contents, manager = _look_at(tree)
         require_needs(source, contents)
@@ -238,7 +243,8 @@ def _opened_tree(source: Source, work: Path) -> Iterator[RootTree]:
     Raises:
         InvalidInput: it is damaged, or has changed since it was looked at.
     """
-    origin, tree = source.origin, RootTree()
+    origin = source.origin
+    tree = RootTree(source=f"image: {origin}")
     with ExitStack() as stack:
         if origin.kind == "oci":
             _apply_layers(tree, source, work, stack)
@@ -246,6 +252,7 @@ def _opened_tree(source: Source, work: Path) -> Iterator[RootTree]:
             archive = origin.path
             if origin.kind == "directory":
                 archive = work / "directory.tar"
+                _require_room_for_all_of(origin, work)
                 _archive(origin.path, archive)
             file = stack.enter_context(archive.open("rb"))
             digest = digest_of(file) if origin.kind == "tar" else _tree_digest(origin.path)
@@ -292,8 +299,10 @@ def _opened_layer(layer: Layer, open_file: Callable[[str], BinaryIO], origin: Or
 def _apply(tree: RootTree, content: BinaryIO, what: str, stack: ExitStack, *, whiteouts: bool) -> None:
     """Put an archive on top of a tree."""
     try:
-        archive = tarfile.open(fileobj=content, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
-    except (tarfile.TarError, EOFError) as error:
+        archive = tarfile.open(  # noqa: SIM115  # the stack closes it
+            fileobj=content, mode="r:", encoding="utf-8", errors="surrogateescape", tarinfo=Member
+        )
+    except DAMAGES as error:
         raise InvalidInput(f"{what}: no tar archive, or damaged: {error}") from error
     tree.apply(stack.enter_context(archive), what, whiteouts=whiteouts)
 
@@ -325,6 +334,31 @@ def _tree_digest(directory: Path) -> str:
     return said.split()[0]
 
 
+def _require_room(tree: RootTree, work: Path) -> None:
+    """Find out whether there is room for a tree, before anything of it is written.
+
+    Raises:
+        ImageError: there is none.
+    """
+    total, largest, name = 0, 0, ""
+    for path, size in tree.sizes():
+        total += size
+        largest, name = max((largest, name), (size, path))
+    what = f"its files take {total:,} bytes, the largest, {printable(name)}, {largest:,}"
+    require_room(f"{tree.source}: {what}; an import, which has two copies of them at a time,", _COPIES * total, work)
+
+
+def _require_room_for_all_of(origin: Origin, work: Path) -> None:
+    """Find out whether there is room for an archive of a directory.
+
+    Raises:
+        ImageError: there is none, or the directory cannot be read.
+    """
+    du = as_root(["du", "--summarize", "--bytes", "--one-file-system", "--", origin.path])
+    size = int(run(du, doing=f"reading {origin.path}").split()[0])
+    require_room(f"image: {origin}: an archive of it", size, work)
+
+
 def _require_architecture(origin: Origin, tree: RootTree) -> None:
     """Find out whether the root's programs are for this host, by the first one that is found.
 
@@ -332,7 +366,7 @@ def _require_architecture(origin: Origin, tree: RootTree) -> None:
         InvalidInput: they are not.
     """
     for path in _ELF_PLACES:
-        content = tree.read(path) or b""
+        content = tree.start(path, _ELF_HEADER) or b""
         if not content.startswith(b"\x7fELF") or len(content) < _ELF_HEADER:
             continue
         (machine,) = struct.unpack_from("<H", content, _ELF_MACHINE)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from workloads.errors import InvalidInput
+from workloads.image.packed import DAMAGES, Member
 from workloads.image.root_tree import printable
 
 LAYOUT = "oci-layout"
@@ -96,8 +97,8 @@ def open_files(path: Path) -> Iterator[Callable[[str], BinaryIO]]:
         yield lambda name: _open_below(path, name)
         return
     try:
-        archive = tarfile.open(path, "r:*")  # noqa: SIM115  # closed below: its errors are not those of its users
-    except (tarfile.TarError, EOFError) as error:
+        archive = _indexed(path)
+    except DAMAGES as error:
         raise InvalidInput(f"image: oci: {path}: {_NEITHER}, or damaged: {error}") from error
     except OSError as error:
         raise InvalidInput(f"image: oci: {path}: cannot be read: {error.strerror or error}") from error
@@ -116,6 +117,24 @@ def open_files(path: Path) -> Iterator[Callable[[str], BinaryIO]]:
 
     with archive:
         yield open_member
+
+
+def _indexed(path: Path) -> tarfile.TarFile:
+    """An archive whose members are all known.
+
+    Raises:
+        InvalidInput: one has a size that cannot be, or has holes: it could say that it has any number of bytes.
+    """
+    with ExitStack() as stack:
+        archive = stack.enter_context(tarfile.open(path, "r:*", tarinfo=Member))
+        for member in archive:
+            if member.size < 0 or member.issparse():
+                raise InvalidInput(
+                    f"image: oci: {path}: refused: {printable(member.name)!r} is a sparse file, or damaged; "
+                    "an image's files are whole"
+                )
+        stack.pop_all()
+    return archive
 
 
 def _open_below(layout: Path, name: str) -> BinaryIO:

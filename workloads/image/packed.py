@@ -6,14 +6,15 @@ import bz2
 import gzip
 import hashlib
 import lzma
-import shutil
+import subprocess
+import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self, cast
 
 from workloads.errors import InvalidInput
-from workloads.image.errors import ImageError
+from workloads.image.room import copy_within
 from workloads.image.tools import run
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -23,6 +24,36 @@ _OPENERS: dict[bytes, Callable[[BinaryIO], gzip.GzipFile | bz2.BZ2File | lzma.LZ
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 _COPY = 1 << 20
+
+_MAX_HEADER = 1 << 20
+"""Bytes of the longest name, or of all attributes of a file, in an archive; Linux has them of 4 and 64 KiB."""
+
+DAMAGES = (tarfile.TarError, zlib.error, EOFError, ValueError, OverflowError, IndexError)
+"""What :mod:`tarfile` ends with in an archive that is damaged, or made to do harm, apart from errors of reading."""
+
+_HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class Member(tarfile.TarInfo):
+    """A member of an archive from elsewhere, for :func:`tarfile.open`, which reads headers whole into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """A member by its header.
+
+        Raises:
+            tarfile.ReadError: it tells of a size that cannot be.
+        """
+        member = super().frombuf(buf, encoding, errors)
+        if member.size < 0 or (member.type in _HEADERS and member.size > _MAX_HEADER):
+            raise tarfile.ReadError(f"a header that tells of {member.size} bytes")
+        return member
 
 
 def is_packed(file: BinaryIO) -> bool:
@@ -40,17 +71,17 @@ def plain(file: BinaryIO, target: Path, what: str) -> BinaryIO:
 
     Raises:
         InvalidInput: it is damaged.
-        ImageError: it is packed by zstd, which is not installed.
+        ImageError: what it holds would fill the disk, or it is packed by zstd, which is not installed.
     """
     magic = _magic(file)
     if magic is None:
         return file
     try:
         if magic == _ZSTD:
-            _unpack_zstd(file, target)
+            _unpack_zstd(file, target, what)
         else:
-            with _OPENERS[magic](file) as unpacked, target.open("wb") as plain_file:
-                shutil.copyfileobj(unpacked, plain_file, _COPY)
+            with _OPENERS[magic](file) as unpacked:
+                copy_within(cast("BinaryIO", unpacked), target, what)
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, ValueError) as error:
         raise InvalidInput(f"{what}: damaged or cut short: it cannot be decompressed: {error}") from error
     except OSError as error:
@@ -77,17 +108,23 @@ def _magic(file: BinaryIO) -> bytes | None:
     return next((magic for magic in (*_OPENERS, _ZSTD) if start.startswith(magic)), None)
 
 
-def _unpack_zstd(file: BinaryIO, target: Path) -> None:
+def _unpack_zstd(file: BinaryIO, target: Path, what: str) -> None:
     copy = target.with_name(f"{target.name}.zst")
-    with copy.open("wb") as packed:
-        shutil.copyfileobj(file, packed, _COPY)
-    doing = "decompressing the archive"
     try:
-        run(["zstd", "--version"], doing=doing)
-        try:
-            run(["zstd", "-t", "-q", copy], doing=doing)
-        except ImageError as error:
-            raise ValueError(str(error)) from error
-        run(["zstd", "-d", "-q", "-o", target, copy], doing=doing)
+        copy_within(file, copy, what)
+        run(["zstd", "--version"], doing="decompressing the archive")
+        # It ends with us: whoever writes into a pipe that nobody reads is killed.
+        with subprocess.Popen(["zstd", "-d", "-q", "-c", copy], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as zstd:
+            assert zstd.stdout is not None
+            assert zstd.stderr is not None
+            try:
+                copy_within(cast("BinaryIO", zstd.stdout), target, what)
+            except BaseException:
+                zstd.kill()
+                raise
+            said = zstd.stderr.read().decode(errors="replace").strip()
+        if zstd.returncode != 0:
+            target.unlink()
+            raise ValueError(said)
     finally:
-        copy.unlink()
+        copy.unlink(missing_ok=True)

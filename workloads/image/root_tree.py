@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 from workloads.errors import InvalidInput
+from workloads.image.packed import DAMAGES
 from workloads.image.recipe import EPOCH
 
 _WHITEOUT = ".wh."
@@ -33,6 +34,9 @@ _MAX_LINKS = 40
 
 _PATH_MAX = 4096
 """Bytes of the longest path with the zero at its end (PATH_MAX in linux/limits.h)."""
+
+_MAX_READ = 16 << 20
+"""Bytes of the largest list of packages that is read; that of a desktop with 3,000 has 4 MiB."""
 
 _SHOWN_NAMES = 3
 _SHOWN_LETTERS = 60
@@ -79,10 +83,12 @@ class RootTree:
     Attributes:
         root: its top.
         notes: what was left out of it, for people.
+        source: where it is from, in messages.
     """
 
     root: Node = field(default_factory=lambda: _directory(0))
     notes: list[str] = field(default_factory=list)
+    source: str = "the root file system"
     _layer: int = 0
 
     def apply(self, archive: tarfile.TarFile, source: str, *, whiteouts: bool) -> None:
@@ -101,12 +107,14 @@ class RootTree:
         try:
             for member in archive:
                 names = _names(member.name, source)
+                if member.size < 0:  # the next would be looked for before it, again and again
+                    raise InvalidInput(f"{source}: damaged: {'/'.join(names)!r} has {member.size} bytes")
                 if whiteouts and names and names[-1].startswith(_WHITEOUT):
                     self._remove(names, source)
                 elif not self._add(names, member, archive, source):
                     left_out.append("/".join(names))
             _require_end(archive, source)
-        except (tarfile.TarError, EOFError, ValueError) as error:
+        except DAMAGES as error:
             raise InvalidInput(f"{source}: damaged, or no tar archive: {error}") from error
         if left_out:
             shown = ", ".join(map(printable, left_out[:_SHOWN_NAMES])) + (", …" if len(left_out) > _SHOWN_NAMES else "")
@@ -123,12 +131,44 @@ class RootTree:
         return None if found is None else "/" + "/".join(found[0])
 
     def read(self, path: str) -> bytes | None:
-        """What the file at a path holds; None if there is none."""
+        """What the file at a path holds; None if there is none.
+
+        Raises:
+            InvalidInput: it is too large for what is read so, lists and descriptions of a system.
+        """
+        node = self.find(path)
+        if node is not None and node.member.isreg() and node.member.size > _MAX_READ:
+            raise InvalidInput(
+                f"{self.source}: its {path} has {node.member.size:,} bytes; expected {_MAX_READ:,} at most"
+            )
+        return self.start(path, _MAX_READ)
+
+    def start(self, path: str, length: int) -> bytes | None:
+        """The first bytes of the file at a path; None if there is none.
+
+        Raises:
+            InvalidInput: the archive that it is in is damaged.
+        """
         node = self.find(path)
         if node is None or not node.member.isreg():
             return None
-        with node.open() as file:
-            return file.read()
+        try:
+            with node.open() as file:
+                return file.read(min(length, node.member.size))
+        except tarfile.TarError as error:
+            raise InvalidInput(f"{self.source}: {path} cannot be read: {error}") from error
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """The first name of each inode, and the bytes that its content takes, in whole blocks.
+
+        Raises:
+            InvalidInput: a path is longer than the kernel takes.
+        """
+        seen: set[int] = set()
+        for name, node in self._walked():
+            if id(node.inode) not in seen:
+                seen.add(id(node.inode))
+                yield name, _size(node)
 
     def add_mount_point(self, name: str, mode: int = 0o755) -> None:
         """See to it that there is a directory at the top, to mount something on: what else is there gives way.
@@ -173,7 +213,7 @@ class RootTree:
             with tarfile.open(
                 fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
             ) as archive:
-                for name, node in _walked(self.root):
+                for name, node in self._walked():
                     first = first_names.setdefault(id(node.inode), name)
                     if first != name:
                         link = tarfile.TarInfo(name)
@@ -183,8 +223,23 @@ class RootTree:
                     size += _size(node)
                     _write(archive, name, node)
         except tarfile.TarError as error:
-            raise InvalidInput(f"the archive cannot be read: {error}") from error
+            raise InvalidInput(f"{self.source}: the archive cannot be read: {error}") from error
         return len(first_names), size
+
+    def _walked(self) -> Iterator[tuple[str, Node]]:
+        """Everything from the top down, each directory before what is in it, names sorted.
+
+        Raises:
+            InvalidInput: a path is longer than the kernel takes; links in archives can make such.
+        """
+        pending = [(".", self.root)]
+        while pending:
+            name, node = pending.pop()
+            if len(_encoded(name)) >= _PATH_MAX:
+                raise InvalidInput(f"{self.source}: {_too_long(name)}")
+            yield name, node
+            below = sorted((node.children or {}).items(), key=lambda item: _encoded(item[0]), reverse=True)
+            pending += [(own if name == "." else f"{name}/{own}", child) for own, child in below]
 
     def _add(self, names: list[str], member: tarfile.TarInfo, archive: tarfile.TarFile, source: str) -> bool:
         """Take in one member; return whether it is of a kind that is taken in."""
@@ -324,7 +379,7 @@ class RootTree:
     def _put(self, path: str, node: Node) -> None:
         self._layer += 1
         names = path.strip("/").split("/")
-        parent = self._directory_at(names[:-1], "the root file system")
+        parent = self._directory_at(names[:-1], self.source)
         assert parent.children is not None
         parent.children[names[-1]] = node
 
@@ -364,22 +419,6 @@ def _size(node: Node) -> int:
     else:
         size = node.member.size if node.member.isreg() else 0
     return -(-size // BLOCK) * BLOCK
-
-
-def _walked(top: Node) -> Iterator[tuple[str, Node]]:
-    """Everything from the top down, each directory before what is in it, names sorted.
-
-    Raises:
-        InvalidInput: a path is longer than the kernel takes; links in archives can make such.
-    """
-    pending = [(".", top)]
-    while pending:
-        name, node = pending.pop()
-        if len(_encoded(name)) >= _PATH_MAX:
-            raise InvalidInput(_too_long(name))
-        yield name, node
-        below = sorted((node.children or {}).items(), key=lambda item: _encoded(item[0]), reverse=True)
-        pending += [(own if name == "." else f"{name}/{own}", child) for own, child in below]
 
 
 def _too_long(name: str) -> str:

@@ -40,6 +40,12 @@ def capable(name, content, **fields):
     return member(name, content, pax_headers={"SCHILY.xattr.security.capability": CAPABILITY}, **fields)
 
 
+def sparse(name, content, size, **fields):
+    """A file that has ``size`` bytes, of which those of ``content`` are in the archive and the rest are zeros."""
+    headers = {"GNU.sparse.size": str(size), "GNU.sparse.map": f"0,{len(content)}"}
+    return member(name, content, pax_headers=headers, **fields)
+
+
 def archive(*members):
     """The bytes of an archive."""
     file = io.BytesIO()

@@ -11,11 +11,11 @@ import subprocess
 import tarfile
 
 import pytest
-from layers import CAPABILITY, archive, capable, directory, hard_link, link, make_layout, member, tool
+from layers import CAPABILITY, archive, capable, directory, hard_link, link, make_layout, member, sparse, tool
 
 from workloads.errors import InvalidInput
 from workloads.files import FILES_PATH, CarriedFile
-from workloads.image import Programs, Source, identify
+from workloads.image import ImageError, Programs, Source, identify
 from workloads.image.imported import build_imported, put_together
 from workloads.image.recipe import make_import_recipe
 from workloads.origin import Contents, Need, Origin
@@ -31,6 +31,8 @@ ROOT = (
     member("usr/bin/data", b"", mode=0o644),
     member("etc/os-release", b'ID=tiny\nPRETTY_NAME="Tiny 1"\n'),
 )
+
+PACKERS = [gzip.compress, lzma.compress, lambda data: tool("zstd", "-c", input=data).stdout]
 
 
 @pytest.fixture
@@ -90,14 +92,15 @@ def test_with_systemd_its_unit_is_there_too(tmp_path, programs):
     assert wanted.linkname == "../bench-agent.service"
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, lambda data: tool("zstd", "-c", input=data).stdout])
+@pytest.mark.parametrize("pack", PACKERS)
 def test_an_archive_may_be_packed(tmp_path, programs, pack):
     packed = put(tar_origin(tmp_path, *ROOT, name="packed", pack=pack), programs, tmp_path).archive.read_bytes()
     assert packed == put(tar_origin(tmp_path, *ROOT), programs, tmp_path).archive.read_bytes()
     whole = (tmp_path / "packed").read_bytes()
     (tmp_path / "packed").write_bytes(whole[:-40])
-    with pytest.raises(InvalidInput, match=r"damaged or cut short: it cannot be decompressed"):
+    with pytest.raises(InvalidInput, match=r"damaged or cut short: it cannot be decompressed: \S"):
         put(Origin("tar", tmp_path / "packed"), programs, tmp_path)
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_layers_are_the_same_as_their_sum(tmp_path, programs):
@@ -188,6 +191,72 @@ def test_what_changes_while_it_is_read_is_told(tmp_path, programs):
     tar_origin(tmp_path, *ROOT, member("more"))
     with pytest.raises(InvalidInput, match="has changed while it was read"):
         put_together(source, programs, {}, tmp_path)
+
+
+@pytest.fixture
+def small_disk(monkeypatch):
+    """A disk with a megabyte free."""
+    usage = shutil.disk_usage("/")._replace(free=10**6)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+
+
+def test_what_does_not_fit_on_the_disk_is_refused_before_it_is_written(tmp_path, programs):
+    huge = sparse("bin/huge", b"x", 1 << 50)
+    said = (
+        r"image: tar .*root.tar: its files take 1,125,899,906,[\d,]+ bytes, the largest, usr/bin/huge, "
+        r"1,125,899,906,842,624; .* needs 2,251,799.8 GB, and .*/work has [\d,.]+ GB free.*"
+        r"set BENCH_CACHE to a directory with 2,501,999.8 GB"
+    )
+    with pytest.raises(ImageError, match=said):
+        put(tar_origin(tmp_path, *ROOT, huge), programs, tmp_path)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+def test_no_more_is_decompressed_than_fits_on_the_disk(tmp_path, programs, small_disk, pack):
+    origin = tar_origin(tmp_path, *ROOT, member("zeros", bytes(3_000_000)), pack=pack)
+    with pytest.raises(ImageError, match=r"root.tar: holds more than 0.0 GB, and .*/work has 0.0 GB free.*BENCH_CACHE"):
+        put(origin, programs, tmp_path)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_directory_that_does_not_fit_is_refused_before_it_is_packed(tmp_path, programs, small_disk):
+    top = make_directory(tmp_path / "root")
+    (top / "zeros").write_bytes(bytes(1_000_000))
+    with pytest.raises(ImageError, match=r"image: directory .*/root: an archive of it needs 0.0 GB, and .*BENCH_CACHE"):
+        put(Origin("directory", top), programs, tmp_path)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["etc/os-release", "var/lib/dpkg/status", "lib/apk/db/installed"])
+def test_lists_that_are_too_large_are_not_read(tmp_path, programs, path):
+    members = [each for each in ROOT if each[0].name != path]
+    with pytest.raises(InvalidInput, match=rf"its /{path} has 16,777,217 bytes; expected 16,777,216 at most"):
+        put(tar_origin(tmp_path, *members, sparse(path, b"x", (16 << 20) + 1)), programs, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["tar", "oci"])
+@pytest.mark.parametrize("header", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_tells_of_more_than_headers_have_is_not_read(tmp_path, programs, kind, header):
+    info = tarfile.TarInfo("header")
+    info.type, info.size = header, 1 << 40
+    (tmp_path / "root.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    with pytest.raises(InvalidInput, match=r"root.tar: .*damaged: (.|\n)*a header that tells of 1099511627776 bytes"):
+        identify_and_put(Origin(kind, tmp_path / "root.tar"), programs, tmp_path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["tar", "oci"])
+@pytest.mark.parametrize("size", ["-1024", str(10**30)])
+def test_a_file_of_a_size_that_cannot_be_is_damage(tmp_path, programs, kind, size):
+    origin = tar_origin(tmp_path, *ROOT, member("file", pax_headers={"size": size}))
+    with pytest.raises(InvalidInput, match=r"root.tar: .*damaged"):
+        identify_and_put(Origin(kind, origin.path), programs, tmp_path)
+
+
+def identify_and_put(origin, programs, tmp_path):
+    identify(origin)
+    put(origin, programs, tmp_path)
 
 
 def test_nobody_else_gets_at_what_an_interrupted_import_leaves(tmp_path, programs):

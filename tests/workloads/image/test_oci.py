@@ -10,7 +10,7 @@ import shutil
 import tarfile
 
 import pytest
-from layers import archive, link, make_layout, member, tool
+from layers import archive, link, make_layout, member, sparse, tool
 
 from workloads.errors import InvalidInput
 from workloads.image.oci import ImageReader, open_files
@@ -239,3 +239,9 @@ def test_links_in_a_circle_and_lists_without_end_are_told(tmp_path):
     (tmp_path / "deep.tar").write_bytes(archive(member("manifest.json", b"[" * 100_000)))
     with pytest.raises(InvalidInput, match=r"manifest.json is no JSON"):
         read(tmp_path / "deep.tar")
+
+
+def test_an_archive_with_files_that_have_holes_is_refused(tmp_path):
+    (tmp_path / "image.tar").write_bytes(archive(sparse("index.json", b"{}", 1 << 40)))
+    with pytest.raises(InvalidInput, match=r"image.tar: refused: 'index.json' is a sparse file, or damaged"):
+        read(tmp_path / "image.tar")

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from layers import archive, capable, directory, hard_link, link, make_layout, member, tool, tree_of, written
+from layers import archive, capable, directory, hard_link, link, make_layout, member, sparse, tool, tree_of, written
 
 from workloads.errors import InvalidInput
 
@@ -109,6 +109,12 @@ def test_directories_may_be_as_deep_as_a_path_can_tell():
 def test_paths_longer_than_the_kernel_takes_are_refused(members):
     with pytest.raises(InvalidInput, match=r"the path \S+… has \d+ bytes, and Linux takes no more than 4095"):
         written(tree_of(archive(*members)))
+
+
+def test_of_a_huge_file_the_start_is_read_alone():
+    tree = tree_of(archive(sparse("bin/sh", b"start", 1 << 40)))
+    assert tree.start("/bin/sh", 8) == b"start\0\0\0"
+    assert dict(tree.sizes()) == {".": 4096, "bin": 4096, "bin/sh": 1 << 40}
 
 
 def test_devices_are_left_out_with_a_note():
