@@ -51,6 +51,10 @@ _NOBODY, _FIRST_ID, _IDS = 65_534, 100_000, 65_536
 these are (subuid(5))."""
 
 
+_SECURITY = "/sys/kernel/security"
+"""Where Docker looks whether the host has AppArmor: it would load its profile into the kernel, where that would stay,
+and start nothing without the program for it."""
+
 _PR_SET_PDEATHSIG = 1
 
 _DATA = "/run/docker-data"
@@ -250,8 +254,8 @@ def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bo
             steps.make_directory(str(inner))
             steps.mount(str(what), str(inner), "", MS_BIND | MS_REC)
     steps.mount(str(own), "/run", "", MS_BIND | MS_REC)
-    if Path("/opt").is_dir():
-        steps.mount("tmpfs", "/opt", "tmpfs", 0, "mode=0755")
+    for emptied in filter(os.path.isdir, ("/opt", _SECURITY)):
+        steps.mount("tmpfs", emptied, "tmpfs", 0, "mode=0755")
     lent = directory / "etc"
     lent.mkdir()
     if user_namespace:
