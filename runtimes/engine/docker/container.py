@@ -11,7 +11,7 @@ from typing import Any
 from runtimes.base import Limits
 from runtimes.cgroup.base import QUOTA_PERIOD, quota
 from runtimes.cgroup.v1 import cpu_shares
-from runtimes.engine.oci_config import AGENT_ARGV
+from runtimes.engine.oci_config import STDIO_AGENT_ARGV
 from runtimes.launcher.limits import LIMITS
 from runtimes.topology import format_cpus
 
@@ -63,7 +63,7 @@ def create_body(wanted: Wanted) -> dict[str, Any]:
     """The body of the request to create it (API, ``ContainerCreate``)."""
     return {
         "Image": wanted.image,
-        "Cmd": list(AGENT_ARGV),
+        "Cmd": list(STDIO_AGENT_ARGV),
         "Hostname": wanted.name,
         "OpenStdin": True,
         "StdinOnce": True,
@@ -96,13 +96,17 @@ def _host_config(wanted: Wanted) -> dict[str, Any]:
         config["PidsLimit"] = limits.pids
     for (key, _), rate in _io_limits(wanted):
         config[key] = [{"Path": str(wanted.disk), "Rate": rate}]
-    if not wanted.seccomp:
-        config["SecurityOpt"] = ["seccomp=unconfined"]
+    config["SecurityOpt"] = _security_options(wanted)
     if wanted.volume is not None:
         # Docker would mount it once more before, to copy into it what the image has there.
         mount = {"Type": "volume", "Source": wanted.volume, "Target": SCRATCH, "VolumeOptions": {"NoCopy": True}}
         config["Mounts"] = [mount]
     return config
+
+
+def _security_options(wanted: Wanted) -> list[str]:
+    """No arm has a profile of AppArmor, which would stay loaded in the host's kernel."""
+    return ["apparmor=unconfined", *([] if wanted.seccomp else ["seccomp=unconfined"])]
 
 
 def run_arguments(wanted: Wanted) -> Iterator[str]:
@@ -124,11 +128,11 @@ def run_arguments(wanted: Wanted) -> Iterator[str]:
         yield f"{option}={wanted.disk}:{rate}"
     for name, soft, hard in _ulimits():
         yield f"--ulimit={name}={soft}:{hard}"
-    if not wanted.seccomp:
-        yield "--security-opt=seccomp=unconfined"
+    for option in _security_options(wanted):
+        yield f"--security-opt={option}"
     if wanted.volume is not None:
         yield f"--mount=type=volume,source={wanted.volume},target={SCRATCH},volume-nocopy"
-    yield from (wanted.image, *AGENT_ARGV)
+    yield from (wanted.image, *STDIO_AGENT_ARGV)
 
 
 def volume_body(name: str, device: Path) -> dict[str, Any]:
