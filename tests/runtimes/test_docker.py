@@ -63,7 +63,6 @@ class TestDocker(RuntimeConformance):
             memory, usage = instance.memory(), instance.usage()
             assert memory.helpers["shim"] > _MIB
             assert memory.helpers["daemon"] >= 0
-            assert memory.pss > memory.helpers["shim"]
             inside = instance._container.cgroup.cpu().total
             assert usage.cpu_time > inside + 0.02, "the daemon, the shim and runc work for it"
             assert usage.cpu_user + usage.cpu_system == pytest.approx(usage.cpu_time)
