@@ -12,6 +12,7 @@ import functools
 import os
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -105,6 +106,8 @@ class DockerRuntime:
         self._options = options
         self._daemon = daemon
         self._costs = DaemonCosts(daemon.tree)
+        self._keeping = threading.Lock()
+        self._kept_to: tuple[int, ...] = ()
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -137,6 +140,7 @@ class DockerRuntime:
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         facilities, daemon = self._facilities, self._daemon
         timeline = Timeline()
+        self._keep_daemon(spec.limits)
         with ExitStack() as stack:
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
             volume = stack.enter_context(self._volume(spec, scratch)) if scratch else None
@@ -165,6 +169,14 @@ class DockerRuntime:
                 end=end,
                 outside=functools.partial(share.outside, shim),
             )
+
+    def _keep_daemon(self, limits: Limits) -> None:
+        """Have the daemon, shims and runc on the CPUs of the arm's instances; they are known with the first of them."""
+        cpus = self._facilities.instance_cpus(limits)
+        with self._keeping:
+            if cpus != self._kept_to:
+                self._facilities.cgroups.keep_tree_to(self._daemon.tree, cpus)
+                self._kept_to = cpus
 
     @property
     def _has_link(self) -> bool:

@@ -58,6 +58,17 @@ class TestDocker(RuntimeConformance):
             assert instance.facts["cgroup_memory_limit"] == str(limits.memory)
             assert instance.facts["cgroup_cpu_quota"] == "0.5"
 
+    def test_the_daemon_is_on_the_cpus_of_its_instances(self, runtime, facilities, new_spec):
+        available = facilities.cgroups.cpus()
+        for cpu in {available[0], available[-1]}:
+            spec = new_spec(scratch=False)
+            with runtime.start(replace(spec, limits=replace(spec.limits, cpus=1, cpuset=(cpu,)))):
+                tree = runtime._daemon.tree
+                beside = set(tree.whole.pids()) - set(tree.instances.pids())
+                names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in beside}
+                assert {"dockerd", "containerd", "containerd-shim"} <= names
+                assert [os.sched_getaffinity(pid) for pid in beside] == [{cpu}] * len(beside)
+
     def test_what_looks_after_it_is_accounted_for(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             memory, usage = instance.memory(), instance.usage()
