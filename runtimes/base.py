@@ -255,7 +255,7 @@ class MemoryReading:
     Attributes:
         charged: the current charge of the instance's cgroup.
         parts: that charge split as the kernel does (``anon``, ``file``, ``kernel``…).
-        pss: proportional set size over all processes of the instance, the VMM and helpers included.
+        pss: proportional set size over all processes of the instance, the VMM included.
         guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is
             shared.
         guest_memory: what of that kernel's memory the host holds; None where the kernel is shared.

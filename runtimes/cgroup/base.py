@@ -49,6 +49,7 @@ class Cgroup(ABC):
         thread_files: a process with one thread that writes ``0`` into each of them joins; on version 1 this is much
             faster, as the kernel need not stop everybody else from forking, for which it waits some milliseconds.
         clone_into: the directory in which clone3 can start a process at once (version 2), or None.
+        files_to_join: those of ``thread_files`` that are left for a process that was started in ``clone_into``.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Cgroup(ABC):
         self._pids_directory = pids_directory
         self.procs_files = [directory / "cgroup.procs" for directory in directories]
         self.thread_files = self.procs_files
+        self.files_to_join = [] if clone_into is not None else self.thread_files
 
     @abstractmethod
     def current(self) -> int:

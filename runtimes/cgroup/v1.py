@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,10 +59,12 @@ class CgroupV1(Cgroup):
     def __init__(self, name: str, by_controller: Mapping[str, Path], io_directory: Path | None = None) -> None:
         # cpu and cpuacct are often one hierarchy: a process joins each directory once.
         directories = list(dict.fromkeys(by_controller.values()))
-        super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
-        tasks = [file.with_name("tasks") for file in self.procs_files]
-        # The unified hierarchy, where it is beside the others, has no such file.
-        self.thread_files = [file if file.exists() else file.with_name("cgroup.procs") for file in tasks]
+        # The unified hierarchy, where it is beside the others, has no file for single threads; to be started in it
+        # spares the wait for all forks on the host that joining it takes.
+        unified = by_controller.get("")
+        super().__init__(name, directories, clone_into=unified, pids_directory=by_controller.get("pids"))
+        self.files_to_join = [directory / "tasks" for directory in self._directories if directory != unified]
+        self.thread_files = [*self.files_to_join, *([unified / "cgroup.procs"] if unified else [])]
         self._passing_cpu = 0.0  # seconds of threads that were in it for a while, and are nobody's of it
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
@@ -195,6 +198,7 @@ class RunCgroupsV1(RunCgroups):
         self._by_controller = by_controller
         self._devices = devices
         self._others = others or {}
+        self._making = threading.Lock()
         self._unified_top = unified_top
         self._io_accounted = False
 
@@ -301,11 +305,12 @@ class RunCgroupsV1(RunCgroups):
 
     def _everywhere(self) -> dict[str, Path]:
         """The run's directories in all hierarchies: an engine makes a cgroup below its own in each."""
-        for parent in dict.fromkeys(self._others.values()):
-            if parent not in self.directories:
-                # Noted first: what is half made is removed as well.
-                self.directories.append(parent)
-                parent.mkdir(exist_ok=True)
+        with self._making:
+            for parent in dict.fromkeys(self._others.values()):
+                if parent not in self.directories:
+                    # Noted first: what is half made is removed as well.
+                    self.directories.append(parent)
+                    parent.mkdir(exist_ok=True)
         return {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
 
     def _unified_path(self, name: str) -> str:

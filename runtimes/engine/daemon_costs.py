@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
+from runtimes.accounting import anonymous_part
 from runtimes.cgroup import Cgroup, DaemonTree
 from runtimes.cgroup.figures import CpuTime
-from runtimes.engine.instance import NO_CPU_TIME, Outside
-
-_HELD = ("anon", "kernel")
-"""The parts of a daemon's memory that grow for an instance's sake: page cache of its programs and of what it unpacks is
-everybody's, and goes when it is needed."""
+from runtimes.engine.instance import HELD_BY_HELPERS, NO_CPU_TIME, Outside
 
 
 class Share:
@@ -34,8 +30,8 @@ class Share:
             shim: the process in the daemon's cgroup that is there for this instance alone.
         """
         grown, cpu = self._costs.read(self)
-        pss, anonymous = _of_process(shim)
-        return Outside({"shim": anonymous, "daemon": max(grown - anonymous, 0)}, pss, cpu)
+        held = anonymous_part(shim)
+        return Outside({"shim": held, "daemon": max(grown - held, 0)}, cpu)
 
 
 class DaemonCosts:
@@ -97,7 +93,7 @@ class DaemonCosts:
 
 def _held(cgroup: Cgroup) -> int:
     parts = cgroup.split()
-    return sum(parts.get(part, 0) for part in _HELD)
+    return sum(parts.get(part, 0) for part in HELD_BY_HELPERS)
 
 
 def _less(one: CpuTime, other: CpuTime) -> CpuTime:
@@ -106,16 +102,3 @@ def _less(one: CpuTime, other: CpuTime) -> CpuTime:
 
 def _scaled(time: CpuTime, factor: float) -> CpuTime:
     return CpuTime(time.total * factor, time.user * factor, time.system * factor, 0.0)
-
-
-def _of_process(pid: int) -> tuple[int, int]:
-    """Proportional set size and anonymous memory of a process, bytes; nothing of one that has ended meanwhile
-    (proc_pid_smaps(5)).
-    """
-    found = {"Pss": 0, "Anonymous": 0}
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if name in found:
-                found[name] = int(rest.split()[0]) * 1024
-    return found["Pss"], found["Anonymous"]
