@@ -105,6 +105,7 @@ class DockerRuntime:
         self._facilities = facilities
         self._options = options
         self._daemon = daemon
+        self._client = find_programs().client
         self._costs = DaemonCosts(daemon.tree)
         self._keeping = threading.Lock()
         self._kept_to: tuple[int, ...] = ()
@@ -146,9 +147,10 @@ class DockerRuntime:
             volume = stack.enter_context(self._volume(spec, scratch)) if scratch else None
             tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits, daemon.tree))
             wanted = self._wanted(spec, tree, volume, scratch)
+            share = stack.enter_context(self._costs.account())
             spec.prepared()
-            share = stack.enter_context(self._costs.living())
             timeline.stamp("requested")
+            share.begin()
             start = self._started_by_cli if self._options.client == "cli" else self._started_by_api
             started = stack.enter_context(start(spec, wanted, tree, timeline))
             self._stamp(timeline, started)
@@ -286,7 +288,7 @@ class DockerRuntime:
     ) -> Iterator[_Started]:
         daemon = self._daemon
         log_path = spec.directory / LOG_NAME
-        argv = (str(find_programs().client), "--host", f"unix://{daemon.socket}", *run_arguments(wanted))
+        argv = (str(self._client), "--host", f"unix://{daemon.socket}", *run_arguments(wanted))
         environment = {**ENVIRONMENT, "HOME": str(daemon.directory), "DOCKER_CONFIG": str(daemon.directory / "client")}
         steps = (entry.enter(tree.helpers, wanted.cpus), entry.run_on_stream(argv, environment))
         with ExitStack() as stack:

@@ -153,9 +153,12 @@ def test_a_daemon_s_costs_are_shared_by_those_that_live():
     whole.seconds, whole.bytes = 5.0, 1000
     costs = DaemonCosts(DaemonTree(whole, whole, instances, ""))
     assert costs.idle == 1000
-    with costs.living() as one:
+    with costs.account() as one:
+        one.begin()
         whole.seconds += 1.0
-        with costs.living() as other:
+        with costs.account() as other:
+            assert costs.read(one) == (0, CpuTime(1.0, 1.0, 0.0, 0.0)), "the other is not requested yet"
+            other.begin()
             whole.seconds, instances.seconds = whole.seconds + 5.0, 3.0  # 2 of the daemon itself
             whole.bytes, instances.bytes = 2000, 600
             assert costs.read(one) == (200, CpuTime(2.0, 2.0, 0.0, 0.0))
@@ -163,9 +166,21 @@ def test_a_daemon_s_costs_are_shared_by_those_that_live():
             assert other.outside(2**22 + 1).memory == {"shim": 0, "daemon": 200}
         whole.seconds += 0.5
         assert costs.read(one)[1].total == pytest.approx(2.5)
-    with costs.living() as later:
+    with costs.account() as later:
         assert costs.idle == 1400
         assert costs.read(later) == (0, CpuTime(0.0, 0.0, 0.0, 0.0))
+
+
+def test_nothing_is_read_or_waited_for_when_an_instance_is_requested():
+    whole = Account()
+    costs = DaemonCosts(DaemonTree(whole, whole, Account(), ""))
+    with costs.account() as share:
+        whole.cpu = whole.split = None
+        with costs._lock:
+            share.begin()
+        del whole.cpu, whole.split
+        whole.seconds += 1.0
+        assert costs.read(share)[1].total == pytest.approx(1.0)
 
 
 class Handler(BaseHTTPRequestHandler):
