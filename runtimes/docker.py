@@ -333,7 +333,8 @@ class DockerRuntime:
                 api.ask("POST", f"{path}/wait", condition="removed")
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": (self._daemon.layer,)}
+        # The daemon runs, and its program is mapped.
+        return {"image": (self._daemon.layer,), "engine": find_programs().started}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

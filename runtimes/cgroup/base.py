@@ -206,6 +206,9 @@ class RunCgroups(ABC):
         directories: the run's own directory in every hierarchy that is used.
     """
 
+    version: ClassVar[int]
+    """Of control groups: 1, also where version 2 is mounted beside it, or 2."""
+
     _CONTROL_FILES: ClassVar[Mapping[str, tuple[str, str]]]
     """By limit, the controller that enforces it and a file of that controller which is then there."""
 

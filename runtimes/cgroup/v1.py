@@ -42,12 +42,13 @@ _MOST_SHARES = 1 << 18
 _NO_LIMIT = 1 << 62
 """Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
 
-_IO_FILES = {
+IO_FILES = {
     "read_bytes": "blkio.throttle.read_bps_device",
     "write_bytes": "blkio.throttle.write_bps_device",
     "read_ops": "blkio.throttle.read_iops_device",
     "write_ops": "blkio.throttle.write_iops_device",
 }
+"""The files of the controller, by limit."""
 
 
 class CgroupV1(Cgroup):
@@ -149,7 +150,7 @@ class CgroupV1(Cgroup):
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:
             raise HostError("no cgroup controller blkio to limit I/O")
-        for limit, file in _IO_FILES.items():
+        for limit, file in IO_FILES.items():
             asked = getattr(limits, limit)
             if asked is not None:
                 write(self._blkio / file, f"{number} {asked}")
@@ -169,6 +170,8 @@ class CgroupV1(Cgroup):
 
 class RunCgroupsV1(RunCgroups):
     """A run's directory in each hierarchy."""
+
+    version: ClassVar[int] = 1
 
     _CONTROL_FILES: ClassVar = {
         "cpus": ("cpu", "cpu.cfs_quota_us"),
@@ -210,7 +213,7 @@ class RunCgroupsV1(RunCgroups):
         # From Linux 6.10 on, the kernel counts nothing on a disk before somebody has written a limit for it; 0 is none.
         for number in sorted(set().union(*disks)):
             try:
-                write(blkio / _IO_FILES["read_bytes"], f"{number} 0")
+                write(blkio / IO_FILES["read_bytes"], f"{number} 0")
             except HostError:
                 return
         self._io_accounted = True

@@ -29,7 +29,7 @@ class TestLxc(RuntimeConformance):
     def test_its_phases(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             phases = [name for name, _ in instance.timeline.phases()]
-            assert phases == ["cgroup", "client", "runtime", "ready"]
+            assert phases == ["client", "runtime", "ready"]
 
     def test_its_monitor_is_counted_beside_the_container(self, runtime, facilities, new_spec):
         spec = new_spec()
