@@ -26,7 +26,7 @@ from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.engine.daemon_costs import DaemonCosts
-from runtimes.engine.docker.api import ApiError, is_unknown, wait_for_word
+from runtimes.engine.docker.api import Api, ApiError, is_unknown, wait_for_word
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, volume_body
 from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
@@ -276,7 +276,7 @@ class DockerRuntime:
                 if not answered:
                     answer.wait()
             end = functools.partial(self._remove, container, wait=spec.stop_timeout)
-            inspected = api.ask("GET", f"/containers/{container}/json")
+            inspected = _inspect(api, container, log_path)
             try:
                 yield _Started(agent, ready_at, container, inspected, end)
             except AgentGone as error:
@@ -302,7 +302,7 @@ class DockerRuntime:
             except InstanceError as error:
                 raise InstanceError(_words(log_path) or str(error), details=error.details) from error
             save_command(spec.directory, argv)
-            inspected = daemon.api.ask("GET", f"/containers/{spec.name}/json")
+            inspected = _inspect(daemon.api, spec.name, log_path)
             stamp_wall_clock(timeline, "client", _nanoseconds(inspected["Created"]), ready_at)
             yield _Started(agent, ready_at, inspected["Id"], inspected, functools.partial(_await_client, client.pidfd))
 
@@ -393,6 +393,24 @@ def _nanoseconds(when: str) -> int:
     whole, _, fraction = when.removesuffix("Z").partition(".")
     seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
     return seconds * 10**9 + int(fraction.ljust(9, "0") or 0)
+
+
+def _inspect(api: Api, container: str, log: Path) -> Mapping[str, Any]:
+    """What the daemon tells of a container whose agent was ready.
+
+    Raises:
+        InstanceError: it does not run any more, with the last line of its log.
+    """
+    try:
+        inspected: Mapping[str, Any] = api.ask("GET", f"/containers/{container}/json")
+    except ApiError as error:
+        # docker run has it removed at its end.
+        if not is_unknown(error):
+            raise
+        inspected = {"State": {"Pid": 0}}
+    if not inspected["State"]["Pid"]:
+        raise InstanceError(f"the container has ended right after its agent was ready{last_line(log)}")
+    return inspected
 
 
 def _words(log: Path) -> str:
