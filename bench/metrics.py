@@ -77,24 +77,25 @@ def memory_samples(reading: MemoryReading, available_drop: int, moment: str = "i
     container engine hold for its sake, each in ``memory.helper_<name>`` and in no other part. ``memory.charged``
     is the cgroup's counter, to which memory is charged in batches of 64 pages a CPU (MEMCG_CHARGE_BATCH in
     linux/memcontrol.h): for an instance of some hundred KiB it says more of the batches than of the instance.
-    ``memory.pss`` is the proportional set size of its processes, and ``memory.host_available_drop`` by how much the
-    host's MemAvailable fell: noisy, and maybe negative.
+    ``memory.pss`` is the proportional set size of its processes, helpers aside, and ``memory.host_available_drop`` by
+    how much the host's MemAvailable fell: noisy, and maybe negative.
 
     ``memory.guest_<part>`` is by the guest's kernel, ``memory.balloon_<part>`` by its balloon driver,
     ``memory.ram_resident`` what of a guest's memory the host holds, and ``memory.ram_hugetlb`` the part of that in huge
     pages. ``memory_waterfall.<step>`` is :func:`bench.waterfall.memory_waterfall`.
 
     The three ways do not count the same, and their differences are figures of their own. ``memory.unreclaimable`` is
-    what of the footprint the kernel could not take back at once: anonymous memory, files in memory, huge pages, and its
-    own memory less reclaimable slab (which version 1 does not tell). ``memory.residual_pss`` is the proportional set
-    size less what is charged of mapped pages: programs and libraries that somebody else was charged for.
-    ``memory.residual_available`` is the drop of MemAvailable, which counts page cache as available and huge pages as
-    taken from the moment that they were set aside, less the rest of what is unreclaimable: memory of the kernel that no
-    cgroup is charged for, and all that else happened on the host meanwhile.
+    what of the footprint the kernel could not take back at once: anonymous memory, files in memory, huge pages, what
+    helpers hold, and its own memory less reclaimable slab (which version 1 does not tell). ``memory.residual_pss`` is
+    the proportional set size less what is charged of mapped pages: programs and libraries that somebody else was
+    charged for. ``memory.residual_available`` is the drop of MemAvailable, which counts page cache as available and
+    huge pages as taken from the moment that they were set aside, less the rest of what is unreclaimable: memory of the
+    kernel that no cgroup is charged for, and all that else happened on the host meanwhile.
     """
     prefix = MEMORY_MOMENTS[moment]
     parts = reading.parts
-    unreclaimable = unreclaimable_part(parts)
+    held_besides = sum(reading.helpers.values())
+    unreclaimable = unreclaimable_part(parts) + held_besides
     mapped = parts.get("anon", 0) + parts.get("file_mapped", 0)
     huge = reading.huge_pages
     yield Sample("memory_footprint" if moment == "idle" else prefix, footprint(reading), "bytes", "lower")
@@ -128,7 +129,7 @@ def footprint(reading: MemoryReading) -> int:
 
 
 def peak_samples(unreclaimable: int | None) -> Iterator[Sample]:
-    """``memory_peak.unreclaimable``: the highest of some readings (:mod:`bench.peak_sampler`), bytes.
+    """``memory_peak.unreclaimable``: the highest of some readings (:mod:`bench.peak_sampler`), helpers aside, bytes.
 
     ``memory_peak`` beside it is the kernel's own mark, which counts what the kernel could have taken back.
     """

@@ -96,7 +96,7 @@ def read_memory(cgroup: Cgroup, guest_meminfo: bytes | None) -> MemoryReading:
     return MemoryReading(
         charged=cgroup.current(),
         parts=cgroup.split(),
-        pss=sum(_proportional_set_size(pid) for pid in cgroup.pids()),
+        pss=sum(proportional_set_size(pid) for pid in cgroup.pids()),
         guest={} if guest_meminfo is None else parse_meminfo(guest_meminfo),
     )
 
@@ -149,7 +149,7 @@ def anonymous_part(pid: int) -> int:
     return _rolled_up(pid, "Pss_Anon")
 
 
-def _proportional_set_size(pid: int) -> int:
+def proportional_set_size(pid: int) -> int:
     """Bytes of one process; 0 for one that has ended meanwhile."""
     return _rolled_up(pid, "Pss")
 

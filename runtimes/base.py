@@ -255,7 +255,7 @@ class MemoryReading:
     Attributes:
         charged: the current charge of the instance's cgroup.
         parts: that charge split as the kernel does (``anon``, ``file``, ``kernel``…).
-        pss: proportional set size over all processes of the instance, the VMM and helpers included.
+        pss: proportional set size over all processes of the instance, the VMM included.
         guest: figures of a kernel of its own (``total``, ``free``, ``cached``, ``slab``…); empty where the kernel is
             shared.
         guest_memory: what of that kernel's memory the host holds; None where the kernel is shared.
@@ -445,7 +445,8 @@ class Runtime(Protocol):
         """The files, and directories with such, that a start reads, by layer: what a cold start has to read anew.
 
         ``image`` is the root file system; ``kernel`` all below it that the arm has of its own: the kernel with its
-        initramfs, the firmware, the VMM. A layer that an arm does not have is missing.
+        initramfs, the firmware, the VMM; ``engine`` the programs of a container engine that a start executes. A layer
+        that an arm does not have is missing.
         """
 
     def image_parts(self, image: Image) -> Mapping[str, int]:

@@ -27,8 +27,7 @@ from runtimes.base import (
     Timeline,
     UnavailableError,
 )
-from runtimes.cgroup import CgroupTree, describe_version
-from runtimes.cgroup.v2 import controllers_kept
+from runtimes.cgroup import CgroupTree
 from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.lxc_config import Groups, Wanted, make_config
@@ -125,8 +124,7 @@ class LxcRuntime:
         runtime = cls(facilities, options, program, version)
         if options.user_namespace:
             runtime._grant.write_text(f"root:{FIRST_OWNER}:{OWNER_COUNT}\n")
-        with controllers_kept(facilities.cgroups.directories[0]):
-            yield runtime
+        yield runtime
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
@@ -134,10 +132,9 @@ class LxcRuntime:
         timeline = Timeline()
         with ExitStack() as stack:
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
             spec.prepared()
             timeline.stamp("requested")
-            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
-            timeline.stamp("cgroup")
             networked = options.network in ("bridge", "nat")
             translated = options.network == "nat"
             place = stack.enter_context(facilities.network.place(translated=translated) if networked else nullcontext())
@@ -184,7 +181,7 @@ class LxcRuntime:
         return Wanted(
             hostname=spec.name,
             root=root,
-            groups=_groups(tree),
+            groups=_groups(tree, self._facilities.cgroups.version),
             limits=spec.limits,
             cpus=facilities.instance_cpus(spec.limits),
             swap=facilities.cgroups.accounts_for_swap,
@@ -232,7 +229,7 @@ class LxcRuntime:
         yield steps
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": self._facilities.cached}
+        return {"image": self._facilities.cached, "engine": (self._program,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}
@@ -248,10 +245,9 @@ def _require_usable() -> tuple[Path, str]:
     return program, f"LXC {first_line([program, '--version'])}"
 
 
-def _groups(tree: CgroupTree) -> Groups:
+def _groups(tree: CgroupTree, version: int) -> Groups:
     """On version 1 below what ``lxc-start`` is in, in each hierarchy; on version 2, where nothing can be made below a
     cgroup with processes, from the top.
     """
-    version = 2 if describe_version() == "v2" else 1
     container, monitor, pivot = (tree.path_of(name).lstrip("/") for name in (_CONTAINER, _MONITOR, _PIVOT))
     return Groups(version, tree.directory is None, container, monitor, pivot)

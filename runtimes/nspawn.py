@@ -27,7 +27,7 @@ from runtimes.base import (
     Runtime,
     Timeline,
 )
-from runtimes.cgroup import CgroupTree, describe_version
+from runtimes.cgroup import CgroupTree
 from runtimes.cgroup.devices import DeviceFilter
 from runtimes.container import hardening
 from runtimes.engine.foreground import explained, only_child, wait_until_gone
@@ -157,7 +157,7 @@ class NspawnRuntime:
             timeline.stamp("client", launched.stamps["exec"])
             stamp_agent(timeline, agent, ready_at)
             save_command(spec.directory, argv)
-            own = _PAYLOAD if describe_version() == "v2" else None
+            own = _PAYLOAD if facilities.cgroups.version == 2 else None
             container = stack.enter_context(contained(tree, own, only_child(launched), limited=tree.whole))
             yield EngineInstance(
                 agent=agent,
@@ -263,7 +263,7 @@ class NspawnRuntime:
         return (*command, AGENT_PATH, "--stdio")
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": self._facilities.cached}
+        return {"image": self._facilities.cached, "engine": (self._program,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

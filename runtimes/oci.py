@@ -21,7 +21,7 @@ from pydantic import Field
 
 from runtimes import storage
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
-from runtimes.cgroup import CgroupTree, describe_version
+from runtimes.cgroup import CgroupTree
 from runtimes.container.seccomp import load_profile
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
@@ -104,8 +104,9 @@ class OciRuntime:
         runtime = cls(facilities, options, program)
         runtime._states.mkdir(exist_ok=True)
         if options.user_namespace:
-            # Root of such a container has to reach its root file system, and is nobody there.
-            facilities.directory.chmod(0o711)
+            # Root of such a container has to reach its root file system; nobody else is in that group.
+            os.chown(facilities.directory, -1, FIRST_OWNER)
+            facilities.directory.chmod(0o710)
         with _owners(facilities, wanted=options.user_namespace) as runtime._owners:
             yield runtime
 
@@ -115,10 +116,9 @@ class OciRuntime:
         timeline = Timeline()
         with ExitStack() as stack:
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
+            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
             spec.prepared()
             timeline.stamp("requested")
-            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
-            timeline.stamp("cgroup")
             network = stack.enter_context(joined_network(facilities, self._options.network, spec.limits.net))
             timeline.stamp("network")
             bundle = stack.enter_context(self._bundle(spec, scratch, tree, network.path))
@@ -181,7 +181,7 @@ class OciRuntime:
             limits=spec.limits,
             cpus=facilities.instance_cpus(spec.limits),
             cgroups_path=tree.oci_path_of(_CONTAINER),
-            version=2 if describe_version() == "v2" else 1,
+            version=facilities.cgroups.version,
             swap=facilities.cgroups.accounts_for_swap,
             network=network,
             scratch=None if layered or self._owners is not None else scratch,
@@ -216,7 +216,7 @@ class OciRuntime:
             facilities.launcher.take(mount_scratch(disk, str(staging), owners), descriptors)
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": self._facilities.cached}
+        return {"image": self._facilities.cached, "engine": (self._program.path,)}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -32,8 +32,7 @@ from runtimes.base import (
     Timeline,
     UnavailableError,
 )
-from runtimes.cgroup import CgroupTree, describe_version
-from runtimes.cgroup.v2 import controllers_kept
+from runtimes.cgroup import CgroupTree
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_program import OciProgram, require_oci_program
@@ -90,12 +89,19 @@ class PodmanRuntime:
     options_model: ClassVar[type[Options]] = PodmanOptions
 
     def __init__(
-        self, facilities: Facilities, options: PodmanOptions, home: PodmanHome, podman: Path, facts: Mapping[str, str]
+        self,
+        facilities: Facilities,
+        options: PodmanOptions,
+        home: PodmanHome,
+        programs: tuple[Path, ...],
+        facts: Mapping[str, str],
     ) -> None:
+        """Of an arm whose home is open; the first of the programs is Podman's own."""
         self._facilities = facilities
         self._options = options
         self._home = home
-        self._podman = podman
+        self._programs = programs
+        self._podman = programs[0]
         self._facts = facts
 
     @classmethod
@@ -113,8 +119,9 @@ class PodmanRuntime:
         podman, runtime, facts = _require_programs(options)
         if options.network == "nat":
             facilities.network.prepare_translation()
-        with controllers_kept(facilities.cgroups.directories[0]), open_home(facilities, podman, runtime.path) as home:
-            yield cls(facilities, options, home, podman, facts)
+        with open_home(facilities, podman, runtime.path) as home:
+            programs = podman, find_program("conmon", "conmon"), runtime.path
+            yield cls(facilities, options, home, programs, facts)
 
     @contextmanager
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
@@ -125,10 +132,9 @@ class PodmanRuntime:
             if spec.scratch is not None and self._options.scratch == "volume":
                 scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False))
                 stack.enter_context(home.volume(spec.name, scratch))
+            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
             spec.prepared()
             timeline.stamp("requested")
-            tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
-            timeline.stamp("cgroup")
             network = stack.enter_context(joined_network(facilities, self._options.network, spec.limits.net))
             timeline.stamp("network")
             written = stack.enter_context(self._written(spec.name))
@@ -168,7 +174,7 @@ class PodmanRuntime:
             cpus=facilities.instance_cpus(spec.limits),
             # With version 1 it is below the cgroup that conmon is in.
             cgroup_parent=tree.oci_path_of("."),
-            version=2 if describe_version() == "v2" else 1,
+            version=facilities.cgroups.version,
             swap=facilities.cgroups.accounts_for_swap,
             network=network,
             volume=spec.name if scratch else None,
@@ -210,7 +216,7 @@ class PodmanRuntime:
                 file.unlink(missing_ok=True)
 
     def start_files(self, image: Image) -> Mapping[str, Sequence[Path]]:
-        return {"image": (self._home.layer,)}
+        return {"image": (self._home.layer,), "engine": self._programs}
 
     def image_parts(self, image: Image) -> Mapping[str, int]:
         return {"userland": userland_size(image)}

@@ -49,6 +49,7 @@ class Cgroup(ABC):
         thread_files: a process with one thread that writes ``0`` into each of them joins; on version 1 this is much
             faster, as the kernel need not stop everybody else from forking, for which it waits some milliseconds.
         clone_into: the directory in which clone3 can start a process at once (version 2), or None.
+        files_to_join: those of ``thread_files`` that are left for a process that was started in ``clone_into``.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Cgroup(ABC):
         self._pids_directory = pids_directory
         self.procs_files = [directory / "cgroup.procs" for directory in directories]
         self.thread_files = self.procs_files
+        self.files_to_join = [] if clone_into is not None else self.thread_files
 
     @abstractmethod
     def current(self) -> int:
@@ -204,6 +206,9 @@ class RunCgroups(ABC):
         directories: the run's own directory in every hierarchy that is used.
     """
 
+    version: ClassVar[int]
+    """Of control groups: 1, also where version 2 is mounted beside it, or 2."""
+
     _CONTROL_FILES: ClassVar[Mapping[str, tuple[str, str]]]
     """By limit, the controller that enforces it and a file of that controller which is then there."""
 
@@ -250,6 +255,19 @@ class RunCgroups(ABC):
 
         Args:
             name: unique in the run.
+
+        Raises:
+            HostError: the host refused.
+        """
+
+    @abstractmethod
+    def keep_tree_to(self, tree: DaemonTree, cpus: tuple[int, ...]) -> None:
+        """Have a daemon, all that it starts, and the trees of instances that are made below from now on, run on these
+        CPUs alone. It has no instance yet, or none any more.
+
+        Args:
+            tree: what :meth:`new_daemon_tree` gave.
+            cpus: of those that the run may use.
 
         Raises:
             HostError: the host refused.

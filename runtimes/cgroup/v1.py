@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,12 +42,13 @@ _MOST_SHARES = 1 << 18
 _NO_LIMIT = 1 << 62
 """Bytes from which on a limit is none: the kernel shows the most that its counter can hold, in whole pages."""
 
-_IO_FILES = {
+IO_FILES = {
     "read_bytes": "blkio.throttle.read_bps_device",
     "write_bytes": "blkio.throttle.write_bps_device",
     "read_ops": "blkio.throttle.read_iops_device",
     "write_ops": "blkio.throttle.write_iops_device",
 }
+"""The files of the controller, by limit."""
 
 
 class CgroupV1(Cgroup):
@@ -58,10 +60,12 @@ class CgroupV1(Cgroup):
     def __init__(self, name: str, by_controller: Mapping[str, Path], io_directory: Path | None = None) -> None:
         # cpu and cpuacct are often one hierarchy: a process joins each directory once.
         directories = list(dict.fromkeys(by_controller.values()))
-        super().__init__(name, directories, clone_into=None, pids_directory=by_controller.get("pids"))
-        tasks = [file.with_name("tasks") for file in self.procs_files]
-        # The unified hierarchy, where it is beside the others, has no such file.
-        self.thread_files = [file if file.exists() else file.with_name("cgroup.procs") for file in tasks]
+        # The unified hierarchy, where it is beside the others, has no file for single threads; to be started in it
+        # spares the wait for all forks on the host that joining it takes.
+        unified = by_controller.get("")
+        super().__init__(name, directories, clone_into=unified, pids_directory=by_controller.get("pids"))
+        self.files_to_join = [directory / "tasks" for directory in self._directories if directory != unified]
+        self.thread_files = [*self.files_to_join, *([unified / "cgroup.procs"] if unified else [])]
         self._passing_cpu = 0.0  # seconds of threads that were in it for a while, and are nobody's of it
         self._memory = by_controller["memory"]
         self._cpu = by_controller["cpu"]
@@ -146,7 +150,7 @@ class CgroupV1(Cgroup):
     def _limit_io(self, number: str, limits: IoLimits) -> None:
         if self._blkio is None:
             raise HostError("no cgroup controller blkio to limit I/O")
-        for limit, file in _IO_FILES.items():
+        for limit, file in IO_FILES.items():
             asked = getattr(limits, limit)
             if asked is not None:
                 write(self._blkio / file, f"{number} {asked}")
@@ -166,6 +170,8 @@ class CgroupV1(Cgroup):
 
 class RunCgroupsV1(RunCgroups):
     """A run's directory in each hierarchy."""
+
+    version: ClassVar[int] = 1
 
     _CONTROL_FILES: ClassVar = {
         "cpus": ("cpu", "cpu.cfs_quota_us"),
@@ -195,6 +201,7 @@ class RunCgroupsV1(RunCgroups):
         self._by_controller = by_controller
         self._devices = devices
         self._others = others or {}
+        self._making = threading.Lock()
         self._unified_top = unified_top
         self._io_accounted = False
 
@@ -206,7 +213,7 @@ class RunCgroupsV1(RunCgroups):
         # From Linux 6.10 on, the kernel counts nothing on a disk before somebody has written a limit for it; 0 is none.
         for number in sorted(set().union(*disks)):
             try:
-                write(blkio / _IO_FILES["read_bytes"], f"{number} 0")
+                write(blkio / IO_FILES["read_bytes"], f"{number} 0")
             except HostError:
                 return
         self._io_accounted = True
@@ -280,21 +287,33 @@ class RunCgroupsV1(RunCgroups):
             raise
         return DaemonTree(whole, whole, self._cgroup(_INSTANCES, directories), path)
 
+    def keep_tree_to(self, tree: DaemonTree, cpus: tuple[int, ...]) -> None:
+        upwards = self._path_to_instances("cpuset", tree)
+        before = parse_cpus((upwards[0] / "cpuset.cpus").read_text())
+        # What is below must at all times be part of what is above (cpusets(7)).
+        for directory in reversed(upwards):
+            write(directory / "cpuset.cpus", format_cpus({*before, *cpus}))
+        for directory in upwards:
+            write(directory / "cpuset.cpus", format_cpus(cpus))
+
     def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
-        top = self._by_controller["cpu"] / daemon.whole.name
-        bottom = top / daemon.path
-        for directory in (bottom, *bottom.parents):
+        for directory in self._path_to_instances("cpu", daemon):
             _set_weight(directory, cpu_weight)
-            if directory == top:
-                break
+
+    def _path_to_instances(self, controller: str, daemon: DaemonTree) -> list[Path]:
+        """The directories from that of a daemon's instances up to its own."""
+        top = self._by_controller[controller] / daemon.whole.name
+        bottom = top / daemon.path
+        return [bottom, *bottom.parents][: len(bottom.relative_to(top).parts) + 1]
 
     def _everywhere(self) -> dict[str, Path]:
         """The run's directories in all hierarchies: an engine makes a cgroup below its own in each."""
-        for parent in dict.fromkeys(self._others.values()):
-            if parent not in self.directories:
-                # Noted first: what is half made is removed as well.
-                self.directories.append(parent)
-                parent.mkdir(exist_ok=True)
+        with self._making:
+            for parent in dict.fromkeys(self._others.values()):
+                if parent not in self.directories:
+                    # Noted first: what is half made is removed as well.
+                    self.directories.append(parent)
+                    parent.mkdir(exist_ok=True)
         return {**self._by_controller, **({DEVICES: self._devices} if self._devices else {}), **self._others}
 
     def _unified_path(self, name: str) -> str:

@@ -60,7 +60,7 @@ _PARTS = {
 _KERNEL_PARTS = ("slab", "kernel_stack", "pagetables", "percpu", "vmalloc")
 """What makes up the kernel's own memory, before Linux 5.18 told it as one."""
 
-_IO_KEYS = {"read_bytes": "rbps", "write_bytes": "wbps", "read_ops": "riops", "write_ops": "wiops"}
+IO_KEYS = {"read_bytes": "rbps", "write_bytes": "wbps", "read_ops": "riops", "write_ops": "wiops"}
 """The keys of ``io.max``."""
 
 
@@ -141,7 +141,7 @@ class CgroupV2(Cgroup):
         return found
 
     def _limit_io(self, number: str, limits: IoLimits) -> None:
-        asked = {key: getattr(limits, limit) for limit, key in _IO_KEYS.items()}
+        asked = {key: getattr(limits, limit) for limit, key in IO_KEYS.items()}
         given = " ".join(f"{key}={value}" for key, value in asked.items() if value is not None)
         write(self._directory / "io.max", f"{number} {given}")
 
@@ -163,6 +163,8 @@ class CgroupV2(Cgroup):
 
 class RunCgroupsV2(RunCgroups):
     """A run's directory, the controllers at work below it, and what had to be changed above it."""
+
+    version: ClassVar[int] = 2
 
     _CONTROL_FILES: ClassVar = {
         "cpus": ("cpu", "cpu.max"),
@@ -239,6 +241,10 @@ class RunCgroupsV2(RunCgroups):
             raise
         instances = CgroupV2(_INSTANCES, directory, self._controllers)
         return DaemonTree(whole, helpers, instances, f"/{directory.relative_to(self._top)}")
+
+    def keep_tree_to(self, tree: DaemonTree, cpus: tuple[int, ...]) -> None:
+        # Those below have no set of their own, so they have this one.
+        write(self._directory / tree.whole.name / "cpuset.cpus", format_cpus(cpus))
 
     def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
         instances = self._top / daemon.path.lstrip("/")
@@ -331,48 +337,42 @@ def _make_below(parent: Path, run: str, top: Path) -> RunCgroups:
 
 @dataclass(frozen=True, slots=True)
 class _HandedDown:
-    """What was changed at ``parent`` to hand controllers down.
+    """What the cgroups above the run's handed down before it, so that they do so again after it.
+
+    Not only we switch controllers on: OCI runtimes and LXC switch on all that there are, from the top downwards.
 
     Attributes:
         parent: the cgroup above the run's.
-        controllers: those that were not handed down before.
+        before: by ``cgroup.subtree_control`` of it and of all above it, from below, what was handed down.
         leaf: where the processes of ``parent``, all ours, were moved; None if they need not be.
     """
 
     parent: Path
-    controllers: tuple[str, ...]
+    before: Mapping[Path, frozenset[str]]
     leaf: Path | None
 
     def undo(self) -> None:
-        # The kernel refuses while another cgroup below, such as that of a run which came later, has them on.
-        with contextlib.suppress(HostError):
-            write(self.parent / "cgroup.subtree_control", _change("-", self.controllers))
+        # From below, as a cgroup cannot take back what is handed on. The kernel refuses while another cgroup below,
+        # such as that of a run which came later, has them on.
+        for control, handed in self.before.items():
+            if more := sorted(set(control.read_text().split()) - handed):
+                with contextlib.suppress(HostError):
+                    write(control, _change("-", tuple(more)))
         if self.leaf is not None:
             while pids_below(self.leaf):
                 _move_processes(self.leaf, self.parent)
             remove_directories([self.leaf])
 
 
-@contextmanager
-def controllers_kept(directory: Path) -> Iterator[None]:
-    """Have a cgroup, and all above it, hand down at the end what they do now: some programs switch on all there are.
-
-    Without effect where the directory is none of version 2.
-    """
-    before: dict[Path, set[str]] = {}
+def _handed_down_now(directory: Path) -> dict[Path, frozenset[str]]:
+    """What a cgroup and those above it hand down, by their control files, from below."""
+    found: dict[Path, frozenset[str]] = {}
     for path in (directory, *directory.parents):
         control = path / "cgroup.subtree_control"
         if not control.exists():
             break
-        before[control] = set(control.read_text().split())
-    try:
-        yield
-    finally:
-        # From below, as a cgroup cannot take back what is handed on. The kernel refuses while others want it.
-        for control, handed in before.items():
-            if more := sorted(set(control.read_text().split()) - handed):
-                with contextlib.suppress(OSError):
-                    control.write_text(_change("-", tuple(more)))
+        found[control] = frozenset(control.read_text().split())
+    return found
 
 
 def _change(sign: str, controllers: tuple[str, ...]) -> str:
@@ -386,20 +386,20 @@ def _hand_down(parent: Path, run: str, controllers: tuple[str, ...]) -> _HandedD
         HostError: ``parent`` cannot hand them down.
     """
     control = parent / "cgroup.subtree_control"
-    handed = control.read_text().split()
-    missing = tuple(controller for controller in controllers if controller not in handed)
+    before = _handed_down_now(parent)
+    missing = tuple(controller for controller in controllers if controller not in before[control])
     if not missing:
-        return _HandedDown(parent, (), None)
+        return _HandedDown(parent, before, None)
     try:
         control.write_text(_change("+", missing))
     except OSError as error:
         if error.errno != errno.EBUSY or not _only_ours(parent):
             raise HostError(f"{parent}: {error.strerror}") from error
     else:
-        return _HandedDown(parent, missing, None)
+        return _HandedDown(parent, before, None)
     leaf = parent / harness_leaf(run)
     make_directory(leaf)
-    handed_down = _HandedDown(parent, missing, leaf)
+    handed_down = _HandedDown(parent, before, leaf)
     try:
         _move_processes(parent, leaf)
         write(control, _change("+", missing))

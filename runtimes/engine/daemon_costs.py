@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
+from runtimes.accounting import anonymous_part
 from runtimes.cgroup import Cgroup, DaemonTree
 from runtimes.cgroup.figures import CpuTime
-from runtimes.engine.instance import NO_CPU_TIME, Outside
-
-_HELD = ("anon", "kernel")
-"""The parts of a daemon's memory that grow for an instance's sake: page cache of its programs and of what it unpacks is
-everybody's, and goes when it is needed."""
+from runtimes.engine.instance import HELD_BY_HELPERS, NO_CPU_TIME, Outside
 
 
 class Share:
     """What one instance has cost in the daemon's cgroup.
 
     Attributes:
+        begun: whether it has been requested.
         cpu: CPU time up to the last reading.
     """
 
     def __init__(self, costs: DaemonCosts) -> None:
         self._costs = costs
+        self.begun = False
         self.cpu = NO_CPU_TIME
+
+    def begin(self) -> None:
+        """The instance is requested now. Nothing is read, and nobody waited for: its start is being timed."""
+        self.begun = True
 
     def outside(self, shim: int) -> Outside:
         """Read it.
@@ -34,8 +36,8 @@ class Share:
             shim: the process in the daemon's cgroup that is there for this instance alone.
         """
         grown, cpu = self._costs.read(self)
-        pss, anonymous = _of_process(shim)
-        return Outside({"shim": anonymous, "daemon": max(grown - anonymous, 0)}, pss, cpu)
+        held = anonymous_part(shim)
+        return Outside({"shim": held, "daemon": max(grown - held, 0)}, cpu)
 
 
 class DaemonCosts:
@@ -43,12 +45,14 @@ class DaemonCosts:
 
     CPU time is shared equally by those that live while it passes, from when an instance is requested until it is gone.
     Memory that a daemon holds beyond what it held when no instance was there, likewise by those that live at the time.
+    Where several are requested at the same time, what passes before the first reading after that is shared by all of
+    them, from when the last account was opened: just before.
     """
 
     def __init__(self, tree: DaemonTree) -> None:
         self._tree = tree
         self._lock = threading.Lock()
-        self._living: list[Share] = []
+        self._open: list[Share] = []
         self._idle = self._memory()
         self._cpu = self._own_cpu()
 
@@ -58,31 +62,36 @@ class DaemonCosts:
         return self._idle
 
     @contextmanager
-    def living(self) -> Iterator[Share]:
-        """An instance from its request until it is gone."""
+    def account(self) -> Iterator[Share]:
+        """The account of an instance, open from just before its request, which :meth:`Share.begin` tells, until it is
+        gone.
+        """
         share = Share(self)
         with self._lock:
-            if not self._living:
+            if not self._open:
                 self._idle = self._memory()
             self._divide()
-            self._living.append(share)
+            self._open.append(share)
         try:
             yield share
         finally:
             with self._lock:
                 self._divide()
-                self._living.remove(share)
+                self._open.remove(share)
 
     def read(self, share: Share) -> tuple[int, CpuTime]:
         """Bytes of the daemon's growth, and the CPU time, that are one instance's now."""
         with self._lock:
             self._divide()
-            return max(self._memory() - self._idle, 0) // max(len(self._living), 1), share.cpu
+            return max(self._memory() - self._idle, 0) // max(len(self._living()), 1), share.cpu
+
+    def _living(self) -> list[Share]:
+        return [share for share in self._open if share.begun]
 
     def _divide(self) -> None:
-        now = self._own_cpu()
-        for share in self._living:
-            part = _scaled(_less(now, self._cpu), 1 / len(self._living))
+        now, living = self._own_cpu(), self._living()
+        for share in living:
+            part = _scaled(_less(now, self._cpu), 1 / len(living))
             share.cpu = _less(share.cpu, _scaled(part, -1))
         self._cpu = now
 
@@ -97,7 +106,7 @@ class DaemonCosts:
 
 def _held(cgroup: Cgroup) -> int:
     parts = cgroup.split()
-    return sum(parts.get(part, 0) for part in _HELD)
+    return sum(parts.get(part, 0) for part in HELD_BY_HELPERS)
 
 
 def _less(one: CpuTime, other: CpuTime) -> CpuTime:
@@ -106,16 +115,3 @@ def _less(one: CpuTime, other: CpuTime) -> CpuTime:
 
 def _scaled(time: CpuTime, factor: float) -> CpuTime:
     return CpuTime(time.total * factor, time.user * factor, time.system * factor, 0.0)
-
-
-def _of_process(pid: int) -> tuple[int, int]:
-    """Proportional set size and anonymous memory of a process, bytes; nothing of one that has ended meanwhile
-    (proc_pid_smaps(5)).
-    """
-    found = {"Pss": 0, "Anonymous": 0}
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            name, _, rest = line.partition(":")
-            if name in found:
-                found[name] = int(rest.split()[0]) * 1024
-    return found["Pss"], found["Anonymous"]

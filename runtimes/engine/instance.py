@@ -8,16 +8,25 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from runtimes.accounting import anonymous_part, limit_facts, read_memory, read_whole_usage, unreclaimable_part
+from runtimes.accounting import (
+    anonymous_part,
+    limit_facts,
+    proportional_set_size,
+    read_memory,
+    read_whole_usage,
+    unreclaimable_part,
+)
 from runtimes.agent.client import AgentClient, AgentError
 from runtimes.base import HostError, InstanceError, MemoryReading, Timeline, Usage
 from runtimes.cgroup import Cgroup, CgroupTree, adopt_cgroup
 from runtimes.cgroup.figures import CpuTime
 from runtimes.launcher.instance import wait_for_end
 
-_HELD = ("anon", "file", "kernel")
-"""Parts of a cgroup's memory that make up the whole without overlap (:meth:`runtimes.cgroup.Cgroup.split`)."""
+HELD_BY_HELPERS = ("anon", "kernel")
+"""The parts of a cgroup's memory that are held for an instance's sake (:meth:`runtimes.cgroup.Cgroup.split`).
 
+Page cache of an engine's programs is everybody's: the instance that reads it first would be charged for all others.
+"""
 
 NO_CPU_TIME = CpuTime(0.0, 0.0, 0.0, 0.0)
 
@@ -28,12 +37,10 @@ class Outside:
 
     Attributes:
         memory: bytes by who holds them: :attr:`runtimes.base.MemoryReading.helpers`.
-        pss: proportional set size of the processes among them that are this instance's alone, bytes.
         cpu: CPU time since the instance was requested.
     """
 
     memory: Mapping[str, int] = field(default_factory=dict)
-    pss: int = 0
     cpu: CpuTime = NO_CPU_TIME
 
 
@@ -66,12 +73,15 @@ def contained(tree: CgroupTree, name: str | None, pid: int, *, limited: Cgroup |
     Args:
         tree: the cgroups of the instance.
         name: what is in the name of the container's own cgroup; None if it has none.
-        pid: of its first process.
+        pid: of its first process; 0 if the engine tells that there is none any more.
         limited: the cgroup that its limits are set on, if that is not its own.
 
     Raises:
         InstanceError: it has ended, or is not in a cgroup of its own.
     """
+    if pid == 0:
+        # What engines tell of a container that does not run.
+        raise InstanceError("the container has ended: the engine knows of no process in it")
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError as error:
@@ -94,8 +104,8 @@ class EngineInstance:
     """See :class:`runtimes.base.Instance`.
 
     Memory is that of the container's own cgroup, peaks and what the limits did are those of the one that is limited.
-    What else there is in the tree (conmon, a monitor, page cache of the engine's programs) and outside of it are the
-    helpers. CPU time and I/O are those of all of it.
+    What else is held in the tree (by conmon, a monitor) and outside of it are the helpers. CPU time and I/O are those
+    of all of it.
     """
 
     def __init__(
@@ -143,17 +153,17 @@ class EngineInstance:
         return {**self._facts, **limit_facts(self._container.limited)}
 
     def memory(self) -> MemoryReading:
-        inside, whole, outside = self._container.cgroup, self._container.tree.whole, self._outside()
+        outside = self._outside()
         # The container's part first: what grows meanwhile is rather the helper's than nobody's.
-        reading, all_of_it = read_memory(inside, None), read_memory(whole, None)
-        held = sum(all_of_it.parts.get(part, 0) - reading.parts.get(part, 0) for part in _HELD)
+        reading, whole_parts = read_memory(self._container.cgroup, None), self._container.tree.whole.split()
+        held = sum(whole_parts.get(part, 0) - reading.parts.get(part, 0) for part in HELD_BY_HELPERS)
         beside = min(sum(map(anonymous_part, self._inside)), reading.parts["anon"])
         helpers = {self._helper: max(held, 0) + beside, **outside.memory}
         return replace(
             reading,
             charged=reading.charged - beside,
             parts={**reading.parts, "anon": reading.parts["anon"] - beside},
-            pss=all_of_it.pss + outside.pss,
+            pss=reading.pss - sum(map(proportional_set_size, self._inside)),
             helpers=helpers,
         )
 

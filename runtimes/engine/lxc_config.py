@@ -11,7 +11,8 @@ from runtimes.base import AGENT_PATH, IoLimits, Limits
 from runtimes.cgroup.base import QUOTA_PERIOD, quota
 from runtimes.cgroup.devices import USUAL_DEVICES
 from runtimes.cgroup.disks import number_of
-from runtimes.cgroup.v1 import cpu_shares
+from runtimes.cgroup.v1 import IO_FILES, cpu_shares
+from runtimes.cgroup.v2 import IO_KEYS
 from runtimes.container import hardening
 from runtimes.network import INTERFACE, Place
 from runtimes.topology import format_cpus
@@ -39,14 +40,6 @@ _PLAIN: tuple[Setting, ...] = (
     ("lxc.apparmor.profile", "unconfined"),
 )
 """What is alike in all containers."""
-
-_IO_KEYS_V1 = {
-    "read_bytes": "blkio.throttle.read_bps_device",
-    "write_bytes": "blkio.throttle.write_bps_device",
-    "read_ops": "blkio.throttle.read_iops_device",
-    "write_ops": "blkio.throttle.write_iops_device",
-}
-_IO_KEYS_V2 = {"read_bytes": "rbps", "write_bytes": "wbps", "read_ops": "riops", "write_ops": "wiops"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +158,7 @@ def _limits_v1(wanted: Wanted) -> Iterator[Setting]:
         yield "pids.max", str(limits.pids)
     if wanted.limited_disk is not None:
         for limit, rate in _asked(limits.io):
-            yield _IO_KEYS_V1[limit], f"{number_of(wanted.limited_disk)} {rate}"
+            yield IO_FILES[limit], f"{number_of(wanted.limited_disk)} {rate}"
 
 
 def _limits_v2(wanted: Wanted) -> Iterator[Setting]:
@@ -181,12 +174,12 @@ def _limits_v2(wanted: Wanted) -> Iterator[Setting]:
     if limits.pids is not None:
         yield "pids.max", str(limits.pids)
     if wanted.limited_disk is not None and (asked := list(_asked(limits.io))):
-        rates = " ".join(f"{_IO_KEYS_V2[limit]}={rate}" for limit, rate in asked)
+        rates = " ".join(f"{IO_KEYS[limit]}={rate}" for limit, rate in asked)
         yield "io.max", f"{number_of(wanted.limited_disk)} {rates}"
 
 
 def _asked(limits: IoLimits) -> Iterator[tuple[str, int]]:
-    for name in _IO_KEYS_V1:
+    for name in IO_FILES:
         rate = getattr(limits, name)
         if rate is not None:
             yield name, rate

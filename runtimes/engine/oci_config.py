@@ -16,6 +16,7 @@ from typing import Any
 from runtimes.agent.client import BASE_ENVIRONMENT
 from runtimes.base import AGENT_PATH, IoLimits, Limits
 from runtimes.cgroup.base import QUOTA_PERIOD, quota
+from runtimes.cgroup.devices import USUAL_DEVICES
 from runtimes.cgroup.disks import number_of
 from runtimes.cgroup.v1 import cpu_shares
 from runtimes.container import hardening
@@ -26,7 +27,7 @@ from runtimes.topology import format_cpus
 
 VERSION = "1.0.2"
 
-AGENT_ARGV = (AGENT_PATH, "--stdio")
+STDIO_AGENT_ARGV = (AGENT_PATH, "--stdio")
 """The agent, which finds its stream where an engine hands it on."""
 
 _RLIMITS = {
@@ -63,9 +64,6 @@ _LIMIT_OF_IO = {
     "throttleReadIOPSDevice": "read_ops",
     "throttleWriteIOPSDevice": "write_ops",
 }
-
-_USUAL_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (136, None))
-"""null, zero, full, random, urandom, tty, ptmx, and terminals: what any container may open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def make_config(wanted: Wanted) -> dict[str, Any]:
         "process": {
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
-            "args": list(AGENT_ARGV),
+            "args": list(STDIO_AGENT_ARGV),
             "env": environment,
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), kept),
@@ -193,9 +191,9 @@ def _devices() -> list[dict[str, Any]]:
     """None but the usual ones can be opened, as in our own container; all can be made."""
     rules: list[dict[str, Any]] = [{"allow": False, "access": "rwm"}]
     rules += [{"allow": True, "type": kind, "access": "m"} for kind in "cb"]
-    for major, minor in _USUAL_DEVICES:
-        number = {"major": major} | ({} if minor is None else {"minor": minor})
-        rules.append({"allow": True, "type": "c", **number, "access": "rwm"})
+    for device in USUAL_DEVICES:
+        number = {"major": device.major} | ({} if device.minor is None else {"minor": device.minor})
+        rules.append({"allow": True, "type": device.kind, **number, "access": "rwm"})
     return rules
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from runtimes.base import UnavailableError
 from runtimes.cgroup import describe_version, open_cgroups
-from runtimes.cgroup.v2 import controllers_kept
 from runtimes.engine.oci_config import VERSION
 from runtimes.engine.programs import find_program, first_line, refusal
 from runtimes.leftovers import PREFIX, held_directory, note_cgroups, run_parents
@@ -68,9 +67,10 @@ def _refusal(program: Path) -> str | None:
         with _cgroups_path(run) as path:
             (bundle / "rootfs").mkdir()
             (bundle / "config.json").write_text(json.dumps(_trial_config(path)))
-            words = refusal([*call, "run", "--bundle", bundle, run])
-            refusal([*call, "delete", "--force", run])
-    return words
+            try:
+                return refusal([*call, "run", "--bundle", bundle, run])
+            finally:
+                refusal([*call, "delete", "--force", run])
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def _cgroups_path(run: str) -> Iterator[str]:
     if describe_version() != "v2":
         yield run
         return
-    with open_cgroups(run) as cgroups, controllers_kept(cgroups.directories[0]):
+    with open_cgroups(run) as cgroups:
         tree = cgroups.new_tree(run)
         try:
             yield tree.oci_path_of(_TRIAL_CGROUP)

@@ -31,16 +31,26 @@ def save_command(directory: Path, argv: Sequence[str]) -> None:
     (directory / COMMAND_NAME).write_text("".join(f"{word}\n" for word in argv))
 
 
+class _NoAnswerError(UnavailableError):
+    """A program has not ended in time."""
+
+
 def find_program(name: str, package: str) -> Path:
     """Where a program is, in the directories that root has on Debian and then in those of ``$PATH``.
 
     Args:
-        name: of the program, or a path to it.
+        name: of the program, or a path to it, from the working directory on.
         package: the Debian package that has it.
 
     Raises:
-        UnavailableError: it is not there.
+        UnavailableError: there is none of this name.
+        HostError: there is none at this path.
     """
+    if "/" in name:
+        path = Path(name).absolute()
+        if not os.access(path, os.X_OK) or path.is_dir():
+            raise HostError(f"program: there is none at {path} that could be executed; expected a name or a path")
+        return path
     found = shutil.which(name, path=f"{_PATH}:{os.environ.get('PATH', '')}")
     if found is None:
         raise UnavailableError(f"{name} is not installed: apt-get install {package}")
@@ -81,7 +91,10 @@ def run_program(argv: Sequence[str | Path], *, check: bool = True, environment: 
     Raises:
         InstanceError: it failed.
     """
-    done = _run(argv, environment)
+    try:
+        done = _run(argv, environment)
+    except _NoAnswerError as error:
+        raise InstanceError(str(error)) from error
     if check and done.returncode != 0:
         raise InstanceError(
             f"{Path(argv[0]).name} {argv[1] if len(argv) > 1 else ''} failed: {_last_words(done)}",
@@ -115,7 +128,7 @@ def _run(argv: Sequence[str | Path], environment: Mapping[str, str] = ENVIRONMEN
             start_new_session=True,  # Ctrl-C is for the harness
         )
     except subprocess.TimeoutExpired as error:
-        raise InstanceError(f"{Path(argv[0]).name} has not answered within {_PATIENCE:g} s") from error
+        raise _NoAnswerError(f"{Path(argv[0]).name} has not answered within {_PATIENCE:g} s") from error
     except OSError as error:
         raise UnavailableError(f"{argv[0]} cannot be executed: {error.strerror}") from error
 

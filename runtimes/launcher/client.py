@@ -234,7 +234,6 @@ class Launcher:
         with ExitStack() as stack:
             process = self._living()
             fds = [stream.fileno(), log, *request.descriptors]
-            # Beside version 1 hierarchies the unified one has none of our directories, and clone_into is None.
             if request.cgroup.clone_into is not None:
                 fds.append(os.open(request.cgroup.clone_into, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
                 stack.callback(os.close, fds[-1])

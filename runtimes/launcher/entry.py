@@ -32,7 +32,7 @@ def enter(cgroup: Cgroup, cpus: Sequence[int]) -> Steps:
     steps.call("prctl", _PR_SET_PDEATHSIG, int(signal.SIGKILL), about="PR_SET_PDEATHSIG")
     steps.call("setsid")
     steps.purpose("join the cgroup")
-    for path in () if cgroup.clone_into is not None else cgroup.thread_files:
+    for path in cgroup.files_to_join:
         steps.write_file(str(path), "0")
     steps.purpose("keep to the CPUs of the instance")
     mask = _cpu_mask(cpus)

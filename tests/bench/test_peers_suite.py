@@ -73,7 +73,7 @@ def test_the_resident_daemon_is_told_apart(store, run):
 def test_phases_of_a_start_are_told(store, run):
     frame = store.frame(run.id)
     for arm, phases in {
-        "runc": {"cgroup", "network", "bundle", "runtime", "ready"},
+        "runc": {"network", "bundle", "runtime", "ready"},
         "docker": {"create", "runtime", "ready"},
         "podman": {"podman", "runtime", "ready"},
     }.items():

@@ -182,7 +182,7 @@ def measure(facilities: Facilities, rounds: int) -> dict[str, object]:
         by_api = stack.enter_context(DockerRuntime.open(facilities, DockerOptions()))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-engines-")))
         engines = (
-            (Engine("runc", runc, ("cgroup", "network", "bundle")), time_oci),
+            (Engine("runc", runc, ("network", "bundle")), time_oci),
             (Engine("docker", docker, ()), time_docker),
         )
         api = Engine("docker_api", by_api, ())

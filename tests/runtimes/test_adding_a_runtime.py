@@ -50,4 +50,4 @@ def test_it_refuses_what_it_cannot_limit(unshare):
 def test_it_is_as_long_as_the_page_says():
     *_, code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     written = [line for line in code.splitlines() if line.strip()]
-    assert 55 <= len(written) <= 62
+    assert 40 < len(written) < 60

@@ -18,7 +18,7 @@ from runtimes.cgroup import describe_version, directories, missing_controllers, 
 from runtimes.cgroup.base import quota
 from runtimes.cgroup.hierarchy import Hierarchies
 from runtimes.cgroup.v1 import make_run_cgroups_v1
-from runtimes.cgroup.v2 import CgroupV2, controllers_kept, make_run_cgroups_v2
+from runtimes.cgroup.v2 import CgroupV2, make_run_cgroups_v2
 
 UNIFIED = Path("/sys/fs/cgroup/unified")
 LIMITS = Limits(cpus=1, cpuset=(), memory=64 << 20)
@@ -176,6 +176,8 @@ def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
     if describe_version() == "v2":
         pytest.skip("the tree of a daemon is tested as that of version 2")
     daemon = cgroups.new_daemon_tree("engine")
+    for cpus in (cgroups.cpus()[:1], cgroups.cpus(), cgroups.cpus()[-1:]):
+        cgroups.keep_tree_to(daemon, cpus)
     instance = cgroups.new_tree("bench-x", cpu_weight=300, daemon=daemon)
     # As an engine does it: below its own cgroup in each hierarchy, and in the unified one below the top.
     for top in cgroups.directories:
@@ -185,6 +187,7 @@ def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
     try:
         assert daemon.instances.pids() == daemon.whole.pids() == [process.pid]
         assert daemon.instances.cpu().total <= daemon.whole.cpu().total
+        assert os.sched_getaffinity(process.pid) == set(cgroups.cpus()[-1:])
     finally:
         process.kill()
         process.wait()
@@ -376,17 +379,16 @@ def test_v2_hands_controllers_down_from_our_own_cgroup(tree):
         assert (directory / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +io"
 
 
-def test_v2_hands_down_no_more_than_before(tmp_path):
-    run = tmp_path / "slice" / "run"
-    run.mkdir(parents=True)
-    controls = [path / "cgroup.subtree_control" for path in (run, run.parent, tmp_path)]
-    for control in controls:
-        control.write_text("cpu memory")
-    with pytest.raises(ZeroDivisionError), controllers_kept(run):
-        for control in controls[1:]:
-            control.write_text("cpu hugetlb memory rdma")
-        raise ZeroDivisionError
-    assert [control.read_text() for control in controls] == ["cpu memory", "-hugetlb -rdma", "-hugetlb -rdma"]
+def test_v2_hands_down_no_more_than_before(tree):
+    """Whoever has switched them on: runtimes of others do so for all that there are, from the top downwards."""
+    own = fill(tree / "session", cgroup__controllers=ALL, cgroup__subtree_control="cpu memory", cgroup__procs="")
+    cgroups = make_run_cgroups_v2(Hierarchies({}, own, tree), "bench-1")
+    for directory in (own, tree):
+        (directory / "cgroup.subtree_control").write_text("cpu hugetlb io memory rdma")
+    shutil.rmtree(own / "bench-1")
+    cgroups.remove()
+    assert (own / "cgroup.subtree_control").read_text() == "-hugetlb -io -rdma"
+    assert (tree / "cgroup.subtree_control").read_text() == "-cpu -hugetlb -io -memory -rdma"
 
 
 def test_v2_goes_above_a_cgroup_without_the_controllers(tree):
@@ -441,8 +443,9 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
         moved.write_text("")
 
     monkeypatch.setattr("runtimes.cgroup.v2._move_processes", move)
+    (own / "cgroup.subtree_control").write_text("cpu cpuset io memory pids")  # as the kernel tells it
     cgroups.remove()
-    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset -pids -io"
+    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset -io -pids"
     assert not (own / "bench-1").exists()
     assert not leaf.exists()
 
@@ -488,6 +491,8 @@ def test_v2_has_a_daemon_beside_its_instances(tree):
     run = cgroups.directories[0]
     assert daemon.helpers.clone_into == run / "engine/helpers"
     assert daemon.path == "/bench-tree/engine/instances"
+    cgroups.keep_tree_to(daemon, (3, 4, 6))
+    assert (cgroups.directories[0] / "engine/cpuset.cpus").read_text() == "3-4,6"
     assert instance.directory == f"{daemon.path}/bench-x"
     assert instance.helpers.clone_into == run / "engine/instances/bench-x/helpers"
     assert (run / "engine/instances/bench-x/cpu.weight").read_text() == "300"

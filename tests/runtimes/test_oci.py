@@ -29,7 +29,7 @@ class TestRunc(RuntimeConformance):
     def test_its_phases(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             phases = [name for name, _ in instance.timeline.phases()]
-            assert phases == ["cgroup", "network", "bundle", "runtime", "ready"]
+            assert phases == ["network", "bundle", "runtime", "ready"]
 
     def test_how_it_was_made_is_kept(self, runtime, new_spec):
         spec = new_spec()

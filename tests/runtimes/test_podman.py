@@ -37,7 +37,7 @@ class TestPodman(RuntimeConformance):
     def test_its_phases(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             phases = [name for name, _ in instance.timeline.phases()]
-            assert phases == ["cgroup", "network", "podman", "conmon", "runtime", "ready"]
+            assert phases == ["network", "podman", "conmon", "runtime", "ready"]
 
     def test_conmon_alone_is_left_beside_the_container(self, runtime, facilities, new_spec):
         spec = new_spec()

@@ -11,7 +11,7 @@ from typing import Any
 from runtimes.base import Limits
 from runtimes.cgroup.base import QUOTA_PERIOD, quota
 from runtimes.cgroup.v1 import cpu_shares
-from runtimes.engine.oci_config import AGENT_ARGV
+from runtimes.engine.oci_config import STDIO_AGENT_ARGV
 from runtimes.launcher.limits import LIMITS
 from runtimes.topology import format_cpus
 
@@ -63,7 +63,7 @@ def create_body(wanted: Wanted) -> dict[str, Any]:
     """The body of the request to create it (API, ``ContainerCreate``)."""
     return {
         "Image": wanted.image,
-        "Cmd": list(AGENT_ARGV),
+        "Cmd": list(STDIO_AGENT_ARGV),
         "Hostname": wanted.name,
         "OpenStdin": True,
         "StdinOnce": True,
@@ -132,7 +132,7 @@ def run_arguments(wanted: Wanted) -> Iterator[str]:
         yield f"--security-opt={option}"
     if wanted.volume is not None:
         yield f"--mount=type=volume,source={wanted.volume},target={SCRATCH},volume-nocopy"
-    yield from (wanted.image, *AGENT_ARGV)
+    yield from (wanted.image, *STDIO_AGENT_ARGV)
 
 
 def volume_body(name: str, device: Path) -> dict[str, Any]:

@@ -63,10 +63,17 @@ _DATA = "/run/docker-data"
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Where the programs are; containerd and runc are found by the daemon itself."""
+    """Where the programs are; all but the first two are found by the daemon itself.
+
+    Attributes:
+        daemon: dockerd.
+        client: docker.
+        started: what is executed for every container.
+    """
 
     daemon: Path
     client: Path
+    started: tuple[Path, ...]
 
 
 def find_programs() -> Programs:
@@ -75,9 +82,9 @@ def find_programs() -> Programs:
     Raises:
         UnavailableError: one is missing.
     """
-    for name in ("containerd", "containerd-shim-runc-v2", "runc"):
-        _find(name, name.partition("-")[0])
-    return Programs(_find("dockerd", "docker.io"), _find("docker", "docker.io"))
+    _find("containerd", "containerd")
+    started = _find("containerd-shim-runc-v2", "containerd"), _find("runc", "runc")
+    return Programs(_find("dockerd", "docker.io"), _find("docker", "docker.io"), started)
 
 
 def _find(name: str, package: str) -> Path:
