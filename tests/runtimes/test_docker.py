@@ -98,6 +98,10 @@ class TestDocker(RuntimeConformance):
         with runtime.start(new_spec(scratch=False)) as instance:
             assert output(instance, "echo alive") == "alive"
 
+    def test_nobody_but_root_may_ask_the_daemon(self, runtime):
+        found = runtime._daemon.socket.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 0, 0o660)
+
     def test_nothing_of_it_is_where_the_hosts_docker_is(self, runtime, new_spec):
         there = [path for path in _ITS_USUAL_PLACES if path.exists()]
         with runtime.start(new_spec()):

@@ -182,6 +182,8 @@ def _configuration(directory: Path, bridge: str, addresses: str | None, *, user_
     """The daemon's configuration file (dockerd(8), "Daemon configuration file")."""
     return {
         "hosts": [f"unix://{directory}/docker.sock"],
+        # The host's group docker is there to ask the host's daemon, and has no business with this one.
+        "group": "root",
         "data-root": _DATA,
         "exec-root": str(directory / "exec"),
         "pidfile": str(directory / "pid"),
