@@ -22,11 +22,11 @@ from typing import Any, ClassVar, Literal
 
 from runtimes import storage
 from runtimes.accounting import parse_process_stat
-from runtimes.agent.client import AgentClient, AgentError, AgentGone
+from runtimes.agent.client import AgentClient, AgentError, AgentGone, AgentTimeoutError
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.engine.daemon_costs import DaemonCosts
-from runtimes.engine.docker.api import Api, ApiError, is_unknown, wait_for_word
+from runtimes.engine.docker.api import Api, ApiError, is_unknown, time_left, wait_for_word
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, volume_body
 from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
@@ -149,10 +149,10 @@ class DockerRuntime:
             wanted = self._wanted(spec, tree, volume, scratch)
             share = stack.enter_context(self._costs.account())
             spec.prepared()
-            timeline.stamp("requested")
+            deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
             share.begin()
             start = self._started_by_cli if self._options.client == "cli" else self._started_by_api
-            started = stack.enter_context(start(spec, wanted, tree, timeline))
+            started = stack.enter_context(start(spec, wanted, tree, timeline, deadline))
             self._stamp(timeline, started)
             container = stack.enter_context(contained(tree, started.id, started.inspected["State"]["Pid"]))
             shim, shim_ended = stack.enter_context(_shim_of(started.inspected["State"]["Pid"]))
@@ -253,28 +253,34 @@ class DockerRuntime:
 
     @contextmanager
     def _started_by_api(
-        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline
+        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline, deadline: float
     ) -> Iterator[_Started]:
         api = self._daemon.api
         log_path = spec.directory / LOG_NAME
         with ExitStack() as stack:
-            container = str(api.ask("POST", "/containers/create", create_body(wanted), name=spec.name)["Id"])
-            stack.callback(self._remove, container)
+            # By its name: it may be made although the answer comes too late.
+            stack.callback(self._remove, spec.name)
+            body, left = create_body(wanted), time_left(deadline)
+            container = str(api.ask("POST", "/containers/create", body, timeout=left, name=spec.name)["Id"])
             timeline.stamp("create")
             log = stack.enter_context(log_path.open("ab"))
-            stream = stack.enter_context(api.attached(container, log))
+            stream = stack.enter_context(api.attached(container, log, time_left(deadline)))
             agent = AgentClient(stream)
             stack.callback(agent.close)
-            with api.asked("POST", f"/containers/{container}/start", timeout=spec.start_timeout) as answer:
-                answered = wait_for_word(stream, answer, spec.start_timeout)
+            with api.asked("POST", f"/containers/{container}/start", timeout=time_left(deadline)) as answer:
+                answered = wait_for_word(stream, answer, deadline)
                 try:
-                    ready_at = agent.wait_ready(spec.start_timeout)
+                    ready_at = agent.wait_ready(time_left(deadline))
+                except AgentTimeoutError as error:
+                    raise InstanceError(
+                        f"no READY from the agent within {spec.start_timeout:g} s{last_line(log_path)}"
+                    ) from error
                 except AgentError as error:
                     if not answered:
-                        answer.wait()  # the daemon knows better why
+                        answer.wait(time_left(deadline))  # the daemon knows better why
                     raise InstanceError(f"the agent did not get ready: {error}{last_line(log_path)}") from error
                 if not answered:
-                    answer.wait()
+                    answer.wait(time_left(deadline))
             end = functools.partial(self._remove, container, wait=spec.stop_timeout)
             inspected = _inspect(api, container, log_path)
             try:
@@ -284,20 +290,19 @@ class DockerRuntime:
 
     @contextmanager
     def _started_by_cli(
-        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline
+        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline, deadline: float
     ) -> Iterator[_Started]:
         daemon = self._daemon
         log_path = spec.directory / LOG_NAME
         argv = (str(self._client), "--host", f"unix://{daemon.socket}", *run_arguments(wanted))
         environment = {**ENVIRONMENT, "HOME": str(daemon.directory), "DOCKER_CONFIG": str(daemon.directory / "client")}
         steps = (entry.enter(tree.helpers, wanted.cpus), entry.run_on_stream(argv, environment))
+        request = LaunchRequest(steps, tree.helpers)
         with ExitStack() as stack:
             stack.callback(self._remove, spec.name)
             try:
                 agent, client, ready_at = stack.enter_context(
-                    connected_agent(
-                        self._facilities.launcher, LaunchRequest(steps, tree.helpers), log_path, spec.start_timeout
-                    )
+                    connected_agent(self._facilities.launcher, request, log_path, time_left(deadline))
                 )
             except InstanceError as error:
                 raise InstanceError(_words(log_path) or str(error), details=error.details) from error
