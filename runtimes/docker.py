@@ -30,6 +30,7 @@ from runtimes.engine.docker.api import Api, ApiError, is_unknown, time_left, wai
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, volume_body
 from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
+from runtimes.engine.layer import layer_disk
 from runtimes.engine.network import require_network
 from runtimes.engine.phases import stamp_files, stamp_wall_clock
 from runtimes.engine.programs import ENVIRONMENT, first_line, require_root, save_command
@@ -66,7 +67,7 @@ class DockerOptions(Options):
         seccomp: system calls are filtered, by Docker's own profile.
         user_namespace: root inside is an ordinary user outside (``userns-remap`` of the daemon).
         scratch: ``volume`` mounts the scratch disk at ``/scratch``, as a volume; ``layer`` has it as a directory in the
-            container's writable layer.
+            container's writable layer, on the disk that holds the daemon's data, to which ``limits.io`` is then.
     """
 
     client: Literal["api", "cli"] = "api"
@@ -143,10 +144,12 @@ class DockerRuntime:
         timeline = Timeline()
         self._keep_daemon(spec.limits)
         with ExitStack() as stack:
-            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
-            volume = stack.enter_context(self._volume(spec, scratch)) if scratch else None
+            scratch = None
+            if spec.scratch is not None and self._options.scratch == "volume":
+                scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False))
+                stack.enter_context(self._volume(spec.name, scratch))
             tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits, daemon.tree))
-            wanted = self._wanted(spec, tree, volume, scratch)
+            wanted = self._wanted(spec, tree, scratch)
             share = stack.enter_context(self._costs.account())
             spec.prepared()
             deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
@@ -184,7 +187,7 @@ class DockerRuntime:
     def _has_link(self) -> bool:
         return self._options.network in ("bridge", "nat")
 
-    def _wanted(self, spec: InstanceSpec, tree: CgroupTree, volume: str | None, scratch: Path | None) -> Wanted:
+    def _wanted(self, spec: InstanceSpec, tree: CgroupTree, scratch: Path | None) -> Wanted:
         assert tree.directory is not None
         return Wanted(
             name=spec.name,
@@ -195,8 +198,8 @@ class DockerRuntime:
             version=2 if describe_version() == "v2" else 1,
             swap=self._facilities.cgroups.accounts_for_swap,
             network="default" if self._has_link else self._options.network,
-            volume=volume,
-            disk=scratch,
+            volume=spec.name if scratch else None,
+            disk=layer_disk(self._daemon.disk, spec.limits) if self._options.scratch == "layer" else scratch,
             seccomp=self._options.seccomp,
         )
 
@@ -223,20 +226,17 @@ class DockerRuntime:
         }
 
     @contextmanager
-    def _volume(self, spec: InstanceSpec, scratch: Path) -> Iterator[str | None]:
-        """A volume of the scratch disk, which is mounted when the container starts; None where there is to be none."""
-        if self._options.scratch == "layer":
-            yield None
-            return
+    def _volume(self, name: str, scratch: Path) -> Iterator[None]:
+        """A volume of the scratch disk, which is mounted when the container starts."""
         api = self._daemon.api
         if self._daemon.shift:
             self._give_away(scratch)
-        api.ask("POST", "/volumes/create", volume_body(spec.name, scratch))
+        api.ask("POST", "/volumes/create", volume_body(name, scratch))
         try:
-            yield spec.name
+            yield
         finally:
             with _unless_unknown():
-                api.ask("DELETE", f"/volumes/{spec.name}", force="1")
+                api.ask("DELETE", f"/volumes/{name}", force="1")
 
     def _give_away(self, scratch: Path) -> None:
         """Have a disk belong to who is root in containers, as who prepares a volume for them has to.

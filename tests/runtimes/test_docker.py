@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,6 +134,7 @@ class TestOptions:
             assert_reachable(facilities, instance.address)
             assert "Seccomp:\t0" in output(instance, "cat /proc/self/status")
             assert " /scratch " not in output(instance, "cat /proc/mounts")
+        spec = replace(spec, limits=replace(spec.limits, io=IoLimits(write_bytes=4 * _MIB)))
             output(instance, "echo kept > /scratch/file")
             instance.stop()
             assert 0 < instance.timeline.seconds("exited", "stopped") < 10
@@ -141,6 +143,10 @@ class TestOptions:
         held = []
         with opened(client="cli", network="none") as runtime:
             for _ in range(2):
+            assert "scratch_bus" not in instance.facts
+            began = time.monotonic()
+            output(instance, "dd if=/dev/zero of=/scratch/a bs=64k count=64 oflag=direct 2>&1")
+            assert time.monotonic() - began > 0.9
                 with runtime.start(new_spec(scratch=False)) as instance:
                     held.append(instance.memory().helpers["client"])
         assert held[0] == pytest.approx(held[1], rel=0.2), "page cache of the program is in neither"

@@ -30,6 +30,7 @@ from runtimes.engine.daemon_costs import DaemonCosts
 from runtimes.engine.docker.api import Api, ApiError, AttachedStream, is_unknown
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, shares
 from runtimes.engine.instance import contained
+from runtimes.engine.layer import layer_disk
 from runtimes.engine.phases import stamp_files
 
 LIMITS = Limits(
@@ -310,3 +311,10 @@ def test_a_start_has_one_deadline_for_all_its_steps(tmp_path, monkeypatch):
             ):
                 pass
             assert 0.5 <= time.monotonic() - began < 0.9
+
+
+def test_limits_of_a_disk_that_is_not_known_are_refused():
+    assert layer_disk(Path("/dev/x"), LIMITS) == Path("/dev/x")
+    assert layer_disk(None, Limits(1, (), 1 << 20)) is None
+    with pytest.raises(InstanceError, match=r"limits\.io: .* say scratch: volume"):
+        layer_disk(None, LIMITS)
