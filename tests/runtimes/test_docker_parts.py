@@ -80,7 +80,11 @@ def test_both_clients_are_told_the_same():
     assert given["hostname"] == body["Hostname"]
     assert given["cgroup-parent"] == told["CgroupParent"]
     assert (given["log-driver"], given["network"]) == (told["LogConfig"]["Type"], told["NetworkMode"])
-    assert (given["cpuset-cpus"], given["security-opt"]) == (told["CpusetCpus"], told["SecurityOpt"][-1])
+    assert given["cpuset-cpus"] == told["CpusetCpus"]
+    assert told["SecurityOpt"] == ["apparmor=unconfined", "seccomp=unconfined"]
+    assert [f"--security-opt={each}" for each in told["SecurityOpt"]] == [
+        argument for argument in arguments if argument.startswith("--security-opt")
+    ]
     numbers = {
         "cpu-period": "CpuPeriod",
         "cpu-quota": "CpuQuota",
@@ -107,6 +111,7 @@ def test_what_is_not_limited_is_not_told():
     assert not {"MemorySwap", "CpuQuota", "CpuShares", "PidsLimit", "Mounts"} & set(told)
     assert told["SecurityOpt"] == ["apparmor=unconfined"]
     assert not [key for key in told if key.startswith("Blkio")]
+    assert "--security-opt=apparmor=unconfined" in run_arguments(bare)
     assert not [word for word in run_arguments(bare) if re.match("--(memory-swap|cpu-q|pids|device|mount)", word)]
 
 
