@@ -25,7 +25,7 @@ from runtimes.launcher.instance import wait_for_end
 HELD_BY_HELPERS = ("anon", "kernel")
 """The parts of a cgroup's memory that are held for an instance's sake (:meth:`runtimes.cgroup.Cgroup.split`).
 
-Page cache of an engine's programs is everybody's: the instance that reads it first would be charged for all that follow.
+Page cache of an engine's programs is everybody's: the instance that reads it first would be charged for all others.
 """
 
 NO_CPU_TIME = CpuTime(0.0, 0.0, 0.0, 0.0)

@@ -21,7 +21,8 @@ mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\nStorage=volatile\n' >"$root/etc/systemd/journald.conf.d/lab.conf"
 # Nothing is kept up to date here, and there is no network to wait for.
 for name in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-    dpkg-db-backup.timer man-db.timer systemd-timesyncd.service libvirt-guests.service; do
+    dpkg-db-backup.timer man-db.timer systemd-timesyncd.service libvirt-guests.service \
+    docker.socket docker.service containerd.service lxc.service lxc-net.service; do
     ln -sf /dev/null "$root/etc/systemd/system/$name"
 done
 
