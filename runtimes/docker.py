@@ -22,14 +22,15 @@ from typing import Any, ClassVar, Literal
 
 from runtimes import storage
 from runtimes.accounting import parse_process_stat
-from runtimes.agent.client import AgentClient, AgentError, AgentGone
+from runtimes.agent.client import AgentClient, AgentError, AgentGone, AgentTimeoutError
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.engine.daemon_costs import DaemonCosts
-from runtimes.engine.docker.api import Api, ApiError, is_unknown, wait_for_word
+from runtimes.engine.docker.api import Api, ApiError, is_unknown, time_left, wait_for_word
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, volume_body
 from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
+from runtimes.engine.layer import layer_disk
 from runtimes.engine.network import require_network
 from runtimes.engine.phases import stamp_files, stamp_wall_clock
 from runtimes.engine.programs import ENVIRONMENT, first_line, require_root, save_command
@@ -66,7 +67,7 @@ class DockerOptions(Options):
         seccomp: system calls are filtered, by Docker's own profile.
         user_namespace: root inside is an ordinary user outside (``userns-remap`` of the daemon).
         scratch: ``volume`` mounts the scratch disk at ``/scratch``, as a volume; ``layer`` has it as a directory in the
-            container's writable layer.
+            container's writable layer, on the disk that holds the daemon's data, to which ``limits.io`` is then.
     """
 
     client: Literal["api", "cli"] = "api"
@@ -143,16 +144,18 @@ class DockerRuntime:
         timeline = Timeline()
         self._keep_daemon(spec.limits)
         with ExitStack() as stack:
-            scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
-            volume = stack.enter_context(self._volume(spec, scratch)) if scratch else None
+            scratch = None
+            if spec.scratch is not None and self._options.scratch == "volume":
+                scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False))
+                stack.enter_context(self._volume(spec.name, scratch))
             tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits, daemon.tree))
-            wanted = self._wanted(spec, tree, volume, scratch)
+            wanted = self._wanted(spec, tree, scratch)
             share = stack.enter_context(self._costs.account())
             spec.prepared()
-            timeline.stamp("requested")
+            deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
             share.begin()
             start = self._started_by_cli if self._options.client == "cli" else self._started_by_api
-            started = stack.enter_context(start(spec, wanted, tree, timeline))
+            started = stack.enter_context(start(spec, wanted, tree, timeline, deadline))
             self._stamp(timeline, started)
             container = stack.enter_context(contained(tree, started.id, started.inspected["State"]["Pid"]))
             shim, shim_ended = stack.enter_context(_shim_of(started.inspected["State"]["Pid"]))
@@ -184,7 +187,7 @@ class DockerRuntime:
     def _has_link(self) -> bool:
         return self._options.network in ("bridge", "nat")
 
-    def _wanted(self, spec: InstanceSpec, tree: CgroupTree, volume: str | None, scratch: Path | None) -> Wanted:
+    def _wanted(self, spec: InstanceSpec, tree: CgroupTree, scratch: Path | None) -> Wanted:
         assert tree.directory is not None
         return Wanted(
             name=spec.name,
@@ -195,8 +198,8 @@ class DockerRuntime:
             version=2 if describe_version() == "v2" else 1,
             swap=self._facilities.cgroups.accounts_for_swap,
             network="default" if self._has_link else self._options.network,
-            volume=volume,
-            disk=scratch,
+            volume=spec.name if scratch else None,
+            disk=layer_disk(self._daemon.disk, spec.limits) if self._options.scratch == "layer" else scratch,
             seccomp=self._options.seccomp,
         )
 
@@ -223,20 +226,17 @@ class DockerRuntime:
         }
 
     @contextmanager
-    def _volume(self, spec: InstanceSpec, scratch: Path) -> Iterator[str | None]:
-        """A volume of the scratch disk, which is mounted when the container starts; None where there is to be none."""
-        if self._options.scratch == "layer":
-            yield None
-            return
+    def _volume(self, name: str, scratch: Path) -> Iterator[None]:
+        """A volume of the scratch disk, which is mounted when the container starts."""
         api = self._daemon.api
         if self._daemon.shift:
             self._give_away(scratch)
-        api.ask("POST", "/volumes/create", volume_body(spec.name, scratch))
+        api.ask("POST", "/volumes/create", volume_body(name, scratch))
         try:
-            yield spec.name
+            yield
         finally:
             with _unless_unknown():
-                api.ask("DELETE", f"/volumes/{spec.name}", force="1")
+                api.ask("DELETE", f"/volumes/{name}", force="1")
 
     def _give_away(self, scratch: Path) -> None:
         """Have a disk belong to who is root in containers, as who prepares a volume for them has to.
@@ -253,28 +253,34 @@ class DockerRuntime:
 
     @contextmanager
     def _started_by_api(
-        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline
+        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline, deadline: float
     ) -> Iterator[_Started]:
         api = self._daemon.api
         log_path = spec.directory / LOG_NAME
         with ExitStack() as stack:
-            container = str(api.ask("POST", "/containers/create", create_body(wanted), name=spec.name)["Id"])
-            stack.callback(self._remove, container)
+            # By its name: it may be made although the answer comes too late.
+            stack.callback(self._remove, spec.name)
+            body, left = create_body(wanted), time_left(deadline)
+            container = str(api.ask("POST", "/containers/create", body, timeout=left, name=spec.name)["Id"])
             timeline.stamp("create")
             log = stack.enter_context(log_path.open("ab"))
-            stream = stack.enter_context(api.attached(container, log))
+            stream = stack.enter_context(api.attached(container, log, time_left(deadline)))
             agent = AgentClient(stream)
             stack.callback(agent.close)
-            with api.asked("POST", f"/containers/{container}/start", timeout=spec.start_timeout) as answer:
-                answered = wait_for_word(stream, answer, spec.start_timeout)
+            with api.asked("POST", f"/containers/{container}/start", timeout=time_left(deadline)) as answer:
+                answered = wait_for_word(stream, answer, deadline)
                 try:
-                    ready_at = agent.wait_ready(spec.start_timeout)
+                    ready_at = agent.wait_ready(time_left(deadline))
+                except AgentTimeoutError as error:
+                    raise InstanceError(
+                        f"no READY from the agent within {spec.start_timeout:g} s{last_line(log_path)}"
+                    ) from error
                 except AgentError as error:
                     if not answered:
-                        answer.wait()  # the daemon knows better why
+                        answer.wait(time_left(deadline))  # the daemon knows better why
                     raise InstanceError(f"the agent did not get ready: {error}{last_line(log_path)}") from error
                 if not answered:
-                    answer.wait()
+                    answer.wait(time_left(deadline))
             end = functools.partial(self._remove, container, wait=spec.stop_timeout)
             inspected = _inspect(api, container, log_path)
             try:
@@ -284,20 +290,19 @@ class DockerRuntime:
 
     @contextmanager
     def _started_by_cli(
-        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline
+        self, spec: InstanceSpec, wanted: Wanted, tree: CgroupTree, timeline: Timeline, deadline: float
     ) -> Iterator[_Started]:
         daemon = self._daemon
         log_path = spec.directory / LOG_NAME
         argv = (str(self._client), "--host", f"unix://{daemon.socket}", *run_arguments(wanted))
         environment = {**ENVIRONMENT, "HOME": str(daemon.directory), "DOCKER_CONFIG": str(daemon.directory / "client")}
         steps = (entry.enter(tree.helpers, wanted.cpus), entry.run_on_stream(argv, environment))
+        request = LaunchRequest(steps, tree.helpers)
         with ExitStack() as stack:
             stack.callback(self._remove, spec.name)
             try:
                 agent, client, ready_at = stack.enter_context(
-                    connected_agent(
-                        self._facilities.launcher, LaunchRequest(steps, tree.helpers), log_path, spec.start_timeout
-                    )
+                    connected_agent(self._facilities.launcher, request, log_path, time_left(deadline))
                 )
             except InstanceError as error:
                 raise InstanceError(_words(log_path) or str(error), details=error.details) from error

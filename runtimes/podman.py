@@ -25,7 +25,6 @@ from runtimes.base import (
     Instance,
     InstanceError,
     InstanceSpec,
-    IoLimits,
     Limits,
     Options,
     Runtime,
@@ -34,6 +33,7 @@ from runtimes.base import (
 )
 from runtimes.cgroup import CgroupTree
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
+from runtimes.engine.layer import layer_disk
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_program import OciProgram, require_oci_program
 from runtimes.engine.phases import stamp_files
@@ -178,25 +178,11 @@ class PodmanRuntime:
             swap=facilities.cgroups.accounts_for_swap,
             network=network,
             volume=spec.name if scratch else None,
-            limited_disk=self._storage_disk(spec) if options.scratch == "layer" else scratch,
+            limited_disk=layer_disk(self._home.disk, spec.limits) if options.scratch == "layer" else scratch,
             seccomp=options.seccomp,
             owners=_OWNERS if options.user_namespace else None,
             files=WrittenFiles.below(Path(STATE), spec.name),
         )
-
-    def _storage_disk(self, spec: InstanceSpec) -> Path | None:
-        """What ``limits.io`` is for where the scratch directory is in Podman's storage.
-
-        Raises:
-            InstanceError: it is not known.
-        """
-        disk = self._home.disk
-        if disk is None and spec.limits.io != IoLimits():
-            raise InstanceError(
-                "limits.io: there is not one disk below the directory of scratch disks to limit with scratch: layer; "
-                "say scratch: volume, or set BENCH_SCRATCH to a directory on a single disk"
-            )
-        return disk
 
     def _request(self, tree: CgroupTree, cpus: Sequence[int], argv: Sequence[str]) -> LaunchRequest:
         steps = (

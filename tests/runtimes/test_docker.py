@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,17 @@ class TestDocker(RuntimeConformance):
         with runtime.start(new_spec(scratch=False)) as instance:
             assert output(instance, "echo alive") == "alive"
 
+    def test_nobody_but_root_may_ask_the_daemon(self, runtime):
+        found = runtime._daemon.socket.stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (0, 0, 0o660)
+
+    def test_it_knows_of_no_apparmor(self, runtime):
+        assert "name=apparmor" not in runtime._daemon.described["SecurityOptions"]
+        daemon = (runtime._daemon.directory / "pid").read_text().strip()
+        mounts = [line.split()[1:3] for line in Path(f"/proc/{daemon}/mounts").read_text().splitlines()]
+        hidden = ["/sys/kernel/security", "tmpfs"] in mounts
+        assert hidden == Path("/sys/kernel/security").is_dir()
+
     def test_nothing_of_it_is_where_the_hosts_docker_is(self, runtime, new_spec):
         there = [path for path in _ITS_USUAL_PLACES if path.exists()]
         with runtime.start(new_spec()):
@@ -122,6 +134,7 @@ class TestOptions:
     def test_docker_run_behind_translation_without_a_filter_in_its_layer(self, opened, facilities, new_spec):
         options = {"client": "cli", "network": "nat", "seccomp": False, "scratch": "layer"}
         spec = new_spec()
+        spec = replace(spec, limits=replace(spec.limits, io=IoLimits(write_bytes=4 * _MIB)))
         with opened(**options) as runtime, runtime.start(spec) as instance:
             assert [name for name, _ in instance.timeline.phases()][:2] == ["client", "daemon"]
             assert instance.memory().helpers["client"] > _MIB
@@ -130,6 +143,10 @@ class TestOptions:
             assert "Seccomp:\t0" in output(instance, "cat /proc/self/status")
             assert " /scratch " not in output(instance, "cat /proc/mounts")
             output(instance, "echo kept > /scratch/file")
+            assert "scratch_bus" not in instance.facts
+            began = time.monotonic()
+            output(instance, "dd if=/dev/zero of=/scratch/a bs=64k count=64 oflag=direct 2>&1")
+            assert time.monotonic() - began > 0.9
             instance.stop()
             assert 0 < instance.timeline.seconds("exited", "stopped") < 10
 

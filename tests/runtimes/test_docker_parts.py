@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import UnixStreamServer
+from socketserver import ThreadingMixIn, UnixStreamServer
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -24,11 +25,12 @@ from hypothesis import strategies as st
 from runtimes.base import InstanceError, IoLimits, Limits, Timeline
 from runtimes.cgroup import DaemonTree
 from runtimes.cgroup.figures import CpuTime
-from runtimes.docker import _inspect, _nanoseconds
+from runtimes.docker import DockerOptions, DockerRuntime, _inspect, _nanoseconds
 from runtimes.engine.daemon_costs import DaemonCosts
 from runtimes.engine.docker.api import Api, ApiError, AttachedStream, is_unknown
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, shares
 from runtimes.engine.instance import contained
+from runtimes.engine.layer import layer_disk
 from runtimes.engine.phases import stamp_files
 
 LIMITS = Limits(
@@ -78,7 +80,11 @@ def test_both_clients_are_told_the_same():
     assert given["hostname"] == body["Hostname"]
     assert given["cgroup-parent"] == told["CgroupParent"]
     assert (given["log-driver"], given["network"]) == (told["LogConfig"]["Type"], told["NetworkMode"])
-    assert (given["cpuset-cpus"], given["security-opt"]) == (told["CpusetCpus"], told["SecurityOpt"][-1])
+    assert given["cpuset-cpus"] == told["CpusetCpus"]
+    assert told["SecurityOpt"] == ["apparmor=unconfined", "seccomp=unconfined"]
+    assert [f"--security-opt={each}" for each in told["SecurityOpt"]] == [
+        argument for argument in arguments if argument.startswith("--security-opt")
+    ]
     numbers = {
         "cpu-period": "CpuPeriod",
         "cpu-quota": "CpuQuota",
@@ -105,6 +111,7 @@ def test_what_is_not_limited_is_not_told():
     assert not {"MemorySwap", "CpuQuota", "CpuShares", "PidsLimit", "Mounts"} & set(told)
     assert told["SecurityOpt"] == ["apparmor=unconfined"]
     assert not [key for key in told if key.startswith("Blkio")]
+    assert "--security-opt=apparmor=unconfined" in run_arguments(bare)
     assert not [word for word in run_arguments(bare) if re.match("--(memory-swap|cpu-q|pids|device|mount)", word)]
 
 
@@ -187,6 +194,7 @@ def test_nothing_is_read_or_waited_for_when_an_instance_is_requested():
 class Handler(BaseHTTPRequestHandler):
     """Answers as a daemon does."""
 
+    protocol_version = "HTTP/1.1"
     ANSWERS: ClassVar = {
         "/missing": (404, b'{"message": "No such container: x"}'),
         "/steps": (200, b'{"status": "one"}\r\n{"status": "sha256:ab"}\r\n'),
@@ -195,15 +203,19 @@ class Handler(BaseHTTPRequestHandler):
         "/plain": (500, b"out of order"),
     }
 
+    DELAYS: ClassVar[dict[str, float]] = {}
+
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, content = self.ANSWERS[self.path.partition("?")[0]]
+        path = self.path.partition("?")[0]
+        time.sleep(self.DELAYS.get(path, 0.0))
+        status, content = self.ANSWERS[path]
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST  # noqa: N815 - the name that the library looks for
+    do_GET = do_DELETE = do_POST  # noqa: N815 - the name that the library looks for
 
     def address_string(self):
         return "test"
@@ -212,9 +224,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingMixIn, UnixStreamServer):
+    """Answers several at the same time."""
+
+    daemon_threads = True
+
+
 @contextmanager
 def serving(path):
-    with UnixStreamServer(str(path), Handler) as server:
+    with Server(str(path), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -244,7 +262,7 @@ def test_an_attached_stream_is_refused_with_the_reason(tmp_path):
         serving(tmp_path / "socket") as api,
         pytest.raises(ApiError, match="No such container"),
         replaced_answer("/containers/x/attach", 404, {"message": "No such container"}),
-        api.attached("x", io.BytesIO()),
+        api.attached("x", io.BytesIO(), 5.0),
     ):
         pass
 
@@ -273,3 +291,35 @@ def test_a_container_that_has_ended_already_is_told_with_its_last_words(tmp_path
             assert _inspect(api, "x", log)["State"]["Pid"] == 7
     with pytest.raises(InstanceError, match="the container has ended"), contained(None, "x", 0):
         pass
+
+
+@pytest.mark.host
+def test_a_start_has_one_deadline_for_all_its_steps(tmp_path, monkeypatch):
+    steps = {"/containers/create": (201, b'{"Id": "x"}'), "/containers/x/attach": (101, b""), "/containers/x/start": ()}
+    monkeypatch.setattr(Handler, "ANSWERS", {**steps, "/containers/bench-x": (204, b"")})
+    spec = SimpleNamespace(name="bench-x", directory=tmp_path, start_timeout=0.5)
+    account = Account()
+    with serving(tmp_path / "socket") as api:
+        daemon = SimpleNamespace(api=api, tree=DaemonTree(account, account, account, ""))
+        runtime = DockerRuntime(None, DockerOptions(), daemon)
+        for slow, message in (
+            ({"/containers/create": 2.0}, "docker: create: no answer from the daemon"),
+            ({"/containers/create": 0.3, "/containers/x/attach": 2.0}, "docker: attach: no answer from the daemon"),
+            ({"/containers/create": 0.2, "/containers/x/start": 2.0}, "no READY from the agent within 0.5 s"),
+        ):
+            monkeypatch.setattr(Handler, "DELAYS", slow)
+            timeline, began = Timeline(), time.monotonic()
+            deadline = timeline.stamp("requested") / 1e9 + spec.start_timeout
+            with (
+                pytest.raises(InstanceError, match=message),
+                runtime._started_by_api(spec, WANTED, None, timeline, deadline),
+            ):
+                pass
+            assert 0.5 <= time.monotonic() - began < 0.9
+
+
+def test_limits_of_a_disk_that_is_not_known_are_refused():
+    assert layer_disk(Path("/dev/x"), LIMITS) == Path("/dev/x")
+    assert layer_disk(None, Limits(1, (), 1 << 20)) is None
+    with pytest.raises(InstanceError, match=r"limits\.io: .* say scratch: volume"):
+        layer_disk(None, LIMITS)

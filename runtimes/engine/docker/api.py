@@ -115,17 +115,18 @@ class Api:
             connection.close()
 
     @contextmanager
-    def attached(self, container: str, errors: BinaryIO) -> Iterator[AttachedStream]:
+    def attached(self, container: str, errors: BinaryIO, timeout: float) -> Iterator[AttachedStream]:
         """Be attached to a container's standard input and output, before it is started.
 
         Args:
             container: its id.
             errors: where its standard error goes.
+            timeout: seconds until the daemon has agreed.
 
         Raises:
             ApiError: the daemon refuses.
         """
-        connection = _Connection(self._path, _PATIENCE)
+        connection = _Connection(self._path, timeout)
         path = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1"
         try:
             try:
@@ -152,8 +153,14 @@ class Answer:
         """To be polled: readable when the answer has begun."""
         return int(self._connection.sock.fileno())
 
-    def wait(self) -> Any:  # noqa: ANN401 - whatever JSON can hold
-        """Wait for it; see :meth:`Api.ask`."""
+    def wait(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - whatever JSON can hold
+        """Wait for it; see :meth:`Api.ask`.
+
+        Args:
+            timeout: seconds; None for as many as the request was given.
+        """
+        if timeout is not None:
+            self._connection.sock.settimeout(timeout)
         try:
             response = self._connection.getresponse()
             content = response.read()
@@ -210,13 +217,13 @@ class AttachedStream:
                 self._header.clear()
 
 
-def wait_for_word(stream: AttachedStream, answer: Answer, timeout: float) -> bool:
+def wait_for_word(stream: AttachedStream, answer: Answer, deadline: float) -> bool:
     """Wait until a container that is being started says something.
 
     Args:
         stream: attached to it.
         answer: to the request to start it.
-        timeout: seconds.
+        deadline: seconds on CLOCK_MONOTONIC.
 
     Returns:
         Whether the answer has been waited for, as it came first.
@@ -224,15 +231,19 @@ def wait_for_word(stream: AttachedStream, answer: Answer, timeout: float) -> boo
     Raises:
         ApiError: it could not be started.
     """
-    deadline = time.monotonic() + timeout
     poll = select.poll()
     poll.register(stream, select.POLLIN)
     poll.register(answer, select.POLLIN)
-    ready = {fd for fd, _ in poll.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+    ready = {fd for fd, _ in poll.poll(time_left(deadline) * 1000)}
     if stream.fileno() in ready or answer.fileno() not in ready:
         return False
-    answer.wait()
+    answer.wait(time_left(deadline))
     return True
+
+
+def time_left(deadline: float) -> float:
+    """Seconds until a time of CLOCK_MONOTONIC; a moment where it has passed, as none is no limit to a socket."""
+    return max(deadline - time.monotonic(), 1e-3)
 
 
 def is_unknown(error: ApiError) -> bool:

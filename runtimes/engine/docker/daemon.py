@@ -27,6 +27,7 @@ from typing import Any
 from runtimes import storage
 from runtimes.base import HostError, InstanceError
 from runtimes.cgroup import DaemonTree
+from runtimes.cgroup.disks import disk_that_holds
 from runtimes.engine.docker.api import Api
 from runtimes.engine.programs import ENVIRONMENT, find_program
 from runtimes.facilities import Facilities
@@ -101,6 +102,7 @@ class Daemon:
         tree: its cgroups.
         image: the digest by which containers are made of the image.
         layer: where the image's files are.
+        disk: the one that its data, and so containers' layers, lie on; None where the file system does not tell one.
         tasks: the directory in which containerd has one of each container.
         directory: where small files may be put; it is removed with the daemon.
         versions: of Docker, containerd and the OCI runtime, a line.
@@ -113,6 +115,7 @@ class Daemon:
     tree: DaemonTree
     image: str
     layer: Path
+    disk: Path | None
     tasks: Path
     directory: Path
     versions: str
@@ -161,6 +164,7 @@ def open_daemon(
             tree=tree,
             image=image,
             layer=layer,
+            disk=disk_that_holds(data),
             tasks=directory / "exec/containerd/daemon/io.containerd.runtime.v2.task/moby",
             directory=directory,
             versions=versions,
@@ -182,6 +186,8 @@ def _configuration(directory: Path, bridge: str, addresses: str | None, *, user_
     """The daemon's configuration file (dockerd(8), "Daemon configuration file")."""
     return {
         "hosts": [f"unix://{directory}/docker.sock"],
+        # The host's group docker is there to ask the host's daemon, and has no business with this one.
+        "group": "root",
         "data-root": _DATA,
         "exec-root": str(directory / "exec"),
         "pidfile": str(directory / "pid"),
