@@ -12,6 +12,7 @@ import functools
 import os
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,7 +26,7 @@ from runtimes.agent.client import AgentClient, AgentError, AgentGone
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
 from runtimes.cgroup import CgroupTree, describe_version
 from runtimes.engine.daemon_costs import DaemonCosts
-from runtimes.engine.docker.api import ApiError, is_unknown, wait_for_word
+from runtimes.engine.docker.api import Api, ApiError, is_unknown, wait_for_word
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, volume_body
 from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
@@ -104,7 +105,10 @@ class DockerRuntime:
         self._facilities = facilities
         self._options = options
         self._daemon = daemon
+        self._client = find_programs().client
         self._costs = DaemonCosts(daemon.tree)
+        self._keeping = threading.Lock()
+        self._kept_to: tuple[int, ...] = ()
 
     @classmethod
     def check(cls, options: Options, limits: Limits) -> None:
@@ -137,14 +141,16 @@ class DockerRuntime:
     def start(self, spec: InstanceSpec) -> Iterator[Instance]:
         facilities, daemon = self._facilities, self._daemon
         timeline = Timeline()
+        self._keep_daemon(spec.limits)
         with ExitStack() as stack:
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
             volume = stack.enter_context(self._volume(spec, scratch)) if scratch else None
             tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits, daemon.tree))
             wanted = self._wanted(spec, tree, volume, scratch)
+            share = stack.enter_context(self._costs.account())
             spec.prepared()
-            share = stack.enter_context(self._costs.living())
             timeline.stamp("requested")
+            share.begin()
             start = self._started_by_cli if self._options.client == "cli" else self._started_by_api
             started = stack.enter_context(start(spec, wanted, tree, timeline))
             self._stamp(timeline, started)
@@ -165,6 +171,14 @@ class DockerRuntime:
                 end=end,
                 outside=functools.partial(share.outside, shim),
             )
+
+    def _keep_daemon(self, limits: Limits) -> None:
+        """Have the daemon, shims and runc on the CPUs of the arm's instances; they are known with the first of them."""
+        cpus = self._facilities.instance_cpus(limits)
+        with self._keeping:
+            if cpus != self._kept_to:
+                self._facilities.cgroups.keep_tree_to(self._daemon.tree, cpus)
+                self._kept_to = cpus
 
     @property
     def _has_link(self) -> bool:
@@ -262,7 +276,7 @@ class DockerRuntime:
                 if not answered:
                     answer.wait()
             end = functools.partial(self._remove, container, wait=spec.stop_timeout)
-            inspected = api.ask("GET", f"/containers/{container}/json")
+            inspected = _inspect(api, container, log_path)
             try:
                 yield _Started(agent, ready_at, container, inspected, end)
             except AgentGone as error:
@@ -274,7 +288,7 @@ class DockerRuntime:
     ) -> Iterator[_Started]:
         daemon = self._daemon
         log_path = spec.directory / LOG_NAME
-        argv = (str(find_programs().client), "--host", f"unix://{daemon.socket}", *run_arguments(wanted))
+        argv = (str(self._client), "--host", f"unix://{daemon.socket}", *run_arguments(wanted))
         environment = {**ENVIRONMENT, "HOME": str(daemon.directory), "DOCKER_CONFIG": str(daemon.directory / "client")}
         steps = (entry.enter(tree.helpers, wanted.cpus), entry.run_on_stream(argv, environment))
         with ExitStack() as stack:
@@ -288,7 +302,7 @@ class DockerRuntime:
             except InstanceError as error:
                 raise InstanceError(_words(log_path) or str(error), details=error.details) from error
             save_command(spec.directory, argv)
-            inspected = daemon.api.ask("GET", f"/containers/{spec.name}/json")
+            inspected = _inspect(daemon.api, spec.name, log_path)
             stamp_wall_clock(timeline, "client", _nanoseconds(inspected["Created"]), ready_at)
             yield _Started(agent, ready_at, inspected["Id"], inspected, functools.partial(_await_client, client.pidfd))
 
@@ -379,6 +393,24 @@ def _nanoseconds(when: str) -> int:
     whole, _, fraction = when.removesuffix("Z").partition(".")
     seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
     return seconds * 10**9 + int(fraction.ljust(9, "0") or 0)
+
+
+def _inspect(api: Api, container: str, log: Path) -> Mapping[str, Any]:
+    """What the daemon tells of a container whose agent was ready.
+
+    Raises:
+        InstanceError: it does not run any more, with the last line of its log.
+    """
+    try:
+        inspected: Mapping[str, Any] = api.ask("GET", f"/containers/{container}/json")
+    except ApiError as error:
+        # docker run has it removed at its end.
+        if not is_unknown(error):
+            raise
+        inspected = {"State": {"Pid": 0}}
+    if not inspected["State"]["Pid"]:
+        raise InstanceError(f"the container has ended right after its agent was ready{last_line(log)}")
+    return inspected
 
 
 def _words(log: Path) -> str:

@@ -22,8 +22,9 @@ struct frame {
 
 enum next_frame { FRAME_NONE, FRAME_WHOLE, FRAME_BROKEN };
 
-/* Send READY to `out`, and take requests from `in`; both may be the same. It waits as long as it takes; on a virtio port that is
- * until the host side is connected, as the kernel holds a blocking write until then. False: failed, see errno. */
+/* Send READY to `out`, and take requests from `in`; both may be the same. It waits as long as it takes; on a virtio
+ * port that is until the host side is connected, as the kernel holds a blocking write until then. False: failed, see
+ * errno. */
 bool stream_ready(int in, int out);
 
 /* From now on the stream does not block. */

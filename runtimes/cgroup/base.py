@@ -261,6 +261,19 @@ class RunCgroups(ABC):
         """
 
     @abstractmethod
+    def keep_tree_to(self, tree: DaemonTree, cpus: tuple[int, ...]) -> None:
+        """Have a daemon, all that it starts, and the trees of instances that are made below from now on, run on these
+        CPUs alone. It has no instance yet, or none any more.
+
+        Args:
+            tree: what :meth:`new_daemon_tree` gave.
+            cpus: of those that the run may use.
+
+        Raises:
+            HostError: the host refused.
+        """
+
+    @abstractmethod
     def limit_tree(self, tree: CgroupTree, limits: Limits, cpus: tuple[int, ...]) -> None:
         """Set limits on all of an instance, whose engine has none for the container.
 

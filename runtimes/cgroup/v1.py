@@ -287,13 +287,24 @@ class RunCgroupsV1(RunCgroups):
             raise
         return DaemonTree(whole, whole, self._cgroup(_INSTANCES, directories), path)
 
+    def keep_tree_to(self, tree: DaemonTree, cpus: tuple[int, ...]) -> None:
+        upwards = self._path_to_instances("cpuset", tree)
+        before = parse_cpus((upwards[0] / "cpuset.cpus").read_text())
+        # What is below must at all times be part of what is above (cpusets(7)).
+        for directory in reversed(upwards):
+            write(directory / "cpuset.cpus", format_cpus({*before, *cpus}))
+        for directory in upwards:
+            write(directory / "cpuset.cpus", format_cpus(cpus))
+
     def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
-        top = self._by_controller["cpu"] / daemon.whole.name
-        bottom = top / daemon.path
-        for directory in (bottom, *bottom.parents):
+        for directory in self._path_to_instances("cpu", daemon):
             _set_weight(directory, cpu_weight)
-            if directory == top:
-                break
+
+    def _path_to_instances(self, controller: str, daemon: DaemonTree) -> list[Path]:
+        """The directories from that of a daemon's instances up to its own."""
+        top = self._by_controller[controller] / daemon.whole.name
+        bottom = top / daemon.path
+        return [bottom, *bottom.parents][: len(bottom.relative_to(top).parts) + 1]
 
     def _everywhere(self) -> dict[str, Path]:
         """The run's directories in all hierarchies: an engine makes a cgroup below its own in each."""

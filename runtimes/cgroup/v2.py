@@ -242,6 +242,10 @@ class RunCgroupsV2(RunCgroups):
         instances = CgroupV2(_INSTANCES, directory, self._controllers)
         return DaemonTree(whole, helpers, instances, f"/{directory.relative_to(self._top)}")
 
+    def keep_tree_to(self, tree: DaemonTree, cpus: tuple[int, ...]) -> None:
+        # Those below have no set of their own, so they have this one.
+        write(self._directory / tree.whole.name / "cpuset.cpus", format_cpus(cpus))
+
     def _weigh(self, daemon: DaemonTree, cpu_weight: int) -> None:
         instances = self._top / daemon.path.lstrip("/")
         for directory in (instances.parent, instances):

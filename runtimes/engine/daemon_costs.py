@@ -16,12 +16,18 @@ class Share:
     """What one instance has cost in the daemon's cgroup.
 
     Attributes:
+        begun: whether it has been requested.
         cpu: CPU time up to the last reading.
     """
 
     def __init__(self, costs: DaemonCosts) -> None:
         self._costs = costs
+        self.begun = False
         self.cpu = NO_CPU_TIME
+
+    def begin(self) -> None:
+        """The instance is requested now. Nothing is read, and nobody waited for: its start is being timed."""
+        self.begun = True
 
     def outside(self, shim: int) -> Outside:
         """Read it.
@@ -39,12 +45,14 @@ class DaemonCosts:
 
     CPU time is shared equally by those that live while it passes, from when an instance is requested until it is gone.
     Memory that a daemon holds beyond what it held when no instance was there, likewise by those that live at the time.
+    Where several are requested at the same time, what passes before the first reading after that is shared by all of
+    them, from when the last account was opened: just before.
     """
 
     def __init__(self, tree: DaemonTree) -> None:
         self._tree = tree
         self._lock = threading.Lock()
-        self._living: list[Share] = []
+        self._open: list[Share] = []
         self._idle = self._memory()
         self._cpu = self._own_cpu()
 
@@ -54,31 +62,36 @@ class DaemonCosts:
         return self._idle
 
     @contextmanager
-    def living(self) -> Iterator[Share]:
-        """An instance from its request until it is gone."""
+    def account(self) -> Iterator[Share]:
+        """The account of an instance, open from just before its request, which :meth:`Share.begin` tells, until it is
+        gone.
+        """
         share = Share(self)
         with self._lock:
-            if not self._living:
+            if not self._open:
                 self._idle = self._memory()
             self._divide()
-            self._living.append(share)
+            self._open.append(share)
         try:
             yield share
         finally:
             with self._lock:
                 self._divide()
-                self._living.remove(share)
+                self._open.remove(share)
 
     def read(self, share: Share) -> tuple[int, CpuTime]:
         """Bytes of the daemon's growth, and the CPU time, that are one instance's now."""
         with self._lock:
             self._divide()
-            return max(self._memory() - self._idle, 0) // max(len(self._living), 1), share.cpu
+            return max(self._memory() - self._idle, 0) // max(len(self._living()), 1), share.cpu
+
+    def _living(self) -> list[Share]:
+        return [share for share in self._open if share.begun]
 
     def _divide(self) -> None:
-        now = self._own_cpu()
-        for share in self._living:
-            part = _scaled(_less(now, self._cpu), 1 / len(self._living))
+        now, living = self._own_cpu(), self._living()
+        for share in living:
+            part = _scaled(_less(now, self._cpu), 1 / len(living))
             share.cpu = _less(share.cpu, _scaled(part, -1))
         self._cpu = now
 

@@ -25,7 +25,7 @@ from runtimes.launcher.instance import wait_for_end
 HELD_BY_HELPERS = ("anon", "kernel")
 """The parts of a cgroup's memory that are held for an instance's sake (:meth:`runtimes.cgroup.Cgroup.split`).
 
-Page cache of an engine's programs is everybody's: the instance that reads it first would be charged for all that follow.
+Page cache of an engine's programs is everybody's: the instance that reads it first would be charged for all others.
 """
 
 NO_CPU_TIME = CpuTime(0.0, 0.0, 0.0, 0.0)
@@ -73,12 +73,15 @@ def contained(tree: CgroupTree, name: str | None, pid: int, *, limited: Cgroup |
     Args:
         tree: the cgroups of the instance.
         name: what is in the name of the container's own cgroup; None if it has none.
-        pid: of its first process.
+        pid: of its first process; 0 if the engine tells that there is none any more.
         limited: the cgroup that its limits are set on, if that is not its own.
 
     Raises:
         InstanceError: it has ended, or is not in a cgroup of its own.
     """
+    if pid == 0:
+        # What engines tell of a container that does not run.
+        raise InstanceError("the container has ended: the engine knows of no process in it")
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError as error:

@@ -176,6 +176,8 @@ def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
     if describe_version() == "v2":
         pytest.skip("the tree of a daemon is tested as that of version 2")
     daemon = cgroups.new_daemon_tree("engine")
+    for cpus in (cgroups.cpus()[:1], cgroups.cpus(), cgroups.cpus()[-1:]):
+        cgroups.keep_tree_to(daemon, cpus)
     instance = cgroups.new_tree("bench-x", cpu_weight=300, daemon=daemon)
     # As an engine does it: below its own cgroup in each hierarchy, and in the unified one below the top.
     for top in cgroups.directories:
@@ -185,6 +187,7 @@ def test_a_daemon_and_what_it_starts_are_told_apart(cgroups):
     try:
         assert daemon.instances.pids() == daemon.whole.pids() == [process.pid]
         assert daemon.instances.cpu().total <= daemon.whole.cpu().total
+        assert os.sched_getaffinity(process.pid) == set(cgroups.cpus()[-1:])
     finally:
         process.kill()
         process.wait()
@@ -440,8 +443,9 @@ def test_v2_undoes_what_it_changed_above(tree, monkeypatch):
         moved.write_text("")
 
     monkeypatch.setattr("runtimes.cgroup.v2._move_processes", move)
+    (own / "cgroup.subtree_control").write_text("cpu cpuset io memory pids")  # as the kernel tells it
     cgroups.remove()
-    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset -pids -io"
+    assert (own / "cgroup.subtree_control").read_text() == "-cpu -cpuset -io -pids"
     assert not (own / "bench-1").exists()
     assert not leaf.exists()
 
@@ -487,6 +491,8 @@ def test_v2_has_a_daemon_beside_its_instances(tree):
     run = cgroups.directories[0]
     assert daemon.helpers.clone_into == run / "engine/helpers"
     assert daemon.path == "/bench-tree/engine/instances"
+    cgroups.keep_tree_to(daemon, (3, 4, 6))
+    assert (cgroups.directories[0] / "engine/cpuset.cpus").read_text() == "3-4,6"
     assert instance.directory == f"{daemon.path}/bench-x"
     assert instance.helpers.clone_into == run / "engine/instances/bench-x/helpers"
     assert (run / "engine/instances/bench-x/cpu.weight").read_text() == "300"

@@ -58,11 +58,23 @@ class TestDocker(RuntimeConformance):
             assert instance.facts["cgroup_memory_limit"] == str(limits.memory)
             assert instance.facts["cgroup_cpu_quota"] == "0.5"
 
+    def test_the_daemon_is_on_the_cpus_of_its_instances(self, runtime, facilities, new_spec):
+        available = facilities.cgroups.cpus()
+        for cpu in {available[0], available[-1]}:
+            spec = new_spec(scratch=False)
+            with runtime.start(replace(spec, limits=replace(spec.limits, cpus=1, cpuset=(cpu,)))):
+                tree = runtime._daemon.tree
+                beside = set(tree.whole.pids()) - set(tree.instances.pids())
+                names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in beside}
+                assert {"dockerd", "containerd", "containerd-shim"} <= names
+                assert [os.sched_getaffinity(pid) for pid in beside] == [{cpu}] * len(beside)
+
     def test_what_looks_after_it_is_accounted_for(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
             memory, usage = instance.memory(), instance.usage()
             assert memory.helpers["shim"] > _MIB
-            assert memory.helpers["daemon"] >= 0
+            assert memory.helpers["daemon"] > _MIB // 4, "the kernel's memory for the shim, at least"
+            assert memory.helpers["daemon"] < int(instance.facts["daemon_memory"])
             inside = instance._container.cgroup.cpu().total
             assert usage.cpu_time > inside + 0.02, "the daemon, the shim and runc work for it"
             assert usage.cpu_user + usage.cpu_system == pytest.approx(usage.cpu_time)
@@ -120,6 +132,14 @@ class TestOptions:
             output(instance, "echo kept > /scratch/file")
             instance.stop()
             assert 0 < instance.timeline.seconds("exited", "stopped") < 10
+
+    def test_docker_run_costs_the_first_instance_what_it_costs_the_next(self, opened, new_spec):
+        held = []
+        with opened(client="cli", network="none") as runtime:
+            for _ in range(2):
+                with runtime.start(new_spec(scratch=False)) as instance:
+                    held.append(instance.memory().helpers["client"])
+        assert held[0] == pytest.approx(held[1], rel=0.2), "page cache of the program is in neither"
 
     def test_docker_run_tells_why_it_failed(self, opened, new_spec):
         spec = new_spec()

@@ -24,10 +24,11 @@ from hypothesis import strategies as st
 from runtimes.base import InstanceError, IoLimits, Limits, Timeline
 from runtimes.cgroup import DaemonTree
 from runtimes.cgroup.figures import CpuTime
-from runtimes.docker import _nanoseconds
+from runtimes.docker import _inspect, _nanoseconds
 from runtimes.engine.daemon_costs import DaemonCosts
 from runtimes.engine.docker.api import Api, ApiError, AttachedStream, is_unknown
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, shares
+from runtimes.engine.instance import contained
 from runtimes.engine.phases import stamp_files
 
 LIMITS = Limits(
@@ -153,9 +154,12 @@ def test_a_daemon_s_costs_are_shared_by_those_that_live():
     whole.seconds, whole.bytes = 5.0, 1000
     costs = DaemonCosts(DaemonTree(whole, whole, instances, ""))
     assert costs.idle == 1000
-    with costs.living() as one:
+    with costs.account() as one:
+        one.begin()
         whole.seconds += 1.0
-        with costs.living() as other:
+        with costs.account() as other:
+            assert costs.read(one) == (0, CpuTime(1.0, 1.0, 0.0, 0.0)), "the other is not requested yet"
+            other.begin()
             whole.seconds, instances.seconds = whole.seconds + 5.0, 3.0  # 2 of the daemon itself
             whole.bytes, instances.bytes = 2000, 600
             assert costs.read(one) == (200, CpuTime(2.0, 2.0, 0.0, 0.0))
@@ -163,9 +167,21 @@ def test_a_daemon_s_costs_are_shared_by_those_that_live():
             assert other.outside(2**22 + 1).memory == {"shim": 0, "daemon": 200}
         whole.seconds += 0.5
         assert costs.read(one)[1].total == pytest.approx(2.5)
-    with costs.living() as later:
+    with costs.account() as later:
         assert costs.idle == 1400
         assert costs.read(later) == (0, CpuTime(0.0, 0.0, 0.0, 0.0))
+
+
+def test_nothing_is_read_or_waited_for_when_an_instance_is_requested():
+    whole = Account()
+    costs = DaemonCosts(DaemonTree(whole, whole, Account(), ""))
+    with costs.account() as share:
+        whole.cpu = whole.split = None
+        with costs._lock:
+            share.begin()
+        del whole.cpu, whole.split
+        whole.seconds += 1.0
+        assert costs.read(share)[1].total == pytest.approx(1.0)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -186,6 +202,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    do_GET = do_POST  # noqa: N815 - the name that the library looks for
 
     def address_string(self):
         return "test"
@@ -225,16 +243,33 @@ def test_an_attached_stream_is_refused_with_the_reason(tmp_path):
     with (
         serving(tmp_path / "socket") as api,
         pytest.raises(ApiError, match="No such container"),
-        replaced_answer("/containers/x/attach"),
+        replaced_answer("/containers/x/attach", 404, {"message": "No such container"}),
         api.attached("x", io.BytesIO()),
     ):
         pass
 
 
 @contextmanager
-def replaced_answer(path):
-    Handler.ANSWERS[path] = (404, json.dumps({"message": "No such container"}).encode())
+def replaced_answer(path, status, content):
+    Handler.ANSWERS[path] = (status, json.dumps(content).encode())
     try:
         yield
     finally:
         del Handler.ANSWERS[path]
+
+
+def test_a_container_that_has_ended_already_is_told_with_its_last_words(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("one\nthe agent gave up\n")
+    gone = {"message": "No such container: x"}
+    with serving(tmp_path / "socket") as api:
+        for status, content in ((200, {"State": {"Pid": 0}}), (404, gone)):
+            with (
+                replaced_answer("/containers/x/json", status, content),
+                pytest.raises(InstanceError, match=r"has ended right after .*; its last words: the agent gave up"),
+            ):
+                _inspect(api, "x", log)
+        with replaced_answer("/containers/x/json", 200, {"State": {"Pid": 7}}):
+            assert _inspect(api, "x", log)["State"]["Pid"] == 7
+    with pytest.raises(InstanceError, match="the container has ended"), contained(None, "x", 0):
+        pass

@@ -26,7 +26,7 @@ from workloads.image.manifest import PARTS, BuiltImage, Manifest, describe_parts
 from workloads.image.oci import ImageReader, Layer, open_files
 from workloads.image.packages import open_packages
 from workloads.image.packed import digest_of, is_packed, plain
-from workloads.image.recipe import Programs, Recipe
+from workloads.image.recipe import AGENT_UNIT, Programs, Recipe
 from workloads.image.root_tree import BLOCK, Node, RootTree, printable
 from workloads.image.rootfs import agent_unit, content_of, make_ext4, parse_dpkg_status
 from workloads.image.tools import as_root, remove_tree, require_space, run
@@ -61,6 +61,8 @@ def identify(origin: Origin) -> Identity:
     """
     if not origin.path.exists():
         raise InvalidInput(f"image: {origin.kind}: there is no {origin.path}")
+    if not (origin.path.is_file() or origin.path.is_dir()):
+        raise InvalidInput(f"image: {origin.kind}: {origin.path} is neither a file nor a directory")
     if origin.kind == "oci":
         with open_files(origin.path) as open_file:
             image = ImageReader(origin.path, open_file).image(origin.ref)
@@ -132,7 +134,8 @@ def build_imported(
     """
     require_space(directory)
     work = directory / "work"
-    work.mkdir()
+    # Somebody's programs lie in it, setuid root among them: nobody else gets at them, also if the build is cut short.
+    work.mkdir(mode=0o700)
     progress(f"reading {source.origin}")
     root = put_together(source, programs, files, work)
     for note in root.notes:
@@ -248,7 +251,9 @@ def _opened_tree(source: Source, work: Path) -> Iterator[RootTree]:
             digest = digest_of(file) if origin.kind == "tar" else _tree_digest(origin.path)
             if f"sha256:{digest}" != source.identity.digest:
                 raise InvalidInput(_changed(origin))
-            _apply(tree, file, work / "plain.tar", f"image: {origin}", stack, whiteouts=False)
+            what = f"image: {origin}"
+            content = stack.enter_context(plain(file, work / "plain.tar", what))
+            _apply(tree, content, what, stack, whiteouts=False)
         yield tree
 
 
@@ -271,9 +276,10 @@ def _apply_layers(tree: RootTree, source: Source, work: Path, stack: ExitStack) 
             algorithm = layer.digest.partition(":")[0]
             reader.require_digest(layer.name, layer.digest, digest_of(file, algorithm))
         what = f"image: {origin}: layer {number} of {len(image.layers)}"
-        content = _apply(tree, file, work / f"layer-{number}.tar", what, stack, whiteouts=True)
+        content = stack.enter_context(plain(file, work / f"layer-{number}.tar", what))
         algorithm = layer.content_digest.partition(":")[0]
         reader.require_digest(f"{layer.name}, unpacked,", layer.content_digest, digest_of(content, algorithm))
+        _apply(tree, content, what, stack, whiteouts=True)
 
 
 def _opened_layer(layer: Layer, open_file: Callable[[str], BinaryIO], origin: Origin) -> BinaryIO:
@@ -283,15 +289,13 @@ def _opened_layer(layer: Layer, open_file: Callable[[str], BinaryIO], origin: Or
         raise InvalidInput(f"image: {origin}: damaged: its layer {layer.name} is not there") from error
 
 
-def _apply(tree: RootTree, file: BinaryIO, target: Path, what: str, stack: ExitStack, *, whiteouts: bool) -> BinaryIO:
-    """Put an archive on top of a tree, and return it unpacked."""
-    content = stack.enter_context(plain(file, target, what))
+def _apply(tree: RootTree, content: BinaryIO, what: str, stack: ExitStack, *, whiteouts: bool) -> None:
+    """Put an archive on top of a tree."""
     try:
         archive = tarfile.open(fileobj=content, mode="r:", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
     except (tarfile.TarError, EOFError) as error:
         raise InvalidInput(f"{what}: no tar archive, or damaged: {error}") from error
     tree.apply(stack.enter_context(archive), what, whiteouts=whiteouts)
-    return content
 
 
 def _changed(origin: Origin) -> str:
@@ -379,7 +383,7 @@ def _add_ours(tree: RootTree, contents: Contents, programs: Programs, files: Map
     for path, file in files.items():
         tree.add_file(f"{FILES_PATH}/{path}", content_of(file), 0o555 if file.executable else 0o444)
     if contents.init.endswith("/systemd"):
-        tree.add_file(f"{_SYSTEM}/bench-agent.service", agent_unit(), 0o644)
-        tree.add_link(f"{_SYSTEM}/multi-user.target.wants/bench-agent.service", "../bench-agent.service")
+        tree.add_file(f"{_SYSTEM}/{AGENT_UNIT}", agent_unit(), 0o644)
+        tree.add_link(f"{_SYSTEM}/multi-user.target.wants/{AGENT_UNIT}", f"../{AGENT_UNIT}")
         # The interface keeps the name and the address that it has.
         tree.add_link("/etc/systemd/network/99-default.link", os.devnull)

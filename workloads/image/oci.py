@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import re
+import stat
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from workloads.errors import InvalidInput
+from workloads.image.root_tree import printable
 
 LAYOUT = "oci-layout"
 INDEX = "index.json"
@@ -31,6 +34,10 @@ _INDEX_TYPES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
+_BLOB = re.compile(r"blobs/(sha256/[0-9a-f]{64}|sha512/[0-9a-f]{128})")
+_DOCKER_CONFIGURATION = re.compile(r"(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
+"""A configuration's name where there are no blobs: its digest (Docker image specification 1.2)."""
+
 _NEITHER = "neither the directory of an OCI image layout nor an archive of an image"
 _DAMAGES = (OSError, EOFError, tarfile.TarError, zlib.error)
 """What reading in an archive that is damaged, and perhaps packed, ends with."""
@@ -79,11 +86,14 @@ class OciImage:
 def open_files(path: Path) -> Iterator[Callable[[str], BinaryIO]]:
     """Open a layout or an archive; yields what opens a file in it by name, with FileNotFoundError where there is none.
 
+    What is no regular file, and a way to one with a link in it or out of the layout, is refused by InvalidInput: names
+    are those that an image's documents have.
+
     Raises:
         InvalidInput: it is neither a directory nor an archive, or cannot be read.
     """
     if path.is_dir():
-        yield lambda name: (path / name).open("rb")
+        yield lambda name: _open_below(path, name)
         return
     try:
         archive = tarfile.open(path, "r:*")  # noqa: SIM115  # closed below: its errors are not those of its users
@@ -98,12 +108,52 @@ def open_files(path: Path) -> Iterator[Callable[[str], BinaryIO]]:
                 file = archive.extractfile(spelt)
             except KeyError:
                 continue
+            except RecursionError as error:
+                raise InvalidInput(f"image: oci: {path}: {name} is a link in a circle") from error
             if file is not None:
                 return cast("BinaryIO", file)
         raise FileNotFoundError(name)
 
     with archive:
         yield open_member
+
+
+def _open_below(layout: Path, name: str) -> BinaryIO:
+    """Open a regular file in a directory, without following a link or waiting for a pipe below it.
+
+    Raises:
+        InvalidInput: the name leads out of the directory, or to something else than a regular file.
+        OSError: it is not there, or cannot be read.
+    """
+    where = f"image: oci: {layout}: refused: {printable(name)!r}"
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    if name.startswith("/") or ".." in parts or "\0" in name or not parts:
+        raise InvalidInput(f"{where} is no name of a file in the layout")
+    with ExitStack() as stack:
+        try:
+            found = _opened(stack, os.fsencode(layout), None, os.O_DIRECTORY)
+            for number, part in enumerate(parts, start=1):
+                # Only looked at: to open a pipe or a device may wait for ever, or do something.
+                found = _opened(stack, part.encode("utf-8", "surrogateescape"), found, os.O_NOFOLLOW)
+                mode = os.fstat(found).st_mode
+                if not (stat.S_ISREG(mode) if number == len(parts) else stat.S_ISDIR(mode)):
+                    kind = "a link" if stat.S_ISLNK(mode) else "something else"
+                    raise InvalidInput(
+                        f"{where}: {printable('/'.join(parts[:number]))} is {kind}; "
+                        "expected a regular file, and directories on the way to it"
+                    )
+            return Path(f"/proc/self/fd/{found}").open("rb")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, name) from error
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"{where} is no name of a file in the layout") from error
+
+
+def _opened(stack: ExitStack, name: bytes, directory: int | None, flags: int) -> int:
+    """A descriptor that stands for a place, and reads nothing of it."""
+    descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC | flags, dir_fd=directory)
+    stack.callback(os.close, descriptor)
+    return descriptor
 
 
 class ImageReader:
@@ -159,7 +209,7 @@ class ImageReader:
     def _from_docker(self, ref: str | None) -> OciImage:
         entries = self._json_list(DOCKER_INDEX)
         descriptors = [
-            {"annotations": {f"{REF}{number}": tag for number, tag in enumerate(entry.get("RepoTags") or ())}, **entry}
+            {"annotations": {f"{REF}{number}": tag for number, tag in enumerate(_repo_tags(entry))}, **entry}
             for entry in entries
         ]
         entry = self._chosen(descriptors, ref)
@@ -167,12 +217,14 @@ class ImageReader:
         if not isinstance(name, str) or not isinstance(files, list) or not all(isinstance(each, str) for each in files):
             raise self._problem(f"{DOCKER_INDEX} names no Config and Layers")
         content = self._read(name)
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if expected := _digest_in(name):
+            self._require_digest_of(name, expected, content)
         configuration = self._parse(name, content)
         digests = self._content_digests(configuration)
         if len(digests) != len(files):
             raise self._problem(f"its configuration tells of {len(digests)} layers, {DOCKER_INDEX} of {len(files)}")
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        layers = tuple(Layer(file, None, digest) for file, digest in zip(files, digests, strict=True))
+        layers = tuple(Layer(file, _digest_of_blob(file), each) for file, each in zip(files, digests, strict=True))
         return OciImage(digest, tuple(_tags(entry)), layers, self._details(configuration))
 
     def _chosen(self, descriptors: Sequence[Mapping[str, Any]], ref: str | None) -> Mapping[str, Any]:
@@ -220,13 +272,16 @@ class ImageReader:
     def _json(self, name: str, digest: str | None) -> Mapping[str, Any]:
         content = self._read(name)
         if digest is not None:
-            self.require_digest(name, digest, hashlib.new(digest.partition(":")[0], content).hexdigest())
+            self._require_digest_of(name, digest, content)
         return self._parse(name, content)
+
+    def _require_digest_of(self, name: str, expected: str, content: bytes) -> None:
+        self.require_digest(name, expected, hashlib.new(expected.partition(":")[0], content).hexdigest())
 
     def _parse(self, name: str, content: bytes) -> Mapping[str, Any]:
         try:
             document = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._problem(f"{name} is no JSON: {error}") from error
         if not isinstance(document, dict):
             raise self._problem(f"{name} is no JSON object")
@@ -235,7 +290,7 @@ class ImageReader:
     def _json_list(self, name: str) -> list[Mapping[str, Any]]:
         try:
             document = json.loads(self._read(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._problem(f"{name} is no JSON: {error}") from error
         if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
             raise self._problem(f"{name} is no list of images")
@@ -299,6 +354,24 @@ def architecture() -> str:
 
 def blob_name(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
+
+
+def _digest_of_blob(name: str) -> str | None:
+    """The digest that the name of a file in a layout tells of it; None where it tells none."""
+    found = _BLOB.fullmatch(name)
+    return found[1].replace("/", ":") if found else None
+
+
+def _digest_in(name: str) -> str | None:
+    """The digest that the name of a configuration tells of it; None where it tells none."""
+    found = _DOCKER_CONFIGURATION.fullmatch(name)
+    return f"sha256:{found[1]}" if found else _digest_of_blob(name)
+
+
+def _repo_tags(entry: Mapping[str, Any]) -> list[object]:
+    """The tags of an entry of Docker's index."""
+    found = entry.get("RepoTags")
+    return found if isinstance(found, list) else []
 
 
 def _tags(descriptor: Mapping[str, Any]) -> list[str]:

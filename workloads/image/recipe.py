@@ -21,7 +21,7 @@ BUILDER_VERSION = 4
 """Raised with every change of the builder that changes the images it makes."""
 
 IMPORTER_VERSION = 1
-"""Raised with every change of what is done to an imported root file system."""
+"""Raised with every change of what is done to an imported root file system, besides those of the agent's unit."""
 
 BASE_PACKAGES = ("iproute2", "procps")
 """What every image has on top of Debian's essential packages: an instance can be looked at from inside."""
@@ -38,7 +38,10 @@ EPOCH = 1_700_000_000
 _PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """Debian Policy 5.6.7."""
 
-_SCRIPTS = ("rootfs.sh",)
+AGENT_UNIT = "bench-agent.service"
+"""The file with the agent's unit for systemd, beside this module, and its name in the image."""
+
+_SCRIPTS = ("rootfs.sh", AGENT_UNIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class Recipe:
         packages: sorted, without those that Debian calls essential.
         agent: digest that stands for the agent binary.
         init: the same for the guest's init.
-        scripts: digest of the scripts that run on the root file system, or what is done to an imported one.
+        scripts: digest of the script that runs on the root file system and of the agent's unit, or what is done to an
+            imported one.
         kernel: name of the package that depends on the guest kernel.
         modules: kernel modules that a guest may load.
         builder: version of this builder.
@@ -113,7 +117,7 @@ def make_recipe(packages: Iterable[str], programs: Programs, files: Mapping[str,
             raise InvalidInput(
                 f"{name!r} is not the name of a Debian package: expected lower-case letters, digits and + - ."
             )
-    return _recipe(tuple(sorted(wanted)), _scripts_digest(), programs, files)
+    return _recipe(tuple(sorted(wanted)), _digest(_SCRIPTS), programs, files)
 
 
 def make_import_recipe(source: str, programs: Programs, files: Mapping[str, CarriedFile]) -> Recipe:
@@ -122,7 +126,7 @@ def make_import_recipe(source: str, programs: Programs, files: Mapping[str, Carr
     Raises:
         ImageError: this is not a Debian host, or not an x86-64 one.
     """
-    return _recipe((), f"import {IMPORTER_VERSION}", programs, files, source)
+    return _recipe((), f"import {IMPORTER_VERSION}, {_digest((AGENT_UNIT,))}", programs, files, source)
 
 
 def _recipe(
@@ -164,6 +168,7 @@ def debian_release(os_release: Path = Path("/etc/os-release")) -> str:
     return fields["VERSION_CODENAME"]
 
 
-def _scripts_digest() -> str:
-    scripts = resources.files("workloads.image")
-    return hashlib.sha256(b"\0".join(scripts.joinpath(name).read_bytes() for name in _SCRIPTS)).hexdigest()
+def _digest(names: Iterable[str]) -> str:
+    """The digest of files beside this module."""
+    place = resources.files("workloads.image")
+    return hashlib.sha256(b"\0".join(place.joinpath(name).read_bytes() for name in names)).hexdigest()

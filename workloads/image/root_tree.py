@@ -31,7 +31,11 @@ _OF_THE_HOST = ("SCHILY.xattr.security.selinux", "SCHILY.xattr.trusted.")
 _MAX_LINKS = 40
 """As many symbolic links the kernel follows in one path (MAXSYMLINKS in linux/namei.h)."""
 
+_PATH_MAX = 4096
+"""Bytes of the longest path with the zero at its end (PATH_MAX in linux/limits.h)."""
+
 _SHOWN_NAMES = 3
+_SHOWN_LETTERS = 60
 
 BLOCK = 4096
 _NAME_SIZE = 12
@@ -161,7 +165,7 @@ class RootTree:
         """Write everything as one archive, names sorted; return how many inodes it has, and bytes in whole blocks.
 
         Raises:
-            InvalidInput: an archive that something comes from is damaged.
+            InvalidInput: an archive that something comes from is damaged, or a path is longer than the kernel takes.
         """
         first_names: dict[int, str] = {}
         size = 0
@@ -169,7 +173,7 @@ class RootTree:
             with tarfile.open(
                 fileobj=file, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
             ) as archive:
-                for name, node in _walked(self.root, "."):
+                for name, node in _walked(self.root):
                     first = first_names.setdefault(id(node.inode), name)
                     if first != name:
                         link = tarfile.TarInfo(name)
@@ -197,6 +201,8 @@ class RootTree:
         elif member.isreg():
             parent.children[names[-1]] = Node(member, archive, None, self._layer)
         elif member.issym() or member.isfifo():
+            if len(_encoded(member.linkname)) >= _PATH_MAX:
+                raise InvalidInput(f"{source}: {'/'.join(names)!r}: {_too_long(member.linkname)}")
             parent.children[names[-1]] = Node(member, None, None, self._layer)
         else:
             parent.children.pop(names[-1], None)
@@ -236,12 +242,15 @@ class RootTree:
 
     def _purge(self, directory: Node) -> None:
         """Remove what lower layers have in a directory."""
-        assert directory.children is not None
-        for name, child in list(directory.children.items()):
-            if child.layer < self._layer:
-                del directory.children[name]
-            elif child.children is not None:
-                self._purge(child)
+        pending = [directory]
+        while pending:
+            children = pending.pop().children
+            assert children is not None
+            for name, child in list(children.items()):
+                if child.layer < self._layer:
+                    del children[name]
+                elif child.children is not None:
+                    pending.append(child)
 
     def _link_target(self, name: str, source: str) -> Node:
         names = _names(name, source)
@@ -332,6 +341,8 @@ def _names(name: str, source: str) -> list[str]:
     names = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in names or "\0" in name:
         raise InvalidInput(f"{source}: refused: it has the name {name!r}, which leads out of the root")
+    if len(_encoded(name)) >= _PATH_MAX:
+        raise InvalidInput(f"{source}: {_too_long(name)}")
     return names
 
 
@@ -355,10 +366,27 @@ def _size(node: Node) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _walked(node: Node, name: str) -> Iterator[tuple[str, Node]]:
-    yield name, node
-    for own, child in sorted((node.children or {}).items(), key=lambda item: _encoded(item[0])):
-        yield from _walked(child, own if name == "." else f"{name}/{own}")
+def _walked(top: Node) -> Iterator[tuple[str, Node]]:
+    """Everything from the top down, each directory before what is in it, names sorted.
+
+    Raises:
+        InvalidInput: a path is longer than the kernel takes; links in archives can make such.
+    """
+    pending = [(".", top)]
+    while pending:
+        name, node = pending.pop()
+        if len(_encoded(name)) >= _PATH_MAX:
+            raise InvalidInput(_too_long(name))
+        yield name, node
+        below = sorted((node.children or {}).items(), key=lambda item: _encoded(item[0]), reverse=True)
+        pending += [(own if name == "." else f"{name}/{own}", child) for own, child in below]
+
+
+def _too_long(name: str) -> str:
+    return (
+        f"the path {printable(name[:_SHOWN_LETTERS])}… has {len(_encoded(name))} bytes, "
+        f"and Linux takes no more than {_PATH_MAX - 1}"
+    )
 
 
 def printable(name: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from workloads.files import CarriedFile
 from workloads.image.errors import ImageError
 from workloads.image.packages import Packages
-from workloads.image.recipe import EPOCH, Recipe
+from workloads.image.recipe import AGENT_UNIT, EPOCH, Recipe
 from workloads.image.tools import as_root, remove_tree, run
 
 _BLOCK = 4096
@@ -85,8 +85,12 @@ def build_rootfs(
     tree = work / "tree"
     _debootstrap(recipe, packages, archive, work)
     contents = _read_archive(archive)
-    with resources.as_file(resources.files("workloads.image").joinpath("rootfs.sh")) as script:
-        run(as_root(["sh", script, archive, tree, agent, carried, str(EPOCH)]), doing="unpacking the root file system")
+    own = resources.files("workloads.image")
+    with resources.as_file(own.joinpath("rootfs.sh")) as script, resources.as_file(own.joinpath(AGENT_UNIT)) as unit:
+        run(
+            as_root(["sh", script, archive, tree, agent, carried, unit, str(EPOCH)]),
+            doing="unpacking the root file system",
+        )
     archive.unlink()
     inodes, blocks = _space([agent, *carried.rglob("*")])
     make_ext4(tree, target, recipe.id, inodes=contents.inodes + inodes + 3, blocks=contents.blocks + blocks + 3)
@@ -95,11 +99,8 @@ def build_rootfs(
 
 
 def agent_unit() -> bytes:
-    """The unit that starts the agent in guests that boot systemd, as the script that makes built images has it."""
-    script = resources.files("workloads.image").joinpath("rootfs.sh").read_text()
-    found = re.search(r"bench-agent\.service\" <<'END'\n(.*?^)END$", script, re.MULTILINE | re.DOTALL)
-    assert found is not None, "the script has the unit"
-    return found[1].encode()
+    """The unit that starts the agent in guests that boot systemd."""
+    return resources.files("workloads.image").joinpath(AGENT_UNIT).read_bytes()
 
 
 def copy_files(files: Mapping[str, CarriedFile], directory: Path) -> None:

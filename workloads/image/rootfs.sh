@@ -1,8 +1,8 @@
 #!/bin/sh
 # Turn the archive of a Debian root into the tree that becomes an image. Runs as root, or as root of a user namespace.
-# usage: rootfs.sh ARCHIVE TREE AGENT FILES EPOCH
+# usage: rootfs.sh ARCHIVE TREE AGENT FILES UNIT EPOCH
 set -eu
-archive=$1 tree=$2 agent=$3 files=$4 epoch=$5
+archive=$1 tree=$2 agent=$3 files=$4 unit=$5 epoch=$6
 
 mkdir "$tree"
 # Every arm mounts a /dev of its own, and a user namespace could not make the nodes.
@@ -33,26 +33,11 @@ cp -r --preserve=mode "$files" "$tree/usr/lib/bench/files"
 system=$tree/etc/systemd/system
 rm -rf "$system/multi-user.target.wants"
 mkdir -p "$system/multi-user.target.wants" "$tree/etc/systemd/network"
-cat >"$system/bench-agent.service" <<'END'
-[Unit]
-Description=Agent of the benchmark
-After=network.target
-
-[Service]
-EnvironmentFile=/run/bench/agent.env
-ExecStart=/usr/lib/bench/agent --device ${BENCH_AGENT_DEVICE} --power-off
-StandardOutput=null
-StandardError=journal+console
-OOMPolicy=continue
-TasksMax=infinity
-
-[Install]
-WantedBy=multi-user.target
-END
+install -m 0644 "$unit" "$system/bench-agent.service"
 ln -s ../bench-agent.service "$system/multi-user.target.wants/bench-agent.service"
-for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-    logrotate.timer man-db.timer systemd-tmpfiles-clean.timer getty.target serial-getty@ttyS0.service; do
-    ln -sf /dev/null "$system/$unit"
+for masked in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
+    fstrim.timer logrotate.timer man-db.timer systemd-tmpfiles-clean.timer getty.target serial-getty@ttyS0.service; do
+    ln -sf /dev/null "$system/$masked"
 done
 # The interface keeps the name and the address that it has.
 ln -s /dev/null "$tree/etc/systemd/network/99-default.link"

@@ -1,7 +1,8 @@
 /* PID 1 of a guest that boots an exported disk in anybody's QEMU: no harness, no agent, a shell on the console.
  *
- * It loads the kernel's modules, finds the image by the label of its file system, wherever the disk is, and mounts it under an
- * overlay in memory, as every instance has it; so every boot is the first one. The end of the shell powers off. */
+ * It loads the kernel's modules, finds the image by the label of its file system, wherever the disk is, and mounts it
+ * under an overlay in memory, as every instance has it; so every boot is the first one. The end of the shell powers
+ * off. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,8 @@
 
 #define LABEL "bench"
 #define CONSOLE "/dev/console"
-#define SUPER_BLOCK 1024 /* where ext4 has it, its magic number and its label (kernel documentation, ext4, "Super Block") */
+/* Where ext4 has it, its magic number and its label (kernel documentation, ext4, "Super Block"). */
+#define SUPER_BLOCK 1024
 #define MAGIC_OFFSET 0x38
 #define LABEL_OFFSET 0x78
 #define LABEL_SIZE 16
@@ -71,7 +73,12 @@ static bool look_for_image(void *what)
 static _Noreturn void become_shell(void)
 {
     char *shell[] = {"-sh", NULL};
-    char *environment[] = {"HOME=/root", "TERM=linux", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+    char *environment[] = {
+        "HOME=/root",
+        "TERM=linux",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        NULL,
+    };
     int console;
 
     setsid();

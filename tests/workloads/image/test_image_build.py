@@ -16,7 +16,7 @@ from workloads.errors import InvalidInput
 from workloads.files import FILES_PATH, CarriedFile
 from workloads.image import BuiltImage, ImageError, Programs, ensure_image, list_images, show_image
 from workloads.image.kernel import pvh_entry
-from workloads.image.rootfs import copy_files, make_ext4, parse_dpkg_status
+from workloads.image.rootfs import agent_unit, copy_files, make_ext4, parse_dpkg_status
 
 AGENT = r"""
 #include <fcntl.h>
@@ -327,9 +327,11 @@ def test_what_servers_made_at_their_installation_is_not_in_an_image_and_none_sta
     subprocess.run(["tar", "-c", "-f", tmp_path / "root.tar", "-C", root, "."], check=True)
     tree = tmp_path / "tree"
     script = resources.files("workloads.image").joinpath("rootfs.sh")
-    arguments = [tmp_path / "root.tar", tree, tmp_path / "agent", tmp_path / "files", "1700000000"]
+    unit = resources.files("workloads.image").joinpath("bench-agent.service")
+    arguments = [tmp_path / "root.tar", tree, tmp_path / "agent", tmp_path / "files", str(unit), "1700000000"]
     subprocess.run(["sh", str(script), *arguments], check=True, timeout=60)
     assert [path.name for path in (tree / wants).iterdir()] == ["bench-agent.service"]
+    assert (tree / wants / "bench-agent.service").read_bytes() == agent_unit()
     assert [path.name for path in (tree / "etc/ssl").rglob("*") if not path.is_dir()] == ["ca.pem"]
     assert list((tree / "var/lib/postgresql").rglob("*")) == [tree / "var/lib/postgresql/15"]
 

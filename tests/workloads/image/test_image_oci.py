@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 
 import pytest
-from layers import archive, make_layout, member, tool
+from layers import archive, link, make_layout, member, tool
 
 from workloads.errors import InvalidInput
 from workloads.image.oci import ImageReader, open_files
@@ -158,3 +159,83 @@ def test_what_is_no_image_is_told(tmp_path):
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InvalidInput, match=r"cut\.tar\.gz"):
         read(tmp_path / "cut.tar.gz")
+
+
+def docker_directory(place, config="config.json", layer="layer.tar"):
+    """A directory in Docker's format with an image of one layer, and what its index has for the names of its files."""
+    place.mkdir()
+    diff_ids = [f"sha256:{hashlib.sha256(LAYERS[1]).hexdigest()}"]
+    document = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    for name, content in (("config.json", json.dumps(document).encode()), ("layer.tar", LAYERS[1])):
+        (place / name).write_bytes(content)
+    (place / "manifest.json").write_text(json.dumps([{"Config": config, "RepoTags": None, "Layers": [layer]}]))
+    return place
+
+
+def read_all(path):
+    """The image in a directory, with the layers read."""
+    with open_files(path) as open_file:
+        image = ImageReader(path, open_file).image(None)
+        return image, [open_file(layer.name).read() for layer in image.layers]
+
+
+def test_a_directory_in_dockers_format_is_read(tmp_path):
+    place = docker_directory(tmp_path / "image", layer="./layer.tar")
+    (tmp_path / "link").symlink_to(place)
+    assert read_all(tmp_path / "link")[1] == [LAYERS[1]]
+
+
+@pytest.mark.parametrize("what", ["config", "layer"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("../outside", r"'../outside' is no name of a file in the layout"),
+        ("sub/../../outside", r"is no name of a file in the layout"),
+        ("/etc/passwd", r"'/etc/passwd' is no name of a file in the layout"),
+        ("", r"'' is no name of a file in the layout"),
+        ("a\0b", r"is no name of a file in the layout"),
+        ("link", r"'link': link is a link; expected a regular file"),
+        ("door/outside", r"'door/outside': door is a link; expected a regular file"),
+        ("pipe", r"'pipe': pipe is something else; expected a regular file"),
+        ("sub", r"'sub': sub is something else; expected a regular file"),
+        ("config.json/x", r"config.json is something else; .* directories on the way to it"),
+    ],
+)
+def test_names_of_files_lead_to_regular_files_in_the_directory_alone(tmp_path, what, name, said):
+    place = docker_directory(tmp_path / "image", **{what: name})
+    (tmp_path / "outside").write_bytes((place / "config.json").read_bytes())
+    (place / "link").symlink_to("config.json")
+    (place / "door").symlink_to("..")
+    (place / "sub").mkdir()
+    os.mkfifo(place / "pipe")
+    with pytest.raises(InvalidInput, match=rf"image: oci: .*/image: refused: .*{said}"):
+        read_all(place)
+
+
+def test_an_index_that_is_a_link_or_a_pipe_is_refused(copy, tmp_path):
+    (copy / "index.json").rename(tmp_path / "index.json")
+    (copy / "index.json").symlink_to(tmp_path / "index.json")
+    with pytest.raises(InvalidInput, match=r"refused: 'index.json': index.json is a link"):
+        read(copy)
+    (copy / "index.json").unlink()
+    os.mkfifo(copy / "index.json")
+    with pytest.raises(InvalidInput, match=r"refused: 'index.json': index.json is something else"):
+        read(copy)
+
+
+@pytest.mark.parametrize("name", ["{0}.json", "sha256:{0}", "blobs/sha256/{0}"])
+def test_a_configuration_that_is_not_what_its_name_tells_is_refused_before_it_is_read(tmp_path, name):
+    place = docker_directory(tmp_path / "image", config=name.format("0" * 64))
+    (place / "blobs/sha256").mkdir(parents=True)
+    (place / name.format("0" * 64)).write_text("no JSON at all")
+    with pytest.raises(InvalidInput, match=r"damaged: .*0000.* has the digest \w+, expected sha256:0000"):
+        read(place)
+
+
+def test_links_in_a_circle_and_lists_without_end_are_told(tmp_path):
+    (tmp_path / "circle.tar").write_bytes(archive(link("index.json", "index.json")))
+    with pytest.raises(InvalidInput, match=r"circle.tar: index.json is a link in a circle"):
+        read(tmp_path / "circle.tar")
+    (tmp_path / "deep.tar").write_bytes(archive(member("manifest.json", b"[" * 100_000)))
+    with pytest.raises(InvalidInput, match=r"manifest.json is no JSON"):
+        read(tmp_path / "deep.tar")

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from workloads.errors import InvalidInput
 from workloads.image import ImageError
-from workloads.image.recipe import BASE_PACKAGES, Programs, Recipe, debian_release, make_recipe
+from workloads.image.recipe import (
+    AGENT_UNIT,
+    BASE_PACKAGES,
+    Programs,
+    Recipe,
+    debian_release,
+    make_import_recipe,
+    make_recipe,
+)
 
 PROGRAMS = Programs(agent=Path("agent"), agent_digest="a", init=Path("init"), init_digest="i")
 NAMES = st.lists(st.from_regex(r"[a-z0-9][a-z0-9+.-]{1,20}", fullmatch=True), max_size=8)
@@ -64,6 +72,18 @@ def test_every_part_of_a_recipe_counts(change):
 
 def test_an_id_does_not_change_between_versions_of_this_program():
     assert recipe(kernel="k", modules=("m",), builder=1).id == "9f18c1b7692a05f5"
+
+
+def test_the_agents_unit_counts_in_built_and_imported_images(tmp_path, monkeypatch):
+    def ids():
+        return {make_recipe([], PROGRAMS, {}).id, make_import_recipe("tar sha256:1", PROGRAMS, {}).id}
+
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
+    (tmp_path / "rootfs.sh").write_text("true\n")
+    (tmp_path / AGENT_UNIT).write_text("[Unit]\n")
+    before = ids()
+    (tmp_path / AGENT_UNIT).write_text("[Service]\n")
+    assert not before & ids()
 
 
 def test_base_packages_are_always_in():

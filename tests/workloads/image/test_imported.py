@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import os
 import shutil
@@ -15,7 +16,8 @@ from layers import CAPABILITY, archive, capable, directory, hard_link, link, mak
 from workloads.errors import InvalidInput
 from workloads.files import FILES_PATH, CarriedFile
 from workloads.image import Programs, Source, identify
-from workloads.image.imported import put_together
+from workloads.image.imported import build_imported, put_together
+from workloads.image.recipe import make_import_recipe
 from workloads.origin import Contents, Need, Origin
 
 STATUS = (
@@ -186,6 +188,40 @@ def test_what_changes_while_it_is_read_is_told(tmp_path, programs):
     tar_origin(tmp_path, *ROOT, member("more"))
     with pytest.raises(InvalidInput, match="has changed while it was read"):
         put_together(source, programs, {}, tmp_path)
+
+
+def test_nobody_else_gets_at_what_an_interrupted_import_leaves(tmp_path, programs):
+    origin = tar_origin(tmp_path, *ROOT)
+    source = Source(origin, identify(origin))
+    tar_origin(tmp_path, *ROOT, member("more"))
+    place = tmp_path / "building"
+    place.mkdir()
+    recipe = make_import_recipe(source.text, programs, {})
+    umask = os.umask(0)
+    try:
+        with pytest.raises(InvalidInput, match="has changed"):
+            build_imported(recipe, source, programs, {}, place, tmp_path / "packages", lambda _: None)
+    finally:
+        os.umask(umask)
+    assert [(path.name, path.stat().st_mode & 0o777) for path in place.iterdir()] == [("work", 0o700)]
+
+
+def test_a_layer_is_parsed_only_if_it_is_the_one_that_is_meant(tmp_path, programs):
+    place = tmp_path / "image"
+    place.mkdir()
+    document = {"architecture": "amd64", "rootfs": {"diff_ids": [f"sha256:{'0' * 64}"]}}
+    (place / "config.json").write_text(json.dumps(document))
+    (place / "layer.tar.gz").write_bytes(gzip.compress(b"no archive at all"))
+    (place / "manifest.json").write_text(json.dumps([{"Config": "config.json", "Layers": ["layer.tar.gz"]}]))
+    with pytest.raises(InvalidInput, match=r"layer.tar.gz, unpacked, has the digest \w+, expected sha256:0000"):
+        put(Origin("oci", place), programs, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["oci", "tar", "directory"])
+def test_a_pipe_is_no_origin(tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidInput, match=rf"image: {kind}: .*/pipe is neither a file nor a directory"):
+        identify(Origin(kind, tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize("kind", ["oci", "tar", "directory"])

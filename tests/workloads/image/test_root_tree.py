@@ -87,6 +87,30 @@ def test_links_in_a_circle_and_files_in_the_way_are_refused():
         tree_of(archive(member(".")))
 
 
+def test_directories_may_be_as_deep_as_a_path_can_tell():
+    deep = "/".join("d" * 2000)
+    lower = archive(member(f"{deep}/old"))
+    upper = archive(directory(f"{deep}/new"), member("d/.wh..wh..opq"))
+    found = list(written(tree_of(lower, upper)))
+    assert found[-1] == f"{deep}/new"
+    assert len(found) == 2002
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member("d/" * 2047 + "ff")],
+        [link("link", "x" * 4096)],
+        # Each name is short, and what it stands for is not.
+        [member("/".join("d" * 1500) + "/file"), link("link", "/".join("d" * 1500)), member("link/" + "e/" * 1500)],
+    ],
+    ids=["name", "target", "through a link"],
+)
+def test_paths_longer_than_the_kernel_takes_are_refused(members):
+    with pytest.raises(InvalidInput, match=r"the path \S+… has \d+ bytes, and Linux takes no more than 4095"):
+        written(tree_of(archive(*members)))
+
+
 def test_devices_are_left_out_with_a_note():
     device = member("dev/null", type=tarfile.CHRTYPE, devmajor=1, devminor=3)
     tree = tree_of(archive(directory("dev"), device, member("dev/file")))
