@@ -171,7 +171,7 @@ def resources(wanted: Wanted) -> dict[str, Any]:
     cpu: dict[str, Any] = {"cpus": format_cpus(tuple(wanted.cpus))}
     if (share := quota(limits.cpus)) is not None:
         cpu |= {"quota": share, "period": QUOTA_PERIOD}
-    found: dict[str, Any] = {"cpu": cpu, "devices": _devices(), "memory": {"limit": limits.memory}}
+    found: dict[str, Any] = {"cpu": cpu, "devices": _devices(wanted.scratch), "memory": {"limit": limits.memory}}
     if wanted.swap:
         found["memory"]["swap"] = limits.memory + limits.memory_swap
     if limits.cpu_weight is not None:
@@ -187,18 +187,29 @@ def resources(wanted: Wanted) -> dict[str, Any]:
     return found
 
 
-def _devices() -> list[dict[str, Any]]:
-    """None but the usual ones can be opened, as in our own container; all can be made."""
+def _devices(scratch: Path | None) -> list[dict[str, Any]]:
+    """None but the usual ones can be opened, as in our own container; all can be made.
+
+    The scratch disk can, too: crun mounts it when the rules hold already.
+    """
     rules: list[dict[str, Any]] = [{"allow": False, "access": "rwm"}]
     rules += [{"allow": True, "type": kind, "access": "m"} for kind in "cb"]
     for device in USUAL_DEVICES:
         number = {"major": device.major} | ({} if device.minor is None else {"minor": device.minor})
         rules.append({"allow": True, "type": device.kind, **number, "access": "rwm"})
+    if scratch is not None:
+        major, minor = _numbers(scratch)
+        rules.append({"allow": True, "type": "b", "major": major, "minor": minor, "access": "rw"})
     return rules
 
 
+def _numbers(device: Path) -> tuple[int, int]:
+    major, minor = number_of(device).split(":")
+    return int(major), int(minor)
+
+
 def _block_io(device: Path, limits: IoLimits) -> dict[str, Any]:
-    major, minor = (int(part) for part in number_of(device).split(":"))
+    major, minor = _numbers(device)
     found: dict[str, Any] = {}
     for key, name in _LIMIT_OF_IO.items():
         rate = getattr(limits, name)

@@ -64,11 +64,11 @@ ENGINE_TESTS = (
 """Of the tests of container engines, those that cgroup v2 makes different."""
 
 ENGINES = (
+    "test_podman.py::TestPodman",
     "test_docker.py::TestDocker",
     "test_lxc.py::TestLxc",
     "test_nspawn.py::TestNspawn",
     "test_oci.py::TestRunc",
-    "test_podman.py::TestPodman",
 )
 """crun, which runs nowhere else but on such hosts, has all of its tests run."""
 
