@@ -169,7 +169,7 @@ class DockerRuntime:
                 address=self._address(started.inspected),
                 facts={**host_facts(scratch), **self._facts()},
                 container=container,
-                helper="client",
+                helper="client" if self._options.client == "cli" else None,
                 stop_timeout=spec.stop_timeout,
                 end=end,
                 outside=functools.partial(share.outside, shim),

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from results.charts.quantities import number, tick
+from results.charts.quantities import number, quantity, tick
 from results.clocks import clock_warnings
+from results.engines import engines_of
 from results.records import format_params
 from results.report.data import RunData
 from results.report.document import ColumnKind, Excerpt, Section, Table
@@ -98,6 +99,7 @@ def host(data: RunData) -> Section:
                 tuple((entry["fact"], *(_shown(entry["values"].get(arm)) for arm in arms)) for entry in fairness),
             )
         )
+    tables += _engine_tables(data)
     tables += _placement_tables(data)
     if facts:
         tables.append(
@@ -136,6 +138,23 @@ def _same_bytes(data: RunData) -> tuple[str, ...]:
         f"Of the agent, the C library and the programs that workloads name, {len(same)} of {len(names)} files are the "
         f"same bytes in every arm (SHA-256, read inside of it).{rest}",
     )
+
+
+def _engine_tables(data: RunData) -> list[Table]:
+    """By what arms were started that a container engine started; nothing without one."""
+    rows = tuple(
+        (
+            data.labels.get(engine.arm, engine.arm),
+            engine.version,
+            engine.oci_runtime or "itself",
+            engine.storage or "given to it",
+            "no daemon" if engine.daemon_memory is None else quantity(engine.daemon_memory, "bytes"),
+        )
+        for engine in engines_of(data.trials)
+    )
+    names = ("Arm", "Engine", "OCI runtime", "Root file system", "Its daemon holds without an instance")
+    columns: dict[str, ColumnKind] = dict.fromkeys(names, "text")
+    return [Table("Container engines", columns, rows)] if rows else []
 
 
 def _placement_tables(data: RunData) -> list[Table]:

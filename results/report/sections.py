@@ -56,7 +56,8 @@ def memory(data: RunData, charts: Charts) -> Section:
             "Idle footprint",
             f"Idle memory footprint by arm, medians: {_spoken(data, footprints, 'bytes')}.",
             "Memory charged to the instance's cgroup after READY and before any work: anonymous memory, page cache and "
-            "kernel memory. For a virtual machine that is the cgroup of QEMU, the guest's memory in it.",
+            "kernel memory. For a virtual machine that is the cgroup of QEMU, the guest's memory in it; for a "
+            "container engine also what its own processes hold for the instance's sake (helpers).",
         ),
         waterfall_picture(data),
         moments_picture(data),
@@ -86,9 +87,10 @@ def memory(data: RunData, charts: Charts) -> Section:
     )
     text = (
         "The same memory is looked at in several ways, so not all parts add up. The footprint is what is charged to "
-        "the instance's cgroup: anon, file and kernel together; shmem and file_mapped are contained in file, slab, "
-        "kernel_stack and page_tables in kernel. charged is the cgroup's counter, which the kernel moves by 64 pages "
-        "at a time on each CPU, so that it says little of a small instance. Guest figures are what a guest kernel says "
+        "the instance's cgroup, anon, file and kernel together, and what helpers hold; shmem and file_mapped are "
+        "contained in file, slab, kernel_stack and page_tables in kernel. charged is the cgroup's counter, which the "
+        "kernel moves by 64 pages at a time on each CPU, so that it says little of a small instance. Guest figures are "
+        "what a guest kernel says "
         "of the memory it was given."
     )
     mapped = (

@@ -18,6 +18,7 @@ from results.checks import checks_of
 from results.clocks import clock_warnings
 from results.density import densities_of
 from results.density import to_json as densities_json
+from results.engines import Engine, engines_of
 from results.identical_arms import identical_arms
 from results.interference import Slowdown, slowdowns_of
 from results.interference import to_json as slowdowns_json
@@ -204,6 +205,13 @@ def _figures(row: Summary) -> tuple[Text, ...]:
     return (*(Text(figure(value, row.unit)) for value in figures), Text(str(row.n)))
 
 
+def _engine(engine: Engine) -> Text:
+    parts = [engine.version, *([f"by {engine.oci_runtime}"] if engine.oci_runtime else [])]
+    if engine.daemon_memory is not None:
+        parts.append(f"its daemon holds {figure(engine.daemon_memory, 'bytes')} without an instance")
+    return Text(f"{engine.arm}: {', '.join(parts)}")
+
+
 def _run_header(run: RunRecord, trials: Sequence[TrialRecord], left_out: Mapping[str, str]) -> RenderableType:
     failed = sum(trial.status == "failed" for trial in trials)
     grid = RichTable.grid(padding=(0, 2))
@@ -221,6 +229,7 @@ def _run_header(run: RunRecord, trials: Sequence[TrialRecord], left_out: Mapping
         ("trials", Text(f"{len(trials) - failed} ok, {failed} failed", "red" if failed else "")),
         ("arms", Text(f"{', '.join(run.arms)} (baseline: {run.baseline})")),
         *(("left out", Text(f"arm {name}: {why}", "yellow")) for name, why in left_out.items()),
+        *(("engine", _engine(each)) for each in engines_of(trials)),
         ("image", Text(run.image)),
         ("host", Text(run.host_fingerprint)),
         ("seed", Text(str(run.seed))),

@@ -116,7 +116,7 @@ class EngineInstance:
         address: str | None,
         facts: Mapping[str, str],
         container: Contained,
-        helper: str,
+        helper: str | None,
         stop_timeout: float,
         end: Callable[[], None],
         outside: Callable[[], Outside] = _nothing_outside,
@@ -130,7 +130,7 @@ class EngineInstance:
             address: by which it is reached.
             facts: what is recorded with the trial, the limits that the kernel tells aside.
             container: where it is.
-            helper: what the rest of the tree is called.
+            helper: what the rest of the tree is called; None if there is none.
             stop_timeout: seconds from the request to stop until it is gone.
             end: has the engine clear away a container whose processes have ended, and waits for that.
             outside: reads what it costs outside of its cgroups.
@@ -158,7 +158,9 @@ class EngineInstance:
         reading, whole_parts = read_memory(self._container.cgroup, None), self._container.tree.whole.split()
         held = sum(whole_parts.get(part, 0) - reading.parts.get(part, 0) for part in HELD_BY_HELPERS)
         beside = min(sum(map(anonymous_part, self._inside)), reading.parts["anon"])
-        helpers = {self._helper: max(held, 0) + beside, **outside.memory}
+        helpers = dict(outside.memory)
+        if self._helper is not None:
+            helpers[self._helper] = max(held, 0) + beside
         return replace(
             reading,
             charged=reading.charged - beside,

@@ -20,7 +20,9 @@ from runtimes.leftovers import PREFIX, held_directory, note_cgroups, run_parents
 _NEEDED = ("/usr", "/bin", "/lib", "/lib64")
 """Directories of the host in which a program lies with all that it is linked to."""
 
-_TRIAL = "/usr/bin/true"
+_WORD = "contained"
+
+_TRIAL = ("/usr/bin/echo", _WORD)
 
 _TRIAL_CGROUP = "trial"
 
@@ -68,7 +70,7 @@ def _refusal(program: Path) -> str | None:
             (bundle / "rootfs").mkdir()
             (bundle / "config.json").write_text(json.dumps(_trial_config(path)))
             try:
-                return refusal([*call, "run", "--bundle", bundle, run])
+                return refusal([*call, "run", "--bundle", bundle, run], _WORD)
             finally:
                 refusal([*call, "delete", "--force", run])
 
@@ -100,7 +102,7 @@ def _trial_config(cgroup: str) -> dict[str, Any]:
         "process": {
             "terminal": False,
             "user": {"uid": 0, "gid": 0},
-            "args": [_TRIAL],
+            "args": list(_TRIAL),
             "env": [],
             "cwd": "/",
             "noNewPrivileges": True,

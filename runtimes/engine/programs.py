@@ -103,14 +103,20 @@ def run_program(argv: Sequence[str | Path], *, check: bool = True, environment: 
     return done.stdout
 
 
-def refusal(argv: Sequence[str | Path]) -> str | None:
+def refusal(argv: Sequence[str | Path], expected: str = "") -> str | None:
     """Run a program to its end; its last words if it failed, None if it did not.
 
+    Args:
+        argv: the program and its arguments.
+        expected: what it has to say; it has failed without.
+
     Raises:
-        UnavailableError: it cannot be executed.
+        UnavailableError: it cannot be executed, or does not end.
     """
     done = _run(argv)
-    return _last_words(done) if done.returncode != 0 else None
+    if done.returncode == 0 and expected in done.stdout:
+        return None
+    return _last_words(done) if done.returncode != 0 else "it ended well, and ran nothing"
 
 
 def _run(argv: Sequence[str | Path], environment: Mapping[str, str] = ENVIRONMENT) -> subprocess.CompletedProcess[str]:

@@ -2,9 +2,9 @@
 
 It is Debian's ``dockerd`` with a containerd of its own. All that it keeps is in directories of the run, and what it
 would keep elsewhere whatever it is told (``/run/containerd`` for the shims' sockets, ``/run/docker/plugins``,
-``/opt/containerd``, ``/etc/docker/key.json``) in a ``/run``, an ``/opt`` and an ``/etc`` that only it sees, in a mount
-namespace of its own. So nothing of it meets a daemon that the host runs, and all of it ends with its processes, which
-are in the run's cgroups.
+``/opt/containerd``, ``/etc/docker/key.json``) in a ``/run``, an ``/opt``, a ``/tmp`` and an ``/etc`` that only it sees,
+in a mount namespace of its own. So nothing of it meets a daemon that the host runs, and all of it ends with its
+processes, which are in the run's cgroups.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _start(facilities: Facilities, directory: Path, tree: DaemonTree, hidden: St
 
 
 def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bool) -> Steps:
-    """The steps, in a mount namespace of the daemon's own, that give it a /run and an /opt of its own, empty but for
+    """The steps, in a mount namespace of the daemon's own, that give it a /run, /opt and /tmp of its own, empty but for
     what it needs, and an /etc in which nothing that it writes is the host's.
 
     Args:
@@ -267,8 +267,9 @@ def _hide_the_host(run: Path, directory: Path, data: Path, *, user_namespace: bo
             steps.make_directory(str(inner))
             steps.mount(str(what), str(inner), "", MS_BIND | MS_REC)
     steps.mount(str(own), "/run", "", MS_BIND | MS_REC)
-    for emptied in filter(os.path.isdir, ("/opt", _SECURITY)):
-        steps.mount("tmpfs", emptied, "tmpfs", 0, "mode=0755")
+    for emptied, mode in (("/opt", "0755"), ("/tmp", "1777"), (_SECURITY, "0755")):
+        if Path(emptied).is_dir():
+            steps.mount("tmpfs", emptied, "tmpfs", 0, f"mode={mode}")
     lent = directory / "etc"
     lent.mkdir()
     if user_namespace:
