@@ -9,6 +9,7 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,10 @@ def make_scratch(path: Path, size: int) -> None:
         raise HostError(f"cannot make a file system in {path}: mke2fs said {error.stderr.strip()!r}") from error
 
 
+_RELEASE_PATIENCE = 1.0
+"""Seconds for a loop device to be let go."""
+
+
 @contextmanager
 def attach_loop(path: Path, *, read_only: bool) -> Iterator[Path]:
     """Attach a file to a free loop device, with direct I/O.
@@ -98,6 +103,24 @@ def attach_loop(path: Path, *, read_only: bool) -> Iterator[Path]:
         yield device
     finally:
         os.close(fd)
+        _await_release(device, path)
+
+
+def _await_release(device: Path, path: Path) -> None:
+    """Wait until a device has let its file go, for a second at most.
+
+    The kernel takes the mounts of a mount namespace down after its last process has ended, in its own time; and a
+    device that is still in use then is let go when it is not.
+    """
+    notes = Path("/sys/block", device.name, "loop/backing_file")
+    deadline = time.monotonic() + _RELEASE_PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if notes.read_text().strip() != str(path):
+                return
+        except OSError:  # no file any more
+            return
+        time.sleep(0.002)
 
 
 def open_direct(path: Path) -> int:

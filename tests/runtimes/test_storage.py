@@ -60,6 +60,19 @@ def test_a_loop_device_is_attached_with_direct_io_and_detached(tmp_path):
 
 
 @pytest.mark.host
+def test_a_device_that_a_dying_mount_namespace_still_uses_is_waited_for(tmp_path):
+    path = tmp_path / "disk"
+    make_scratch(path, 16 << 20)
+    with attach_loop(path, read_only=False) as device:
+        script = f"mount {device} /mnt && echo mounted && sleep 0.3"
+        holder = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+        assert holder.stdout.readline() == "mounted\n"
+    assert str(path) not in set(loop_files())
+    holder.communicate()
+    assert holder.returncode == 0
+
+
+@pytest.mark.host
 def test_a_disk_without_direct_io_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "scratch"
     make_scratch(path, 16 << 20)
