@@ -14,8 +14,9 @@ from typing import Protocol
 from runtimes.agent import protocol
 from runtimes.agent.protocol import AgentError, Frame, FrameType, ProtocolError, ResourceUsage
 
-REPLY_TIMEOUT = 30.0
-"""Seconds that the agent may take to answer what it does at once: start a command, read a file."""
+REPLY_TIMEOUT = 120.0
+"""Seconds that the agent may take to answer what it does at once: start a command, read a file. Twenty guests in
+software emulation that start on one CPU leave each of them less than a second of it in half a minute."""
 
 
 class AgentGone(AgentError):  # noqa: N818 – says what happened
