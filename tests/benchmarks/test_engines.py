@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from leftovers import leftovers
+from waiting import eventually
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
@@ -28,4 +29,5 @@ def test_both_ways_are_timed_and_nothing_is_left():
         assert 0.3 < ours / theirs < 3
         assert 0 < ours <= found[f"{engine}_startup_ms"]
     assert found["docker_hyperfine_ms"] > found["runc_hyperfine_ms"] > found["shell_ms"] > 0
-    assert leftovers() == before
+    # Containers' processes are init's children by then, which reaps them in its own time.
+    assert eventually(lambda: leftovers() == before, 20), leftovers()
