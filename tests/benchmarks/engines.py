@@ -47,6 +47,14 @@ LIMITS = Limits(cpus=1, cpuset=(), memory=256 << 20)
 TURN = 5
 """Starts of one kind before those of the other."""
 
+PAUSE = 0.3
+"""Seconds of quiet before each start that hyperfine times, as there are before one of a run's.
+
+Whoever moves a process between cgroups waits for all CPUs, some ten milliseconds, unless somebody else has just done so
+(``cgroup_threadgroup_rwsem`` of the kernel's kernel/cgroup/cgroup.c): without a pause the command is faster by that much
+than any that is typed.
+"""
+
 GOAL = 0.1
 """How far from 1 a ratio may be."""
 
@@ -109,7 +117,7 @@ def hyperfine(command: Sequence[str], clean: str, tree: CgroupTree, cpus: Sequen
         directory = Path(name)
         script, before, found, log = (directory / file for file in ("start", "before", "found.json", "log"))
         script.write_text(_FIRST_BYTE.format(command=shlex.join(command), log=log))
-        before.write_text(f"#!/bin/sh\nwhile {clean}; do sleep 0.02; done >/dev/null 2>&1\ntrue\n")
+        before.write_text(f"#!/bin/sh\nwhile {clean}; do sleep 0.02; done >/dev/null 2>&1\nsleep {PAUSE}\n")
         for each in (script, before):
             each.chmod(0o700)
         joins = "".join(f"echo $$ >{shlex.quote(str(file))} && " for file in tree.helpers.procs_files)
