@@ -51,8 +51,8 @@ PAUSE = 0.3
 """Seconds of quiet before each start that hyperfine times, as there are before one of a run's.
 
 Whoever moves a process between cgroups waits for all CPUs, some ten milliseconds, unless somebody else has just done so
-(``cgroup_threadgroup_rwsem`` of the kernel's kernel/cgroup/cgroup.c): without a pause the command is faster by that much
-than any that is typed.
+(``cgroup_threadgroup_rwsem`` of the kernel's kernel/cgroup/cgroup.c): without a pause the command is faster by that
+much than any that is typed.
 """
 
 GOAL = 0.1
