@@ -36,7 +36,7 @@ benchmark-overhead: setup ## time workloads by the native arm beside the same ty
 
 benchmark-engines: ## hold the startup of runc and Docker against hyperfine's figure of the same command (ARGUMENTS="--json --rounds 10")
 	@setup/install.sh benchmark
-	@$(AS_ROOT) .venv/bin/python tests/benchmarks/engines.py $(ARGUMENTS)
+	@$(AS_ROOT) .venv/bin/python tests/benchmarks/engine_starts.py $(ARGUMENTS)
 
 benchmark-history: setup ## time compare, regress, report and history with 2,000 nights in the store (ARGUMENTS="--json --rounds 9")
 	@.venv/bin/python tests/benchmarks/history.py $(ARGUMENTS)

@@ -1,7 +1,7 @@
 """Whether the startup that we measure of a container engine is what hyperfine measures of the same command line.
 
     make benchmark-engines                                    # installs hyperfine if need be, prints a table
-    .venv/bin/python tests/benchmarks/engines.py --json       # one JSON object (as root)
+    .venv/bin/python tests/benchmarks/engine_starts.py --json       # one JSON object (as root)
 
 The runtime starts an instance, and keeps how it called the engine. hyperfine then runs that very command, in the same
 namespaces, the same cgroups and on the same CPUs, until the first byte of the agent's READY comes out of it: what

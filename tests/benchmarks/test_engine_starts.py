@@ -13,7 +13,7 @@ from waiting import eventually
 
 pytestmark = [pytest.mark.host, pytest.mark.timeout(300)]
 
-PROGRAM = Path(__file__).with_name("engines.py")
+PROGRAM = Path(__file__).with_name("engine_starts.py")
 
 
 def test_both_ways_are_timed_and_nothing_is_left():
