@@ -181,6 +181,7 @@ class RunCgroupsV2(RunCgroups):
         self._directory = directory
         self._controllers = controllers
         self._handed_down = handed_down
+        self._has_engines = False
 
     def _controller(self, name: str) -> Path | None:
         return self._directory if name in self._controllers else None
@@ -253,6 +254,7 @@ class RunCgroupsV2(RunCgroups):
 
     def _new_with_helpers(self, name: str, directory: Path) -> tuple[CgroupV2, CgroupV2]:
         """A cgroup that hands its controllers down, and in it a leaf: who does so may hold no processes."""
+        self._has_engines = True
         make_directory(directory)
         whole = CgroupV2(name, directory, self._controllers)
         try:
@@ -295,7 +297,7 @@ class RunCgroupsV2(RunCgroups):
         try:
             super().remove()
         finally:
-            self._handed_down.undo()
+            self._handed_down.undo(all_the_way_up=self._has_engines)
 
 
 def make_run_cgroups_v2(found: Hierarchies, run: str) -> RunCgroups:
@@ -337,27 +339,37 @@ def _make_below(parent: Path, run: str, top: Path) -> RunCgroups:
 
 @dataclass(frozen=True, slots=True)
 class _HandedDown:
-    """What the cgroups above the run's handed down before it, so that they do so again after it.
-
-    Not only we switch controllers on: OCI runtimes and LXC switch on all that there are, from the top downwards.
+    """What was changed at ``parent`` to hand controllers down, and what the cgroups above handed down before.
 
     Attributes:
         parent: the cgroup above the run's.
+        controllers: those that were not handed down before.
         before: by ``cgroup.subtree_control`` of it and of all above it, from below, what was handed down.
         leaf: where the processes of ``parent``, all ours, were moved; None if they need not be.
     """
 
     parent: Path
+    controllers: tuple[str, ...]
     before: Mapping[Path, frozenset[str]]
     leaf: Path | None
 
-    def undo(self) -> None:
+    def undo(self, *, all_the_way_up: bool = False) -> None:
+        """Have it as it was.
+
+        Args:
+            all_the_way_up: whether programs of others ran below, which switch on all controllers that there are, from
+                the top downwards, as OCI runtimes and LXC do. Without them it is only taken back what is ours: somebody
+                else may have switched on something meanwhile.
+        """
+        changed = {self.parent / "cgroup.subtree_control": self.controllers}
+        if all_the_way_up:
+            changed = {file: tuple(sorted(_read_controllers(file) - handed)) for file, handed in self.before.items()}
         # From below, as a cgroup cannot take back what is handed on. The kernel refuses while another cgroup below,
         # such as that of a run which came later, has them on.
-        for control, handed in self.before.items():
-            if more := sorted(set(control.read_text().split()) - handed):
+        for control, controllers in changed.items():
+            if controllers:
                 with contextlib.suppress(HostError):
-                    write(control, _change("-", tuple(more)))
+                    write(control, _change("-", controllers))
         if self.leaf is not None:
             while pids_below(self.leaf):
                 _move_processes(self.leaf, self.parent)
@@ -371,8 +383,12 @@ def _handed_down_now(directory: Path) -> dict[Path, frozenset[str]]:
         control = path / "cgroup.subtree_control"
         if not control.exists():
             break
-        found[control] = frozenset(control.read_text().split())
+        found[control] = _read_controllers(control)
     return found
+
+
+def _read_controllers(control: Path) -> frozenset[str]:
+    return frozenset(control.read_text().split())
 
 
 def _change(sign: str, controllers: tuple[str, ...]) -> str:
@@ -389,17 +405,17 @@ def _hand_down(parent: Path, run: str, controllers: tuple[str, ...]) -> _HandedD
     before = _handed_down_now(parent)
     missing = tuple(controller for controller in controllers if controller not in before[control])
     if not missing:
-        return _HandedDown(parent, before, None)
+        return _HandedDown(parent, (), before, None)
     try:
         control.write_text(_change("+", missing))
     except OSError as error:
         if error.errno != errno.EBUSY or not _only_ours(parent):
             raise HostError(f"{parent}: {error.strerror}") from error
     else:
-        return _HandedDown(parent, before, None)
+        return _HandedDown(parent, missing, before, None)
     leaf = parent / harness_leaf(run)
     make_directory(leaf)
-    handed_down = _HandedDown(parent, before, leaf)
+    handed_down = _HandedDown(parent, missing, before, leaf)
     try:
         _move_processes(parent, leaf)
         write(control, _change("+", missing))

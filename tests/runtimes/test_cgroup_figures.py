@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -291,6 +294,31 @@ def test_a_runs_cpu_time_is_that_of_its_cgroup_and_of_instances_elsewhere(versio
     for name, seconds in (("one", 1.0), ("two", 0.25), ("one", 1.5)):
         cgroups.note_elsewhere(name, seconds)
     assert cgroups.cpu_seconds() == 4.25
+
+
+def test_version_1_has_the_run_in_other_hierarchies_before_an_instance_that_starts_beside_another(
+    version_1, monkeypatch
+):
+    """The one that comes second goes on only after the run's directory, that the first one makes, is there."""
+    other = version_1.parent / "rdma"
+    cgroups = RunCgroupsV1(dict.fromkeys(V1_CONTROLLERS, version_1), others={"rdma": other})
+    making = threading.Event()
+    mkdir = Path.mkdir
+
+    def slow_mkdir(path, *args, **kwargs):
+        if path == other:
+            making.set()
+            time.sleep(0.2)
+        mkdir(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", slow_mkdir)
+    with ThreadPoolExecutor(2) as starting:
+        first = starting.submit(cgroups.new_tree, "first")
+        assert making.wait(10)
+        second = starting.submit(cgroups.new_tree, "second")
+        trees = [first.result(), second.result()]
+    assert [tree.whole.name for tree in trees] == ["first", "second"]
+    assert {each.name for each in other.iterdir() if each.is_dir()} == {"first", "second"}
 
 
 def test_version_1_sets_what_was_not_asked_for_to_nothing(version_1):
