@@ -13,13 +13,10 @@ if TYPE_CHECKING:
     from bench.suite_model import Suite
 
 
-_OCI_RUNTIMES = ("runc", "crun")
-"""The OCI runtimes that Debian has; others can be named by their paths."""
-
 _LIMITS = Limits(cpus=1, cpuset=(), memory=1 << 29)
 
 
-def why_unavailable(name: str, **options: str) -> str | None:
+def why_unavailable(name: str, **options: str) -> HostError | None:
     """Why no arm can have a runtime on this host, or None where one can.
 
     Args:
@@ -32,17 +29,18 @@ def why_unavailable(name: str, **options: str) -> str | None:
     try:
         runtime.check(runtime.options_model(**options), _LIMITS)
     except HostError as error:
-        return str(error)
+        return error
     return None
 
 
-def container_engines() -> Iterator[tuple[str, str | None]]:
+def container_engines() -> Iterator[tuple[str, HostError | None]]:
     """The container engines that arms can name, as a suite says it, each with why this host lacks it, or None."""
+    from runtimes.engine.oci_program import PACKAGED
     from runtimes.registry import ENGINES
 
     for name in ENGINES:
         if name == "oci":
-            for program in _OCI_RUNTIMES:
+            for program in PACKAGED:
                 yield f"oci, program: {program}", why_unavailable(name, program=program)
         else:
             yield name, why_unavailable(name)

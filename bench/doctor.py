@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.doctor_noise import check_noise
 from bench.finding import Check, Status
 from bench.host import distribution, libvirt_version, read_text
-from runtimes.base import HostError
+from runtimes.base import HostError, UnavailableError
 
 _PROGRAMS = {
     "gcc": ("gcc", "to compile the agent"),
@@ -197,9 +197,10 @@ def check_engines() -> Iterator[Check]:
     for name, why in container_engines():
         if why is None:
             yield Check(name, "ok", "arms can have it")
+        elif isinstance(why, UnavailableError):
+            yield Check(name, "warning", why.what, why.fix or "suites leave such arms out")
         else:
-            what, _, fix = why.partition(": ")
-            yield Check(name, "warning", what, fix or "suites leave such arms out")
+            yield Check(name, "warning", str(why), "see docs/runtimes.md")
 
 
 def check_connections() -> Iterator[Check]:

@@ -49,7 +49,16 @@ class UnavailableError(HostError):
     """This host has not what a runtime needs whatever its options are: a program, or a kernel that it runs on.
 
     A suite goes on without the arms that this concerns, and says so.
+
+    Attributes:
+        what: what is missing.
+        fix: how to have it; empty where that is not known.
     """
+
+    def __init__(self, what: str, *, fix: str = "") -> None:
+        super().__init__(f"{what}: {fix}" if fix else what)
+        self.what = what
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)

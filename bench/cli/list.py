@@ -98,7 +98,7 @@ def _runtimes() -> list[dict[str, object]]:
         rows.append(
             {
                 "runtime": name,
-                "here": why_unavailable(name) or "yes",
+                "here": str(why_unavailable(name) or "yes"),
                 "description": summary,
                 "options": list(runtime.options_model.model_fields),
             }

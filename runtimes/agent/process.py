@@ -16,7 +16,7 @@ from runtimes.agent.protocol import AgentError, Frame, FrameType, ProtocolError,
 
 REPLY_TIMEOUT = 120.0
 """Seconds that the agent may take to answer what it does at once: start a command, read a file. Twenty guests in
-software emulation that start on one CPU leave each of them less than a second of it in half a minute."""
+software emulation that start on one CPU leave each of them a second and a half of it in half a minute."""
 
 
 class AgentGone(AgentError):  # noqa: N818 – says what happened

@@ -20,6 +20,9 @@ from runtimes.leftovers import PREFIX, held_directory, note_cgroups, run_parents
 _NEEDED = ("/usr", "/bin", "/lib", "/lib64")
 """Directories of the host in which a program lies with all that it is linked to."""
 
+PACKAGED = ("runc", "crun")
+"""The OCI runtimes that Debian has, each in a package of its name; others are named by their paths."""
+
 _WORD = "contained"
 
 _TRIAL = ("/usr/bin/echo", _WORD)
@@ -50,7 +53,7 @@ def require_oci_program(name: str) -> OciProgram:
         UnavailableError: it is not there, or does not run on this host.
         HostError: we cannot make control groups here.
     """
-    path = find_program(name, Path(name).name)
+    path = find_program(name, name if name in PACKAGED else None)
     version = first_line([path, "--version"])
     words = _refusal(path)
     if words is not None:

@@ -35,12 +35,14 @@ class _NoAnswerError(UnavailableError):
     """A program has not ended in time."""
 
 
-def find_program(name: str, package: str) -> Path:
-    """Where a program is, in the directories that root has on Debian and then in those of ``$PATH``.
+def find_program(name: str, package: str | None, search: str | None = None) -> Path:
+    """Where a program is.
 
     Args:
         name: of the program, or a path to it, from the working directory on.
-        package: the Debian package that has it.
+        package: the Debian package that has it, if one does.
+        search: the directories to look for a name in, as ``$PATH`` has them; without it those that root has on Debian,
+            and then those of ``$PATH``.
 
     Raises:
         UnavailableError: there is none of this name.
@@ -51,9 +53,9 @@ def find_program(name: str, package: str) -> Path:
         if not os.access(path, os.X_OK) or path.is_dir():
             raise HostError(f"program: there is none at {path} that could be executed; expected a name or a path")
         return path
-    found = shutil.which(name, path=f"{_PATH}:{os.environ.get('PATH', '')}")
+    found = shutil.which(name, path=search or f"{_PATH}:{os.environ.get('PATH', '')}")
     if found is None:
-        raise UnavailableError(f"{name} is not installed: apt-get install {package}")
+        raise UnavailableError(f"{name} is not installed", fix=f"apt-get install {package}" if package else "")
     return Path(found)
 
 

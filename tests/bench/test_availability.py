@@ -9,6 +9,7 @@ import pytest
 from fake_runs import FAKE_IMAGE
 
 from bench.availability import container_engines, require_all, without_unavailable
+from bench.doctor import check_engines
 from bench.measure import measure
 from bench.plan import make_plan
 from bench.progress import open_progress
@@ -18,6 +19,7 @@ from results.store import Store
 from results.terminal.compare import compare_renderables
 from results.terminal.show import show_json, show_renderables
 from runtimes.base import HostError, UnavailableError
+from runtimes.registry import ENGINES
 
 WITH_MISSING = """
 name: small
@@ -109,6 +111,23 @@ def test_damage_in_what_is_told_of_arms_is_told(suite_run):
             show_json(store, run)
 
 
-def test_every_engine_is_looked_for():
-    assert {name.partition(",")[0] for name, _ in container_engines()} >= {"oci"}
-    assert {"oci, program: runc", "oci, program: crun"} <= {name for name, _ in container_engines()}
+@pytest.fixture
+def bare_host(monkeypatch):
+    """One of root's on which no program is installed."""
+    monkeypatch.setattr("runtimes.engine.programs.shutil.which", lambda name, path: None)
+    monkeypatch.setattr("runtimes.engine.programs.is_unprivileged", lambda: False)
+
+
+def test_every_engine_is_looked_for_and_its_package_named(bare_host):
+    found = dict(container_engines())
+    assert {name.partition(",")[0] for name in found} == set(ENGINES)
+    assert {"oci, program: runc", "oci, program: crun"} <= set(found)
+    # Only such a refusal leaves an arm out, and lets the others be run.
+    assert {name: type(why) for name, why in found.items()} == dict.fromkeys(found, UnavailableError)
+    assert all(why.fix.startswith("apt-get install ") for why in found.values())
+
+
+def test_the_doctor_tells_what_to_install(bare_host):
+    checks = {check.name: check for check in check_engines()}
+    assert (checks["docker"].status, checks["docker"].fix) == ("warning", "apt-get install docker.io")
+    assert checks["lxc"].detail == "lxc-start is not installed"

@@ -44,6 +44,6 @@ class TestPrograms:
         with pytest.raises(UnavailableError, match="fake-runtime does not run containers on this host: no, thanks"):
             require_oci_program(str(program))
 
-    def test_one_that_is_not_there_is_to_be_installed(self):
-        with pytest.raises(UnavailableError, match="apt-get install youki"):
+    def test_one_that_no_package_has_is_only_said_to_be_missing(self):
+        with pytest.raises(UnavailableError, match=r"^youki is not installed$"):
             require_oci_program("youki")

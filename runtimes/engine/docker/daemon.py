@@ -83,13 +83,13 @@ def find_programs() -> Programs:
     Raises:
         UnavailableError: one is missing.
     """
+    daemon, client = _find("dockerd", "docker.io"), _find("docker", "docker.io")
     _find("containerd", "containerd")
-    started = _find("containerd-shim-runc-v2", "containerd"), _find("runc", "runc")
-    return Programs(_find("dockerd", "docker.io"), _find("docker", "docker.io"), started)
+    return Programs(daemon, client, (_find("containerd-shim-runc-v2", "containerd"), _find("runc", "runc")))
 
 
 def _find(name: str, package: str) -> Path:
-    return find_program(shutil.which(name, path=_PATH) or f"/usr/bin/{name}", package)
+    return find_program(name, package, _PATH)
 
 
 @dataclass(frozen=True, slots=True)
