@@ -21,7 +21,7 @@ from runtimes.cgroup.disks import number_of
 from runtimes.cgroup.v1 import cpu_shares
 from runtimes.container import hardening
 from runtimes.container.seccomp import Condition, Profile
-from runtimes.launcher.limits import LIMITS
+from runtimes.launcher.limits import LIMITS, NAMES
 from runtimes.launcher.rootfs import Owners
 from runtimes.topology import format_cpus
 
@@ -29,12 +29,6 @@ VERSION = "1.0.2"
 
 STDIO_AGENT_ARGV = (AGENT_PATH, "--stdio")
 """The agent, which finds its stream where an engine hands it on."""
-
-_RLIMITS = {
-    getattr(resource, name): name
-    for name in dir(resource)
-    if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"  # an old name of RLIMIT_NOFILE
-} | {10: "RLIMIT_LOCKS"}
 
 _PLAIN = ("nosuid", "noexec", "nodev")
 
@@ -114,7 +108,7 @@ def make_config(wanted: Wanted) -> dict[str, Any]:
             "env": environment,
             "cwd": "/",
             "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), kept),
-            "rlimits": [rlimit(kind, *values) for kind, values in LIMITS.items()],
+            "rlimits": [_rlimit(kind, *values) for kind, values in LIMITS.items()],
             "noNewPrivileges": True,
             "oomScoreAdj": 0,
         },
@@ -133,11 +127,11 @@ def make_config(wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def rlimit(kind: int, soft: int, hard: int) -> dict[str, Any]:
+def _rlimit(kind: int, soft: int, hard: int) -> dict[str, Any]:
     """A limit of setrlimit(2) in the words of the specification."""
     infinity = (1 << 64) - 1
     return {
-        "type": _RLIMITS[kind],
+        "type": f"RLIMIT_{NAMES[kind]}",
         "soft": infinity if soft == resource.RLIM_INFINITY else soft,
         "hard": infinity if hard == resource.RLIM_INFINITY else hard,
     }

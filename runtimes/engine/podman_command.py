@@ -11,28 +11,10 @@ from runtimes.base import Limits
 from runtimes.cgroup.base import QUOTA_PERIOD, quota
 from runtimes.cgroup.v1 import cpu_shares
 from runtimes.launcher.instance import AGENT_ARGV
-from runtimes.launcher.limits import LIMITS
+from runtimes.launcher.limits import LIMITS, NAMES
 
-_ULIMITS = {
-    getattr(resource, f"RLIMIT_{name.upper()}"): name
-    for name in (
-        "core",
-        "cpu",
-        "data",
-        "fsize",
-        "memlock",
-        "msgqueue",
-        "nice",
-        "nofile",
-        "nproc",
-        "rss",
-        "rtprio",
-        "rttime",
-        "sigpending",
-        "stack",
-    )
-}
-"""Those that Podman can set; address space and locks are inherited."""
+_INHERITED = frozenset({"AS", "LOCKS"})
+"""Limits that Podman cannot set: its containers have those that it has."""
 
 _RATES = {
     "read_bytes": "--device-read-bps",
@@ -157,8 +139,8 @@ def _limits(wanted: Wanted) -> Iterator[str]:
             if rate is not None:
                 yield f"{option}={wanted.limited_disk}:{rate}"
     for kind, (soft, hard) in LIMITS.items():
-        if kind in _ULIMITS:
-            yield f"--ulimit={_ULIMITS[kind]}={_ulimit(soft)}:{_ulimit(hard)}"
+        if NAMES[kind] not in _INHERITED:
+            yield f"--ulimit={NAMES[kind].lower()}={_ulimit(soft)}:{_ulimit(hard)}"
 
 
 def _ulimit(value: int) -> int:

@@ -40,6 +40,13 @@ LIMITS = {
 }
 """Soft and hard limit by resource, in the units of getrlimit(2)."""
 
+NAMES = {
+    kind: name.removeprefix("RLIMIT_")
+    for name in dir(resource)
+    if name.startswith("RLIMIT_") and (kind := getattr(resource, name)) in LIMITS and name != "RLIMIT_OFILE"
+} | {_RLIMIT_LOCKS: "LOCKS"}
+"""What each is called in getrlimit(2), after ``RLIMIT_``; ``OFILE`` is an old name of ``NOFILE``."""
+
 
 def set_limits(pid: int, *, rootless: bool) -> None:
     """Give a process of ours the limits, and the score 0; what it starts inherits both.
@@ -55,7 +62,7 @@ def set_limits(pid: int, *, rootless: bool) -> None:
             resource.prlimit(pid, kind, limits)
         except (OSError, ValueError) as error:  # ValueError is what Python makes of EPERM
             raise HostError(
-                f"cannot set the resource limit {kind} of getrlimit(2) to {limits}, as every arm has it: {error}; "
+                f"cannot set RLIMIT_{NAMES[kind]} of getrlimit(2) to {limits}, as every arm has it: {error}; "
                 "raise the hard limit of the shell or service that starts the harness"
             ) from error
     score = Path(f"/proc/{pid}/oom_score_adj")

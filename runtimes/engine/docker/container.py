@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from runtimes.base import Limits
 from runtimes.cgroup.base import QUOTA_PERIOD, quota
 from runtimes.cgroup.v1 import cpu_shares
 from runtimes.engine.oci_config import STDIO_AGENT_ARGV
-from runtimes.launcher.limits import LIMITS
+from runtimes.launcher.limits import LIMITS, NAMES
 from runtimes.topology import format_cpus
 
 SCRATCH = "/scratch"
@@ -24,8 +23,8 @@ _IO_OPTIONS = {
     "write_ops": ("BlkioDeviceWriteIOps", "--device-write-iops"),
 }
 
-_NOT_TAKEN = ("RLIMIT_AS", "RLIMIT_OFILE")
-"""Docker has no name for the first, which a container has of the daemon; the second is an old name."""
+_NOT_TAKEN = "AS"
+"""The limit that Docker has no name for; a container has it of the daemon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +159,6 @@ def _io_limits(wanted: Wanted) -> Iterator[tuple[tuple[str, str], int]]:
 
 def _ulimits() -> Iterator[tuple[str, int, int]]:
     """Docker's names of the limits of setrlimit(2), with those that every arm has."""
-    names: Mapping[int, str] = {
-        getattr(resource, name): name.removeprefix("RLIMIT_").lower()
-        for name in dir(resource)
-        if name.startswith("RLIMIT_") and name not in _NOT_TAKEN
-    } | {10: "locks"}
     for kind, (soft, hard) in LIMITS.items():
-        if kind in names:
-            yield names[kind], soft, hard
+        if NAMES[kind] != _NOT_TAKEN:
+            yield NAMES[kind].lower(), soft, hard
