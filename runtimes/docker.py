@@ -24,7 +24,7 @@ from runtimes import storage
 from runtimes.accounting import parse_process_stat
 from runtimes.agent.client import AgentClient, AgentError, AgentGone, AgentTimeoutError
 from runtimes.base import HostError, Image, Instance, InstanceError, InstanceSpec, Limits, Options, Runtime, Timeline
-from runtimes.cgroup import CgroupTree, describe_version
+from runtimes.cgroup import CgroupTree
 from runtimes.engine.daemon_costs import DaemonCosts
 from runtimes.engine.docker.api import Api, ApiError, is_unknown, time_left, wait_for_word
 from runtimes.engine.docker.container import Wanted, create_body, run_arguments, volume_body
@@ -32,6 +32,7 @@ from runtimes.engine.docker.daemon import Daemon, find_programs, open_daemon
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.layer import layer_disk
 from runtimes.engine.network import require_network
+from runtimes.engine.options import EngineOptions
 from runtimes.engine.phases import stamp_files, stamp_wall_clock
 from runtimes.engine.programs import ENVIRONMENT, first_line, require_root, save_command
 from runtimes.facilities import Facilities
@@ -57,7 +58,7 @@ _WORDS = "Error response from daemon"
 """What is in the line of the command line's message that says why."""
 
 
-class DockerOptions(Options):
+class DockerOptions(EngineOptions):
     """Options of a Docker arm.
 
     Attributes:
@@ -71,10 +72,6 @@ class DockerOptions(Options):
     """
 
     client: Literal["api", "cli"] = "api"
-    network: Literal["bridge", "nat", "host", "none"] = "bridge"
-    seccomp: bool = True
-    user_namespace: bool = False
-    scratch: Literal["volume", "layer"] = "volume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ class DockerRuntime:
         check_image(facilities.root)
         network, translated = facilities.network, options.network == "nat"
         bridge, addresses = "none", None
-        if options.network in ("bridge", "nat"):
+        if options.linked:
             if translated:
                 network.prepare_translation()
             bridge = network.hidden_bridge if translated else network.bridge
@@ -161,7 +158,7 @@ class DockerRuntime:
             shim, shim_ended = stack.enter_context(_shim_of(started.inspected["State"]["Pid"]))
             end = functools.partial(_end, started.end, shim_ended)
             stack.callback(_end, functools.partial(self._remove, started.id), shim_ended)
-            link = _link_of(started.inspected["State"]["Pid"]) if self._has_link else ""
+            link = _link_of(started.inspected["State"]["Pid"]) if self._options.linked else ""
             stack.enter_context(facilities.network.limited(link, spec.limits.net))
             yield EngineInstance(
                 agent=started.agent,
@@ -183,10 +180,6 @@ class DockerRuntime:
                 self._facilities.cgroups.keep_tree_to(self._daemon.tree, cpus)
                 self._kept_to = cpus
 
-    @property
-    def _has_link(self) -> bool:
-        return self._options.network in ("bridge", "nat")
-
     def _wanted(self, spec: InstanceSpec, tree: CgroupTree, scratch: Path | None) -> Wanted:
         assert tree.directory is not None
         return Wanted(
@@ -195,9 +188,9 @@ class DockerRuntime:
             limits=spec.limits,
             cpus=self._facilities.instance_cpus(spec.limits),
             parent=tree.directory,
-            version=2 if describe_version() == "v2" else 1,
+            version=self._facilities.cgroups.version,
             swap=self._facilities.cgroups.accounts_for_swap,
-            network="default" if self._has_link else self._options.network,
+            network="default" if self._options.linked else self._options.network,
             volume=spec.name if scratch else None,
             disk=layer_disk(self._daemon.disk, spec.limits) if self._options.scratch == "layer" else scratch,
             seccomp=self._options.seccomp,
@@ -206,7 +199,7 @@ class DockerRuntime:
     def _address(self, inspected: Mapping[str, Any]) -> str | None:
         if self._options.network == "host":
             return self._facilities.network.gateway
-        if not self._has_link:
+        if not self._options.linked:
             return None
         (joined,) = inspected["NetworkSettings"]["Networks"].values()
         address = str(joined["IPAddress"])

@@ -1,8 +1,8 @@
 """LXC, by its own tools: ``lxc-start`` in the foreground with a configuration file of ours for each container.
 
-What is timed is all that ``lxc-start`` does: reading its configuration, its cgroups, the namespaces, its own veth pair
-on the run's bridge, its own overlay over the image, and its own device nodes. It stays as the container's monitor until
-that has ended, and waits; the agent's stream does not go through it.
+What is timed is all that ``lxc-start`` does, the file being written before: reading its configuration, its cgroups, the
+namespaces, its own veth pair on the run's bridge, its own overlay over the image, and its own device nodes. It stays as
+the container's monitor until that has ended, and waits; the agent's stream does not go through it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from runtimes import storage, syscalls
 from runtimes.base import (
@@ -32,6 +32,7 @@ from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.lxc_config import Groups, Wanted, make_config
 from runtimes.engine.network import require_network
+from runtimes.engine.options import EngineOptions
 from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, save_command
 from runtimes.engine.surroundings import OWN_RUN, own_surroundings
 from runtimes.launcher import entry
@@ -67,7 +68,7 @@ _COMPLAINT = re.compile(r"^lxc-start: \S+: \S+: \w+: \d+ (?P<what>.*)$", re.MULT
 """A line of what ``lxc-start`` says: its name, the container's, where in its source, and what."""
 
 
-class LxcOptions(Options):
+class LxcOptions(EngineOptions):
     """Options of an arm that LXC starts.
 
     Attributes:
@@ -78,11 +79,6 @@ class LxcOptions(Options):
         scratch: ``volume`` mounts the scratch disk at ``/scratch``; ``layer`` has all that is written, ``/scratch``
             among it, in the overlay's upper layer on that disk.
     """
-
-    network: Literal["bridge", "nat", "host", "none"] = "bridge"
-    seccomp: bool = True
-    user_namespace: bool = False
-    scratch: Literal["volume", "layer"] = "volume"
 
 
 class LxcRuntime:
@@ -111,7 +107,7 @@ class LxcRuntime:
                 "say network: bridge, or leave it out"
             )
         if options.user_namespace and not all(file.exists() for file in _GRANTED):
-            raise UnavailableError("user_namespace: LXC needs newuidmap and /etc/subuid: apt-get install uidmap")
+            raise UnavailableError("user_namespace: LXC needs newuidmap and /etc/subuid", fix="apt-get install uidmap")
 
     @classmethod
     @contextmanager
@@ -133,16 +129,17 @@ class LxcRuntime:
         with ExitStack() as stack:
             scratch = stack.enter_context(storage.attach_loop(spec.scratch, read_only=False)) if spec.scratch else None
             tree = stack.enter_context(facilities.new_cgroup_tree(spec.name, spec.limits))
-            spec.prepared()
-            timeline.stamp("requested")
-            networked = options.network in ("bridge", "nat")
             translated = options.network == "nat"
-            place = stack.enter_context(facilities.network.place(translated=translated) if networked else nullcontext())
+            joins = facilities.network.place(translated=translated) if options.linked else nullcontext()
+            place = stack.enter_context(joins)
+            # A container that is started has been configured.
             config = facilities.directory / f"{spec.name}.conf"
             stack.callback(config.unlink, missing_ok=True)
             config.write_text(make_config(self._wanted(spec, scratch, tree, place)))
             argv = self._command(spec.name, config)
             log, request = spec.directory / LOG_NAME, self._request(spec, scratch, tree, argv)
+            spec.prepared()
+            timeline.stamp("requested")
             with explained(log, _COMPLAINT):
                 agent, launched, ready_at = stack.enter_context(
                     connected_agent(facilities.launcher, request, log, spec.start_timeout)

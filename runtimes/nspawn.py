@@ -14,7 +14,7 @@ import resource
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from runtimes import storage, syscalls
 from runtimes.base import (
@@ -33,14 +33,14 @@ from runtimes.container import hardening
 from runtimes.engine.foreground import explained, only_child, wait_until_gone
 from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
-from runtimes.engine.oci_config import rlimit
+from runtimes.engine.options import EngineOptions
 from runtimes.engine.programs import ENVIRONMENT, find_program, first_line, require_root, save_command
 from runtimes.engine.surroundings import OWN_RUN, own_surroundings
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
 from runtimes.launcher.client import FURTHER, LaunchRequest
 from runtimes.launcher.instance import LOG_NAME, check_image, connected_agent, host_facts, userland_size
-from runtimes.launcher.limits import LIMITS
+from runtimes.launcher.limits import LIMITS, NAMES
 from runtimes.launcher.rootfs import FIRST_OWNER, OWNER_COUNT, Owners, mount_bare_root, root_below
 from runtimes.launcher.steps import Descriptor, Steps
 
@@ -77,7 +77,7 @@ AS_IT_IS = ("--quiet", "--console=pipe", "--resolv-conf=off", "--timezone=off")
 """The program gets standard input and output themselves, and files of the image are left alone."""
 
 
-class NspawnOptions(Options):
+class NspawnOptions(EngineOptions):
     """Options of an arm that systemd-nspawn starts.
 
     Attributes:
@@ -88,11 +88,6 @@ class NspawnOptions(Options):
         scratch: ``volume`` mounts the scratch disk at ``/scratch``; ``layer`` has all that is written, ``/scratch``
             among it, in an overlay's upper layer on that disk, which systemd-nspawn finds mounted.
     """
-
-    network: Literal["bridge", "nat", "host", "none"] = "bridge"
-    seccomp: bool = True
-    user_namespace: bool = False
-    scratch: Literal["volume", "layer"] = "volume"
 
 
 class NspawnRuntime:
@@ -110,7 +105,7 @@ class NspawnRuntime:
         self._version = version
         self._devices = devices
         # After the network, where there is one to join.
-        place = Descriptor(FURTHER + (options.network in ("bridge", "nat")))
+        place = Descriptor(FURTHER + options.linked)
         self._owners = Owners(FIRST_OWNER, OWNER_COUNT, place) if options.user_namespace else None
 
     @classmethod
@@ -283,4 +278,4 @@ def _resource_limits() -> Iterator[str]:
     """All limits of setrlimit(2): systemd-nspawn sets those that it is not told to what the kernel gave its init."""
     for kind, values in LIMITS.items():
         soft, hard = ("infinity" if value == resource.RLIM_INFINITY else str(value) for value in values)
-        yield f"{rlimit(kind, *values)['type']}={soft}:{hard}"
+        yield f"RLIMIT_{NAMES[kind]}={soft}:{hard}"

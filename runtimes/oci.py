@@ -1,9 +1,9 @@
 """Any OCI runtime by its command line: runc, crun and the like, as containerd and Podman call them.
 
 It is given a bundle of ours, whose root is the image under an overlay as in our own container, and a ``config.json``
-that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the cgroup, the network
-and the bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The
-runtime's process has ended by the time that the workload begins: nothing of it is left beside the container.
+that asks for the same namespaces, mounts, limits and filters. What is timed is the making of the network and the
+bundle, which something has to do for every OCI runtime, and then ``RUNTIME run --detach`` up to READY. The runtime's
+process has ended by the time that the workload begins: nothing of it is left beside the container.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_config import Wanted, make_config
 from runtimes.engine.oci_program import OciProgram, require_oci_program
+from runtimes.engine.options import EngineOptions
 from runtimes.engine.programs import ENVIRONMENT, require_root, run_program, save_command
 from runtimes.facilities import Facilities
 from runtimes.launcher import entry
@@ -53,7 +54,7 @@ _RETURN_TIMEOUT = 60.0
 """Seconds for the runtime to return once the container runs."""
 
 
-class OciOptions(Options):
+class OciOptions(EngineOptions):
     """Options of an arm that an OCI runtime starts.
 
     Attributes:
@@ -66,10 +67,6 @@ class OciOptions(Options):
     """
 
     program: str = Field(default="runc", min_length=1)
-    network: Literal["bridge", "nat", "host", "none"] = "bridge"
-    seccomp: bool = True
-    user_namespace: bool = False
-    scratch: Literal["volume", "layer"] = "volume"
 
 
 class OciRuntime:

@@ -1,10 +1,10 @@
 """Podman, as people type it: ``podman run --detach --rm``, without a daemon.
 
 All of Podman's own is in directories of the run (:mod:`runtimes.engine.podman_home`), with the image imported once.
-What is timed is the making of the cgroup and the network namespace, which ``podman run`` is given, and then that
-command up to READY. The agent's stream is handed on to the container past conmon (``--preserve-fds``). By the time that
-the workload begins, ``podman`` has ended, and conmon is what is left beside the container. When the agent ends, conmon
-has Podman clear the container away, and ``stopped`` is when that is done.
+What is timed is the making of the network namespace, which ``podman run`` is given, and then that command up to READY.
+The agent's stream is handed on to the container past conmon (``--preserve-fds``). By the time that the workload begins,
+``podman`` has ended, and conmon is what is left beside the container. When the agent ends, conmon has Podman clear the
+container away, and ``stopped`` is when that is done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -36,6 +36,7 @@ from runtimes.engine.instance import EngineInstance, contained, stamp_agent
 from runtimes.engine.layer import layer_disk
 from runtimes.engine.network import joined_network, require_network
 from runtimes.engine.oci_program import OciProgram, require_oci_program
+from runtimes.engine.options import EngineOptions
 from runtimes.engine.phases import stamp_files
 from runtimes.engine.podman_command import Wanted, WrittenFiles, run_arguments
 from runtimes.engine.podman_home import STATE, PodmanHome, open_home
@@ -62,7 +63,7 @@ _PREFERRED = ("crun", "runc")
 """OCI runtimes, the one that Debian's Podman takes by itself first."""
 
 
-class PodmanOptions(Options):
+class PodmanOptions(EngineOptions):
     """Options of an arm that Podman starts.
 
     Attributes:
@@ -76,10 +77,6 @@ class PodmanOptions(Options):
     """
 
     program: str | None = Field(default=None, min_length=1)
-    network: Literal["bridge", "nat", "host", "none"] = "bridge"
-    seccomp: bool = True
-    user_namespace: bool = False
-    scratch: Literal["volume", "layer"] = "volume"
 
 
 class PodmanRuntime:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def _no_new(*directories: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-class Peer:
+class Peer(ABC):
     """One way to start the agent.
 
     Attributes:
@@ -108,9 +109,9 @@ class Peer:
         finished = subprocess.run([self.path, "--version"], capture_output=True, text=True, check=True)
         return finished.stdout.splitlines()[0]
 
+    @abstractmethod
     def arguments(self, number: int) -> tuple[str, ...]:
         """Its arguments for the start with this number."""
-        raise NotImplementedError
 
     @contextmanager
     def surroundings(self, number: int) -> Iterator[None]:
