@@ -1,5 +1,5 @@
 /*
- * The <emulator> of every domain: joins the instance's cgroup, says when, and becomes QEMU.
+ * The <emulator> of every domain: says who it is, joins the instance's cgroup, says when, and becomes QEMU.
  *
  * libvirt starts its emulator somewhere in the harness's own cgroup. Moving QEMU afterwards would leave the pages it has
  * touched by then charged to the harness (kernel documentation, cgroup-v2, "Memory Ownership"); so the process moves before
@@ -15,8 +15,9 @@
  *   BENCH_CGROUP_JOIN  files of cgroups, separated by colons; "0" is written into each, which moves the writer
  *   BENCH_DESCRIPTORS  a Unix socket; who listens sends one message with descriptors and a letter for each: 'u' is a user
  *                      namespace to enter, 'k' is kept open for QEMU, the first as number FIRST_KEPT, the next as the next
- *   BENCH_SPAWN_STAMP   a file or FIFO that gets one line, "PID NANOSECONDS", the time being CLOCK_MONOTONIC;
- *                      the process is killed with its parent, to which libvirt has left it by now
+ *   BENCH_SPAWN_STAMP  a file or FIFO that gets one line, "PID NANOSECONDS", the time being CLOCK_MONOTONIC. The pid is
+ *                      written first of all, so that a process that gets no further can be killed; the time as QEMU is
+ *                      about to run, when the process is killed with its parent, to which libvirt has left it by now
  * Without them it only becomes QEMU: so does libvirt ask QEMU for its capabilities.
  *
  * Compiled with -DQEMU="path". What goes wrong is said on standard error, which libvirt quotes, with exit status 126.
@@ -49,31 +50,47 @@ static void fail(const char *what, const char *path)
     give_up(what, path, strerror(errno));
 }
 
-static void write_whole(const char *path, const char *text)
+static int open_to_write(const char *path)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
 
     if (fd < 0)
         fail("open", path);
+    return fd;
+}
+
+static void write_whole(int fd, const char *path, const char *text)
+{
     if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         fail("write to", path);
-    close(fd);
 }
 
 static void join(char *join_files)
 {
-    for (char *path = strtok(join_files, ":"); path; path = strtok(NULL, ":"))
-        write_whole(path, "0");
+    for (char *path = strtok(join_files, ":"); path; path = strtok(NULL, ":")) {
+        int fd = open_to_write(path);
+
+        write_whole(fd, path, "0");
+        close(fd);
+    }
 }
 
-static void stamp(const char *path)
+static void say_who(int fd, const char *path)
+{
+    char pid[32];
+
+    snprintf(pid, sizeof pid, "%d ", getpid());
+    write_whole(fd, path, pid);
+}
+
+static void stamp(int fd, const char *path)
 {
     struct timespec now;
-    char line[64];
+    char time[32];
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    snprintf(line, sizeof line, "%d %lld\n", getpid(), now.tv_sec * 1000000000LL + now.tv_nsec);
-    write_whole(path, line);
+    snprintf(time, sizeof time, "%lld\n", now.tv_sec * 1000000000LL + now.tv_nsec);
+    write_whole(fd, path, time);
 }
 
 static void take(char letter, int fd, int *next)
@@ -140,15 +157,18 @@ int main(int argc, char **argv)
     char *join_files = getenv("BENCH_CGROUP_JOIN");
     char *descriptors = getenv("BENCH_DESCRIPTORS");
     char *stamp_file = getenv("BENCH_SPAWN_STAMP");
+    int stamped = stamp_file ? open_to_write(stamp_file) : -1;
 
     (void)argc;
+    if (stamp_file)
+        say_who(stamped, stamp_file);
     if (join_files)
         join(join_files);
     if (descriptors)
         take_descriptors(descriptors);
     if (stamp_file) {
         die_with_parent();
-        stamp(stamp_file);
+        stamp(stamped, stamp_file);
     }
     unsetenv("BENCH_CGROUP_JOIN");
     unsetenv("BENCH_DESCRIPTORS");

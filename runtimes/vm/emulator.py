@@ -71,14 +71,17 @@ def spawn_environment(
     return {"BENCH_CGROUP_JOIN": ":".join(map(str, join_files)), "BENCH_SPAWN_STAMP": str(stamp_file), **asking}
 
 
-def parse_spawn_stamp(line: bytes) -> tuple[int, int]:
-    """The pid, and the nanoseconds on CLOCK_MONOTONIC, of an emulator's stamp.
+def parse_spawn_stamp(said: bytes) -> tuple[int | None, int | None]:
+    """The pid, and the nanoseconds on CLOCK_MONOTONIC, of an emulator's stamp; None for what it has not said yet.
 
     Raises:
         ValueError: it is no stamp.
     """
-    pid, nanoseconds = line.split()
-    return int(pid), int(nanoseconds)
+    whole = said.split() if said[-1:].isspace() else said.split()[:-1]
+    if len(whole) > 2:
+        raise ValueError(f"more than a pid and a time: {said!r}")
+    pid = int(whole[0]) if whole else None
+    return pid, int(whole[1]) if len(whole) == 2 else None
 
 
 def _digest(qemu: Path) -> str:

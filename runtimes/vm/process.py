@@ -62,9 +62,10 @@ class EmulatorProcess:
         channel: path of the Unix socket to which QEMU shall connect the agent's channel.
         descriptors: path of the Unix socket where the emulator gets what it is handed; None if that is nothing.
         stamp_file: path of the FIFO to which the emulator shall write its stamp.
-        spawned: set when the emulator's stamp was read.
+        spawned: set when the emulator's stamp was read whole: it is QEMU.
         exited: set when the process has ended and was collected.
-        pid: of the process; None before it is there. Like the stamps, nanoseconds on CLOCK_MONOTONIC.
+        pid: of the process; None before the emulator, the first that it is, has said it.
+        spawned_at: when it became QEMU. Like the other stamps, nanoseconds on CLOCK_MONOTONIC.
     """
 
     def __init__(self, directory: Path, handed: Handed, resources: ExitStack) -> None:
@@ -81,6 +82,7 @@ class EmulatorProcess:
         self._connected = threading.Event()
         self._socket: socket.socket | None = None
         self._ending = "ended"
+        self._stamp = b""
         os.mkfifo(self.stamp_file)
         self._fifo = os.open(self.stamp_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         resources.callback(os.close, self._fifo)
@@ -141,16 +143,22 @@ class EmulatorProcess:
             self._handed.release()
 
     def _read_stamp(self, poller: select.poll) -> None:
-        poller.unregister(self._fifo)
-        line = os.read(self._fifo, _STAMP_SIZE)
-        if not line:  # the emulator died between opening it and writing
-            return
-        self.pid, self.spawned_at = parse_spawn_stamp(line)
-        self.spawned.set()
+        said = os.read(self._fifo, _STAMP_SIZE)
+        self._stamp += said
+        pid, self.spawned_at = parse_spawn_stamp(self._stamp)
+        if pid is not None and self.pid is None:
+            self.pid = pid
+            self._watch_process(pid, poller)
+        if self.spawned_at is not None:
+            self.spawned.set()
+        if self.spawned_at is not None or not said:  # or the emulator has ended before it was QEMU
+            poller.unregister(self._fifo)
+
+    def _watch_process(self, pid: int, poller: select.poll) -> None:
         # Where the process is our child, nobody else should have collected it, and the pid is still its own; a daemon's
         # would have to end and its pid to be given out anew within microseconds.
         try:
-            self._pidfd = os.pidfd_open(self.pid)
+            self._pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             self._note_end()
             return

@@ -65,8 +65,9 @@ def test_it_stamps_and_takes_its_variables_away(emulator, tmp_path):
 
 
 def test_it_says_what_went_wrong(emulator, tmp_path):
-    missing = tmp_path / "missing" / "cgroup.procs"
-    done = run(emulator, **spawn_environment([missing], tmp_path / "stamp"))
+    missing, stamp_file = tmp_path / "missing" / "cgroup.procs", tmp_path / "stamp"
+    stamp_file.touch()
+    done = run(emulator, **spawn_environment([missing], stamp_file))
     assert done.returncode == 126
     assert f"cannot open {missing}: No such file or directory" in done.stderr
     assert done.stdout == ""
@@ -128,7 +129,27 @@ def test_without_qemu_it_says_so(tmp_path, monkeypatch):
         find_qemu()
 
 
-@pytest.mark.parametrize("line", [b"", b"12\n", b"twelve 13\n", b"1 2 3\n"])
-def test_what_is_no_stamp_is_refused(line):
+def test_who_it_is_is_said_before_anything_that_may_take_long(emulator, tmp_path):
+    stamp_file, never_read = tmp_path / "stamp", tmp_path / "never-read"
+    os.mkfifo(stamp_file)
+    os.mkfifo(never_read)
+    environment = {**os.environ, **spawn_environment([never_read], stamp_file)}
+    with subprocess.Popen([emulator.path], env=environment) as hanging, stamp_file.open("rb", buffering=0) as told:
+        try:
+            assert parse_spawn_stamp(told.read(64)) == (hanging.pid, None)
+        finally:
+            hanging.kill()
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [(b"", (None, None)), (b"12", (None, None)), (b"12 ", (12, None)), (b"12 3", (12, None)), (b"12 3\n", (12, 3))],
+)
+def test_a_number_counts_when_it_is_said_whole(said, known):
+    assert parse_spawn_stamp(said) == known
+
+
+@pytest.mark.parametrize("said", [b"twelve 13\n", b"1 2 3\n"])
+def test_what_is_no_stamp_is_refused(said):
     with pytest.raises(ValueError):
-        parse_spawn_stamp(line)
+        parse_spawn_stamp(said)

@@ -23,6 +23,7 @@ from runtimes.base import InstanceError, Limits
 from runtimes.peer import open_peer
 from runtimes.storage import attach_loop, make_scratch, mounted
 from runtimes.vm.domain.disks import scratch_disk
+from runtimes.vm.emulator import spawn_environment
 from runtimes.vm.runtime import VmRuntime
 from workloads.image.initramfs import Entry, write_cpio
 
@@ -147,6 +148,18 @@ def test_a_qemu_that_hangs_before_libvirt_has_seen_it(failure, new_spec, facilit
     with subprocess.Popen(["sh", "-c", script]):
         error = failure(spec)
     assert re.search(r"QEMU did not answer within 3 s|no READY from the agent within 3 s", str(error))
+
+
+def test_an_emulator_that_hangs_before_it_is_qemu(failure, new_spec, tmp_path, monkeypatch):
+    never_read = tmp_path / "never-read"
+    os.mkfifo(never_read)
+
+    def hanging(join_files, *arguments):
+        return spawn_environment((*join_files, never_read), *arguments)
+
+    monkeypatch.setattr("runtimes.vm.runtime.spawn_environment", hanging)
+    error = failure(dataclasses.replace(new_spec(), start_timeout=1.0))
+    assert "QEMU did not answer within 1 s" in str(error)
 
 
 def test_a_kernel_that_panics_during_a_workload(runtime, failing, new_spec):

