@@ -16,7 +16,8 @@ from results.compare import Comparison
 from results.report.data import RunData
 from results.report.document import Banner, Card, Finding, Headline
 from results.resources import resource_warnings
-from results.stats.verdict import MIN_BLOCKS, Verdict
+from results.stats.false_discovery import enough_blocks
+from results.stats.verdict import MIN_BLOCKS, UNSETTLED, Verdict
 
 VERDICTS: tuple[Verdict, ...] = ("better", "same", "worse", "inconclusive")
 
@@ -27,6 +28,7 @@ def banners(data: RunData) -> tuple[Banner, ...]:
         _emulation(data),
         _unfinished(data),
         _few_blocks(data),
+        _unsettled(data),
         _clocks(data),
         _unequal_arms(data),
         _disturbed_blocks(data),
@@ -65,6 +67,25 @@ def _few_blocks(data: RunData) -> Banner | None:
         "notice",
         f"{blocks} block{'' if blocks == 1 else 's'}: at least {MIN_BLOCKS} are needed for an interval",
         f"Nothing is decided: what differs may be chance. Ask for more with bench run --blocks {MIN_BLOCKS}.",
+    )
+
+
+def _unsettled(data: RunData) -> Banner | None:
+    """What would be decided if it were the only comparison."""
+    unsettled = [one for one in data.comparisons if UNSETTLED in one.warnings]
+    if not unsettled:
+        return None
+    tested = Counter(one.family for one in data.comparisons if one.q_value is not None)
+    enough = max(
+        enough_blocks(count, tested[family]) for family, count in Counter(one.family for one in unsettled).items()
+    )
+    plural = len(unsettled) > 1
+    return Banner(
+        "notice",
+        f"{len(unsettled)} difference{'s' if plural else ''} not decided for want of blocks",
+        f"{'Their intervals are' if plural else 'Its interval is'} beyond the threshold, but of {tested.total()} "
+        "comparisons, some would be by chance in so few blocks (control of false discoveries). If what differs does so "
+        f"in every block, {max(enough, max(one.n for one in unsettled) + 1)} blocks decide it: bench run --blocks.",
     )
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
 
 from results.stats.estimate import RatioEstimate
+from results.stats.verdict import LEVEL, MIN_BLOCKS
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -33,3 +35,16 @@ def q_values(family: Mapping[Key, RatioEstimate]) -> dict[Key, float]:
     q_values = np.empty_like(p_values)
     q_values[order] = np.minimum(np.minimum.accumulate(raised[::-1])[::-1], 1)
     return dict(zip(tested, q_values.tolist(), strict=True))
+
+
+def enough_blocks(alike: int, tested: int) -> int:
+    """The blocks with which differences are discoveries if each has the same sign in all of them.
+
+    Such a difference has the least p-value of the signed-rank test, 2 · 2^-n, which Benjamini & Hochberg's step-up then
+    compares with 0.05 · ``alike`` / ``tested``.
+
+    Args:
+        alike: how many such differences there are, at least one.
+        tested: how many comparisons are in the family.
+    """
+    return max(MIN_BLOCKS, math.ceil(1 + math.log2(tested / (LEVEL * alike))))

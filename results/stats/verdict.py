@@ -17,6 +17,10 @@ MIN_BLOCKS = 6
 """The least number of blocks for which a 95 % signed-rank interval exists: 2 · 2^-n ≤ 0.05."""
 
 
+UNSETTLED = "beyond the threshold, but not after control of false discoveries: run more blocks"
+"""The warning of a difference that would have a verdict if it were the only one looked at."""
+
+
 def judge(
     interval: tuple[float, float] | None, better: str, q_value: float | None, threshold: float = THRESHOLD
 ) -> tuple[Verdict, tuple[str, ...]]:
@@ -44,5 +48,5 @@ def judge(
     if better == "neutral":
         return "inconclusive", ("differs, and neither direction is the better one",)
     if q_value is None or q_value > LEVEL:
-        return "inconclusive", ("beyond the threshold, but not after control of false discoveries: run more blocks",)
+        return "inconclusive", (UNSETTLED,)
     return ("better" if (high < 0) == (better == "lower") else "worse"), ()

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from results.stats.false_discovery import q_values
-from results.stats.paired import PairedRatio
+from results.stats.false_discovery import enough_blocks, q_values
+from results.stats.paired import PairedRatio, paired_ratio
+from results.stats.verdict import LEVEL, MIN_BLOCKS
 
 
 def with_p(p_value: float | None, could: bool = True) -> PairedRatio:
@@ -56,3 +57,15 @@ def test_a_certain_difference_more_never_raises_another_one_s_q_value(family: di
 def test_it_is_what_scipy_gives(family: dict[int, PairedRatio]) -> None:
     expected = false_discovery_control([one.p_value or 0 for one in family.values()]).tolist()
     assert list(q_values(family).values()) == expected
+
+
+@given(st.integers(1, 40), st.integers(0, 200))
+def test_so_many_blocks_and_no_fewer_decide_what_differs_in_each(alike: int, others: int) -> None:
+    def decided(blocks: int) -> bool:
+        different = paired_ratio([float(2 + number) for number in range(blocks)], [1.0] * blocks)
+        family = {number: different if number < alike else with_p(1.0) for number in range(alike + others)}
+        return q_values(family)[0] <= LEVEL
+
+    enough = enough_blocks(alike, alike + others)
+    assert decided(enough)
+    assert enough == MIN_BLOCKS or not decided(enough - 1)

@@ -50,6 +50,13 @@ def test_the_report_in_a_browser(browser, page, view):
         assert charts[0]["cut"] == [], f"{name}: text outside the chart"
 
 
+def test_of_many_arms_every_one_is_in_sight(browser, report_of):
+    arms = ("native", *(f"container-{number}" for number in range(7)), "vm")
+    open_page(browser, report_of(arms=arms, blocks=6).html, "desktop-light")
+    assert browser.execute_script(_OFF_SIDE) == []
+    assert browser.execute_script("return document.querySelector('.scores tbody tr').cells.length") == 2 + len(arms)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_text_stands_out_from_its_ground(browser, page, view):
     open_page(browser, page, view)

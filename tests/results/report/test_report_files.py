@@ -13,6 +13,7 @@ from results.report import save_chart, write_report
 from results.report.background import read_end
 from results.report.data import RunData
 from results.report.overview import banners, cards, findings
+from results.stats.verdict import UNSETTLED
 
 HOSTILE = "<script>alert('x')</script>"
 ELSEWHERE = {"density", "interference"}
@@ -168,6 +169,17 @@ class TestBanners:
     def test_too_few_blocks_for_an_interval_are_said(self, store, make_run):
         (found,) = banners(RunData.load(store, make_run(vm_accel="kvm", blocks=5)))
         assert found.title == "5 blocks: at least 6 are needed for an interval"
+
+    def test_what_more_blocks_would_decide_is_said_and_how_many(self, store, make_run):
+        arms = ("native", "container", *(f"container-{number}" for number in range(5)))
+        data = RunData.load(store, make_run(arms=arms, blocks=6))
+        (found,) = banners(data)
+        unsettled = [one for one in data.comparisons if UNSETTLED in one.warnings]
+        assert found.title == f"{len(unsettled)} differences not decided for want of blocks"
+        more = int(re.search(r"(\d+) blocks decide it", found.text)[1])
+        assert 6 < more <= 10
+        data = RunData.load(store, make_run(arms=arms, blocks=more, id="20261125-114502-3f9a"))
+        assert banners(data) == ()
 
 
 class TestOverview:
