@@ -23,7 +23,7 @@ from workloads.image.errors import ImageError
 from workloads.image.guest import fetch_guest, write_guest
 from workloads.image.kernel import unpack_kernel
 from workloads.image.manifest import PARTS, BuiltImage, Manifest, describe_parts
-from workloads.image.oci import ImageReader, Layer, open_files
+from workloads.image.oci import DOCKER_INDEX, LAYOUT, ImageReader, Layer, open_files
 from workloads.image.packages import open_packages
 from workloads.image.packed import DAMAGES, Member, digest_of, is_packed, plain
 from workloads.image.recipe import AGENT_UNIT, Programs, Recipe
@@ -211,6 +211,7 @@ def put_together(source: Source, programs: Programs, files: Mapping[str, Carried
     archive = work / "rootfs.tar"
     with _opened_tree(source, work) as tree:
         _require_room(tree, work)
+        _require_root(source.origin, tree)
         _require_architecture(source.origin, tree)
         contents, manager = _look_at(tree)
         require_needs(source, contents)
@@ -357,6 +358,20 @@ def _require_room_for_all_of(origin: Origin, work: Path) -> None:
     du = as_root(["du", "--summarize", "--bytes", "--one-file-system", "--", origin.path])
     size = int(run(du, doing=f"reading {origin.path}").split()[0])
     require_room(f"image: {origin}: an archive of it", size, work)
+
+
+def _require_root(origin: Origin, tree: RootTree) -> None:
+    """Find out whether an image's layers and documents were taken for a root file system.
+
+    Raises:
+        InvalidInput: they were.
+    """
+    known = next((name for name in (LAYOUT, DOCKER_INDEX) if tree.find(name)), None)
+    if known is not None and not any(map(tree.find, ("bin", "etc", "usr"))):
+        raise InvalidInput(
+            f"image: {origin}: has {known} and no programs: an image of layers, and no root file system; "
+            f"write image: {{oci: {origin.path}}}"
+        )
 
 
 def _require_architecture(origin: Origin, tree: RootTree) -> None:

@@ -307,6 +307,21 @@ def test_a_file_is_no_directory_and_a_directory_no_archive(tmp_path):
         identify(Origin("tar", tmp_path))
 
 
+@pytest.mark.parametrize("kind", ["tar", "directory"])
+def test_an_image_of_layers_is_not_taken_for_a_root(tmp_path, programs, kind):
+    place = tmp_path / "layout"
+    make_layout(place, "one", archive(*ROOT))
+    if kind == "tar":
+        tool("tar", "--create", "--file", tmp_path / "layout.tar", "--directory", place, ".")
+        place = tmp_path / "layout.tar"
+    with pytest.raises(InvalidInput, match=r"has oci-layout and no programs: .*write image: \{oci: .*/layout"):
+        put(Origin(kind, place), programs, tmp_path)
+
+
+def test_a_root_may_have_any_file(tmp_path, programs):
+    assert "oci-layout" in names(put(tar_origin(tmp_path, *ROOT, member("oci-layout")), programs, tmp_path))
+
+
 def test_programs_for_another_machine_are_refused(tmp_path, programs):
     with pytest.raises(InvalidInput, match=r"its /bin/sh is for arm64, and this host is amd64"):
         put(tar_origin(tmp_path, member("bin/sh", ELF % 183, mode=0o755)), programs, tmp_path)
