@@ -127,11 +127,16 @@ def test_a_query_that_takes_too_long_is_given_up(asked: QueryableStore) -> None:
 
 
 def test_a_query_can_be_interrupted(asked: QueryableStore) -> None:
+    # Where the tests are a shell's background job, the signal would be ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        list(asked.ask(FOREVER, 30).rows)
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(asked.ask(FOREVER, 30).rows)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_columns_of_one_name_are_told_apart(asked: QueryableStore) -> None:
