@@ -9,18 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 from leftovers import leftovers
+from whole_catalogue import CATALOGUE, NAMES
 
 from bench.suite import load_suite
 from results.store import Store
-from workloads.loader import load_catalogue
 
-pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(900)]
 
 BENCH = Path(sys.executable).with_name("bench")
-CATALOGUE = load_catalogue()
-
-ELSEWHERE = {"cpu-burn", "isolation", "memory-fill"}
-"""Those that the suites isolation and limits are made of run for real in `test_shipped_checks.py`."""
 
 SEVERAL = {"density", "density-redis"}
 """Those that take a guest's start several times over have a suite of their own."""
@@ -31,12 +27,9 @@ MEMORY = {"file-cache", "memory-hold"}
 
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
-    """What a run of all of them gives, each with the values that it names for a quick trial.
-
-    It has the image of the suite `standard`, which has the same workloads.
-    """
+    """What a run of all of them gives, each with the values that it names for a quick trial."""
     directory = tmp_path_factory.mktemp("catalogue")
-    uses = [{"workload": name, "params": dict(CATALOGUE[name].quick)} for name in CATALOGUE.keys() - ELSEWHERE]
+    uses = [{"workload": name, "params": dict(CATALOGUE[name].quick)} for name in NAMES]
     suite = {
         "name": "catalogue",
         "baseline": "native",
@@ -49,7 +42,7 @@ def frame(tmp_path_factory):
     path.write_text(yaml.safe_dump(suite))
     before = leftovers()
     command = [BENCH, "run", path, "--store", directory / "store", "--no-report", "-q"]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=1400, check=False)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=840, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert leftovers() == before
     with Store(directory / "store").open(create=False) as store:
@@ -57,7 +50,7 @@ def frame(tmp_path_factory):
 
 
 @pytest.mark.parametrize("arm", ["native", "container"])
-@pytest.mark.parametrize("name", sorted(CATALOGUE.keys() - ELSEWHERE))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_it_gives_all_its_figures(frame, name, arm):
     mine = frame[(frame["workload"] == name) & (frame["arm"] == arm)]
     assert not mine.empty
@@ -69,4 +62,4 @@ def test_it_gives_all_its_figures(frame, name, arm):
 
 
 def test_the_standard_suite_has_all_of_them():
-    assert load_suite("standard").definitions.keys() == CATALOGUE.keys() - ELSEWHERE - SEVERAL - MEMORY
+    assert load_suite("standard").definitions.keys() == NAMES - SEVERAL - MEMORY

@@ -17,7 +17,7 @@ from leftovers import leftovers
 
 from bench.suite import load_suite
 
-pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
 BENCH = Path(sys.executable).with_name("bench")
 WORKLOAD = "fio"
@@ -31,7 +31,7 @@ def values(tmp_path_factory):
     store = tmp_path_factory.mktemp("guests") / "store"
     before = leftovers()
     run = [BENCH, "run", "guests", "--blocks", "1", "--workload", WORKLOAD, "--store", store]
-    finished = subprocess.run(run, capture_output=True, text=True, timeout=1400, check=False)
+    finished = subprocess.run(run, capture_output=True, text=True, timeout=840, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert leftovers() == before
     export = [BENCH, "export", "latest", "--format", "csv", "--store", store]

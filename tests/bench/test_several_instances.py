@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from leftovers import leftovers
+from whole_catalogue import PACKAGES
 
 from results.records import neighbour_of
 
@@ -33,7 +34,7 @@ sampling: {blocks: 1, seed: 1}
 VICTIM = """
 name: counting
 description: Counts for three seconds.
-packages: [fio, stress-ng, sysbench]
+packages: [%s]
 run: [sysbench, cpu, --time=3, --events=0, run]
 parser: regex
 metrics: {rate: {unit: events/s, better: higher, primary: true, pattern: 'events per second:\\s+([0-9.]+)'}}
@@ -42,7 +43,7 @@ metrics: {rate: {unit: events/s, better: higher, primary: true, pattern: 'events
 
 def rows_of(directory, workloads, *arms):
     (directory / "suite.yaml").write_text(SUITE % workloads)
-    (directory / "counting.yaml").write_text(VICTIM)
+    (directory / "counting.yaml").write_text(VICTIM % ", ".join(PACKAGES))
     before = leftovers()
     chosen = [word for arm in arms for word in ("--arm", arm)]
     command = [BENCH, "run", directory / "suite.yaml", "--store", directory / "store", "-q", *chosen]

@@ -15,7 +15,7 @@ from leftovers import leftovers
 from bench.suite import load_suite
 from workloads.loader import load_workload
 
-pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
 BENCH = Path(sys.executable).with_name("bench")
 
@@ -51,7 +51,7 @@ guest with other limits, and what holds of each limit is tested where the runtim
 def rows_of(suite, store, *options):
     before = leftovers()
     command = [BENCH, "run", suite, "--store", store, *options]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=1400, check=False)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=840, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     exported = subprocess.run(
         [BENCH, "export", "latest", "--format", "csv", "--store", store], capture_output=True, text=True, check=True
