@@ -22,6 +22,7 @@ from bench.errors import RunError
 from bench.interruption import one_interruption
 from results.errors import StoreError
 from runtimes.base import HostError, InstanceError
+from runtimes.watchdog import killed_after
 from workloads.errors import InvalidInput
 from workloads.image.errors import ImageError
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 MEASURING_ERRORS = (InvalidInput, HostError, StoreError, RunError, InstanceError, ImageError)
 """What a run can end with that a user can mend."""
+
+_END_PATIENCE = 240.0
+"""Seconds for a run to end in order when it was asked to; a service manager gives the night five minutes."""
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -77,8 +81,9 @@ def measure_apart(errand: Errand) -> RunResult:
         except KeyboardInterrupt as interruption:
             asked_to_end = str(interruption)
             process.send_signal(signal.Signals[asked_to_end])
-            _read(answers, told)
-            process.wait()
+            with killed_after(_END_PATIENCE, process.kill):
+                _read(answers, told)
+                process.wait()
     answer = json.loads(told) if told else {}
     if "run" in answer:
         result = RunResult(**answer)

@@ -128,7 +128,10 @@ def _output(argv: list[str]) -> str:
     program = shutil.which(argv[0])
     if program is None:
         return "not installed"
-    finished = subprocess.run([program, *argv[1:]], capture_output=True, text=True, timeout=20, check=False)
+    try:
+        finished = subprocess.run([program, *argv[1:]], capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return "no answer"
     return (finished.stdout or finished.stderr).strip()
 
 

@@ -27,6 +27,9 @@ NEEDED_BY_GUESTS = frozenset({"libvirt", "qemu-system-x86_64", "tap devices"})
 QUIET = frozenset({"load", "stolen time"})
 """Somebody else is at work, here or on the host below: what is measured now is no evidence about the program."""
 
+_PATIENCE = 900.0
+"""Seconds for the doctor, who boots guests: some ten, and a few minutes on a busy host with software emulation."""
+
 
 def examine_apart() -> list[Check]:
     """The doctor's findings, by a process of its own.
@@ -37,7 +40,12 @@ def examine_apart() -> list[Check]:
         HostError: it could not be carried out, so that nobody knows whether this host can measure.
     """
     command = [sys.executable, "-c", "from bench.cli import main; main()", "doctor", "--format", "json"]
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise HostError(
+            f"bench doctor has not examined this host within {_PATIENCE:g} s: something hangs; bench doctor shows what"
+        ) from error
     try:
         return [Check(**check) for check in json.loads(finished.stdout)]
     except (ValueError, TypeError) as error:

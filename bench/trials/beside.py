@@ -187,7 +187,10 @@ class _Rounds:
                 with contextlib.suppress(AgentError):  # it has gone with its agent
                     self._process.kill()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(EXIT_GRACE)
+            if self._thread.is_alive():
+                self.warm.client.close()  # which ends the wait for an instance that hangs
+                self._thread.join()
 
     def _run(self) -> None:
         argv = self.warm.argv

@@ -22,9 +22,13 @@ from runtimes.vm.apparmor import how_to_permit
 from runtimes.vm.domain import MACHINE
 from runtimes.vm.emulator import Emulator
 from runtimes.vm.live_domain import Domain
+from runtimes.watchdog import answered_within
 
 _KEEPALIVE = (5, 5)
 """Seconds between questions to a daemon whether it is there, and how many it may leave without an answer."""
+
+_KNOWLEDGE_PATIENCE = 120.0
+"""Seconds for the driver to find out what a QEMU can do, by starting it: 4 on two cores, and 40 in an emulated host."""
 
 _LOSSES = {
     libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection failed",
@@ -97,7 +101,7 @@ class Connection:
             self._dismiss()
             self.lost = None  # from here on it is the new one that may be lost
             self._attend(handle)
-        except libvirt.libvirtError as error:
+        except (libvirt.libvirtError, HostError) as error:
             self.lost = lost
             raise InstanceError(f"{lost}, and cannot be had again: {error}") from error
 
@@ -109,7 +113,7 @@ class Connection:
             HostError: the driver does not tell them.
         """
         try:
-            capabilities = self._handle.getCapabilities()
+            capabilities = self._answered(self._handle.getCapabilities)
         except libvirt.libvirtError as error:
             raise HostError(f"libvirt at {self.daemon} does not tell its security drivers: {error}") from error
         models = ElementTree.fromstring(capabilities).iterfind("host/secmodel/model")
@@ -199,16 +203,26 @@ class Connection:
             kind: ``kvm``, or ``qemu`` for software emulation.
 
         Raises:
-            HostError: the emulator cannot do that.
+            HostError: the emulator cannot do that, or it hangs.
         """
+        ask = functools.partial(self._handle.getDomainCapabilities, str(emulator.path), "x86_64", MACHINE, kind)
         try:
-            self._handle.getDomainCapabilities(str(emulator.path), "x86_64", MACHINE, kind)
+            self._answered(ask)
         except libvirt.libvirtError as error:
             permission = how_to_permit(emulator.path) if self.daemon else ""
             raise HostError(
                 f"libvirt cannot use {emulator.qemu} for domains of type {kind}: {error}"
                 + (f"; {permission}" if permission else "")
             ) from error
+
+    def _answered(self, ask: Callable[[], str]) -> str:
+        """What the driver says that it has to start a QEMU for.
+
+        Raises:
+            libvirt.libvirtError: it could not find out.
+            HostError: it does not answer.
+        """
+        return answered_within(_KNOWLEDGE_PATIENCE, f"libvirt at {self.daemon or 'qemu:///embed'}", ask)
 
     def close(self) -> None:
         """Close it; all domains of ours have been destroyed. The handle of a driver in this process stays open."""

@@ -14,8 +14,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from runtimes.vm.connection import Connection
 from runtimes.vm.emulator import build_emulator, find_qemu
 from runtimes.vm.events import running_events
 from runtimes.vm.options import SESSION, SYSTEM
+from runtimes.watchdog import answered_within
 
 DAEMONS = {"virtqemud": "virtqemud-sock", "libvirtd": "libvirt-sock"}
 """Programs that are a daemon with the QEMU driver, the one with no other drivers first, and the sockets of each."""
@@ -51,6 +51,9 @@ _START_PATIENCE = 30.0
 
 _END_PATIENCE = 10.0
 """Seconds for it to end when it is asked to; then it is killed."""
+
+_ANSWER_PATIENCE = 30.0
+"""Seconds for a daemon to let us in, over ssh too. Only then does libvirt ask by itself whether it is still there."""
 
 
 @contextmanager
@@ -140,18 +143,20 @@ def _resolve(connect: str) -> tuple[str, Path | None]:
 
 
 def _open(uri: str, network: int | None) -> libvirt.virConnect:
+    """Connect to a daemon, in the thread that waits for it: an interruption of ours cannot leave us in that network.
+
+    Raises:
+        libvirt.libvirtError: it is not there, or refuses.
+        HostError: it does not answer.
+    """
     # A daemon that the client started would be in the run's namespaces.
     os.environ["LIBVIRT_AUTOSTART"] = "0"
-    if network is None:
-        return libvirt.open(uri)
 
-    def elsewhere() -> libvirt.virConnect:
-        with inside_network(network):
+    def connect() -> libvirt.virConnect:
+        with nullcontext() if network is None else inside_network(network):
             return libvirt.open(uri)
 
-    # A thread of its own: an interruption of ours cannot leave us in there.
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        return executor.submit(elsewhere).result()
+    return answered_within(_ANSWER_PATIENCE, f"libvirt at {uri}", connect)
 
 
 def _hold() -> libvirt.virConnect:

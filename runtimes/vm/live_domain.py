@@ -15,7 +15,7 @@ import libvirt
 import libvirt_qemu  # type: ignore[import-untyped] # shipped without types
 
 from runtimes.base import InstanceError
-from runtimes.vm.watchdog import killed_after
+from runtimes.watchdog import killed_after
 
 _ANSWER_TIMEOUT = 10.0
 """Seconds for QEMU to answer a question about itself, which takes it milliseconds."""

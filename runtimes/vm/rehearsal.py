@@ -12,7 +12,7 @@ from runtimes.cgroup import adopt_cgroup
 from runtimes.vm.domain import bare_domain_xml
 from runtimes.vm.emulator import Emulator, spawn_environment
 from runtimes.vm.process import EmulatorProcess, adopted_orphans, watched_emulator
-from runtimes.vm.watchdog import killed_after
+from runtimes.watchdog import killed_after
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Connection

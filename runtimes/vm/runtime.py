@@ -51,7 +51,7 @@ from runtimes.vm.requirements import check_connection, check_host, check_limits,
 from runtimes.vm.root_disk import open_root_disk
 from runtimes.vm.saved_state import SavedState, tell_who_it_is, wait_until_it_waits
 from runtimes.vm.tsc import counter_frequency
-from runtimes.vm.watchdog import killed_after
+from runtimes.watchdog import killed_after
 
 if TYPE_CHECKING:
     from runtimes.vm.connection import Connection

@@ -99,6 +99,19 @@ def test_a_signal_before_there_is_a_run(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not psutil.pid_exists(_pid(place))
 
 
+def test_one_that_does_not_end_is_killed_in_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deaf = "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); time.sleep(600)"
+    does(monkeypatch, SLEEPS.format(does=deaf, then="raise"))
+    monkeypatch.setattr("bench.apart._END_PATIENCE", 0.2)
+    place = tmp_path / "pid"
+    waiting = threading.Thread(target=lambda: (_pid(place), os.kill(os.getpid(), signal.SIGTERM)))
+    waiting.start()
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        measure_apart(Errand(store=str(place), directories=(), quiet=True))
+    waiting.join()
+    assert not psutil.pid_exists(_pid(place))
+
+
 def test_nothing_goes_on_after_a_parent_that_was_killed(tmp_path: Path) -> None:
     place = tmp_path / "pid"
     main = PRELUDE + TOO_EARLY

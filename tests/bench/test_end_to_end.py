@@ -16,7 +16,7 @@ from statistics import median
 import pytest
 from leftovers import leftovers
 from report_browser import VIEWS, open_browser, open_page
-from waiting import eventually
+from waiting import eventually, running
 
 pytestmark = [pytest.mark.host, pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -236,7 +236,7 @@ def test_running_out_of_processes_is_named(write_suite, tmp_path):
 
 
 def start_run(suite, store, *options):
-    return subprocess.Popen(
+    return running(
         # A background job's signals may be ignored, and so would its children's be.
         ["env", "--default-signal=INT,TERM,HUP", BENCH, "run", suite, "-v", "--store", store, *options],
         stdout=subprocess.PIPE,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ordinary_user import USER, build_image, grant, new_user
+from waiting import running
 
 pytestmark = [pytest.mark.host, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -130,9 +131,7 @@ def test_a_run_that_is_killed_leaves_no_process_and_the_rest_is_cleared(make_use
 def test_a_signal_ends_a_run_in_order(make_user):
     user = make_user(lent=False)
     command = user.command("run", "home/long.yaml", *LEFT_OUT, "-v", grant=grant())
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=user.home.parent
-    ) as process:
+    with running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=user.home.parent) as process:
         assert process.stdout is not None
         assert any("begins block 1: sysbench-cpu" in line for line in process.stdout)
         process.terminate()

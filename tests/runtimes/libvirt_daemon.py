@@ -139,7 +139,11 @@ class LibvirtDaemon:
 
     def _wait(self) -> None:
         assert self._process is not None
-        self._process.wait(30)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.kill(self.pid, signal.SIGKILL)
+            raise
 
     def domains(self) -> list[str]:
         """The names of those that it has now."""

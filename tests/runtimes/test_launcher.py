@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from traces import count, host_traces, idle_descriptors, new_run_name, runs
+from waiting import eventually
 
 from runtimes.agent.client import AgentGone, Command
 from runtimes.base import HostError, InstanceError, Timeline
@@ -209,9 +210,9 @@ def test_a_launcher_that_dies_with_a_request_fails_that_one_only(tiny_image, tmp
 
 def arguments_of(pid):
     """The arguments of a process, which the kernel sets up a moment after it has let go of the launcher."""
-    while not (said := Path(f"/proc/{pid}/cmdline").read_bytes()):
-        time.sleep(0.01)
-    return said.decode().split("\0")
+    cmdline = Path(f"/proc/{pid}/cmdline")
+    assert eventually(lambda: cmdline.read_bytes() != b"")
+    return cmdline.read_bytes().decode().split("\0")
 
 
 def test_a_late_reply_is_not_taken_for_the_next(tiny_image, monkeypatch):

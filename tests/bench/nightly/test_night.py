@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import RunError
 from bench.finding import Check
-from bench.nightly.gate import obstacles
+from bench.nightly.gate import examine_apart, obstacles
 from bench.nightly.line import format_line, read_line
 from bench.nightly.lock import night_lock
 from bench.nightly.night import FACTS, Outcome, Step, carry_out
@@ -186,6 +186,12 @@ def test_what_the_run_would_fail_by_is_a_gate_whatever_is_allowed(suite_of):
     assert len(obstacles([NO_CGROUPS], suite_of("container"), allow_noisy=True)) == 1
     assert obstacles([NO_QEMU], suite_of("container"), allow_noisy=True) == []
     assert len(obstacles([NO_QEMU], suite_of("vm"), allow_noisy=True)) == 1
+
+
+def test_a_doctor_who_hangs_is_no_night_that_hangs(monkeypatch):
+    monkeypatch.setattr("bench.nightly.gate._PATIENCE", 0.01)
+    with pytest.raises(HostError, match=r"has not examined this host within 0\.01 s"):
+        examine_apart()
 
 
 def test_the_gates_are_findings_that_the_doctor_makes():

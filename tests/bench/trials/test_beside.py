@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -11,6 +14,7 @@ from bench.neighbours import neighbour_limits
 from bench.trials import beside
 from bench.trials.beside import coverage
 from results.interference import slowdowns_of
+from runtimes.agent.client import AgentGone
 from runtimes.base import HostError, Limits
 from runtimes.placement import make_placer
 from runtimes.topology import Cpu, Topology
@@ -142,6 +146,36 @@ def test_nothing_of_the_neighbour_is_left_if_the_measurement_fails(suite_run, ru
     assert run(busy, victim=VICTIM.replace("sleep 0.3", "exit 7")).failed == 4
     assert "exit status 7" in trials(suite_run)[0].error
     assert not [process for process in psutil.Process().children(recursive=True) if "1000.125" in process.cmdline()]
+
+
+class Hung:
+    """The agent of an instance that hangs, and the command that it was to end."""
+
+    def __init__(self):
+        self._closed = threading.Event()
+
+    def kill(self):
+        """It does nothing any more."""
+
+    def wait(self, _timeout):
+        self._closed.wait()
+        raise AgentGone("the stream was closed")
+
+    def close(self):
+        self._closed.set()
+
+
+def test_a_neighbour_that_hangs_is_not_waited_for(monkeypatch):
+    hung = Hung()
+    monkeypatch.setattr(beside, "EXIT_GRACE", 0.1)
+    monkeypatch.setattr(beside, "spawn", lambda *_: hung)
+    instance = SimpleNamespace(usage=lambda: SimpleNamespace(cpu_time=0.0))
+    warm = SimpleNamespace(client=hung, argv=("busy",), timeout=1000.0)
+    began = time.monotonic()
+    with beside._Rounds(None, instance, warm, None) as rounds:
+        rounds.end()
+    assert time.monotonic() - began < 10
+    assert rounds.spans == []
 
 
 def placer(*cores):

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from conformance import RuntimeConformance, SeamConformance, assert_reachable, o
 from libvirt_daemon import CONFIGURATION, OWN_CGROUPS, LibvirtDaemon
 from standing import looking
 from traces import host_traces, runs
+from waiting import eventually, running
 
 from runtimes.agent.client import AgentGone
 from runtimes.base import HostError, InstanceError, Limits
@@ -218,6 +220,27 @@ def test_a_daemon_that_hangs_is_noticed(facilities, new_spec, monkeypatch):
         assert not runs(pid)
 
 
+def test_a_daemon_that_still_hangs_lets_the_next_trial_fail_in_time(facilities, new_spec, monkeypatch):
+    monkeypatch.setattr("runtimes.vm.connection._KEEPALIVE", (1, 2))
+    monkeypatch.setattr("runtimes.vm.daemon._ANSWER_PATIENCE", 1.0)
+    with LibvirtDaemon() as daemon, VmRuntime.open(facilities, options(daemon)) as runtime:
+        before = threading.active_count()
+        try:
+            with pytest.raises(InstanceError, match="no longer answers"), runtime.start(new_spec()) as instance:
+                os.kill(daemon.pid, signal.SIGSTOP)
+                shell(instance, "sleep 100", timeout=100)
+            began = time.monotonic()
+            with (
+                pytest.raises(InstanceError, match=r"cannot be had again: .*has not answered within 1 s"),
+                runtime.start(new_spec()),
+            ):
+                pytest.fail("it started")
+            assert time.monotonic() - began < 10
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+        assert eventually(lambda: threading.active_count() == before, 10), "who asked is let go"
+
+
 def test_it_is_the_daemon_also_where_the_embedded_driver_is_in_use(daemon):
     with open_embedded(build_emulator(find_qemu())) as ours, open_daemon(daemon.uri.replace("+unix", "")) as other:
         assert ours.daemon is None
@@ -294,7 +317,7 @@ def test_a_killed_harness_takes_its_guests_along(daemon, guest_image, tmp_path):
     kernel = guest_image.kernels["image"]
     files = (guest_image.rootfs, kernel.bzimage, kernel.initramfs)
     argv = [sys.executable, "-c", HARNESS, run, *files, tmp_path, daemon.uri]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as harness:
+    with running(argv, stdout=subprocess.PIPE, text=True) as harness:
         fd = os.pidfd_open(int(harness.stdout.readline()))
         harness.send_signal(signal.SIGKILL)
     try:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import running
 
 from runtimes.base import HostError
 from runtimes.cgroup import open_cgroups
@@ -80,7 +81,7 @@ def test_it_ends_with_its_parent(tmp_path, monkeypatch):
     os.mkfifo(stamp_file)
     parent = f"import subprocess, time; subprocess.Popen([{str(emulator.path)!r}, '100']); time.sleep(100)"
     environment = {**os.environ, "BENCH_SPAWN_STAMP": str(stamp_file)}
-    with subprocess.Popen([sys.executable, "-c", parent], env=environment) as harness:
+    with running([sys.executable, "-c", parent], env=environment) as harness:
         pid, _ = parse_spawn_stamp(stamp_file.read_bytes())
         fd = os.pidfd_open(pid)
         harness.kill()

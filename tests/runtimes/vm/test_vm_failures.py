@@ -16,6 +16,7 @@ import pytest
 from broken import foreign_elf, image_with_agent
 from conformance import output, shell
 from traces import host_traces
+from waiting import running
 
 from runtimes import syscalls
 from runtimes.agent.client import AgentGone, AgentTimeoutError, Command
@@ -145,7 +146,7 @@ def test_a_qemu_that_hangs_before_libvirt_has_seen_it(failure, new_spec, facilit
     spec = dataclasses.replace(new_spec(), start_timeout=3.0)
     processes = facilities.cgroups.directories[0] / spec.name / "cgroup.procs"
     script = f"until pid=$(cat {processes} 2>/dev/null) && [ $pid ]; do :; done; kill -STOP $pid"
-    with subprocess.Popen(["sh", "-c", script]):
+    with running(["sh", "-c", script]):
         error = failure(spec)
     assert re.search(r"QEMU did not answer within 3 s|no READY from the agent within 3 s", str(error))
 

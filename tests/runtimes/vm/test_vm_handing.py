@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually, running
 
 from runtimes.base import Limits
 from runtimes.network import TAP_DEVICE
@@ -108,8 +109,8 @@ def test_a_tap_that_was_handed_over_is_gone_with_who_has_it(facilities, tmp_path
 def test_a_user_namespace_is_entered(emulator, full_pipe, tmp_path):
     with subprocess.Popen(["unshare", "--user", "--map-root-user", "cat"], stdin=subprocess.PIPE) as other:
         own = os.readlink("/proc/self/ns/user")  # noqa: PTH115
-        while (theirs := os.readlink(f"/proc/{other.pid}/ns/user")) == own:  # noqa: PTH115
-            pass
+        assert eventually(lambda: os.readlink(f"/proc/{other.pid}/ns/user") != own)  # noqa: PTH115
+        theirs = os.readlink(f"/proc/{other.pid}/ns/user")  # noqa: PTH115
         namespace = os.open(f"/proc/{other.pid}/ns/user", os.O_RDONLY)
         try:
             handed = Handed((full_pipe(b"tap"), full_pipe(b"vhost")), namespace)
@@ -137,7 +138,8 @@ def test_a_listener_that_hands_over_nothing_is_told(emulator, tmp_path):
         listener.bind(str(place))
         listener.listen(1)
         environment = {**os.environ, **spawn_environment((), stamp_file, place)}
-        with subprocess.Popen([emulator.path], env=environment, stderr=subprocess.PIPE, text=True) as started:
+        listener.settimeout(10)
+        with running([emulator.path], env=environment, stderr=subprocess.PIPE, text=True) as started:
             listener.accept()[0].close()
             assert f"cannot receive descriptors from {place}: it was closed there" in started.stderr.read()
     assert started.returncode == 126

@@ -22,6 +22,7 @@ from conformance import RuntimeConformance, output, shell
 from standing import looking
 from start_phases import HOST, assert_phases
 from traces import host_traces
+from waiting import running
 
 from runtimes.agent.client import AgentGone
 from runtimes.base import GuestKernel, HostError, InstanceError, IoLimits, Limits, Timeline
@@ -225,12 +226,12 @@ class TestVm(RuntimeConformance):
         spec = with_init(new_spec(), tmp_path, "echo up >/dev/console; exec /bin/busybox sleep 1000")
         processes = facilities.cgroups.directories[0] / spec.name / "cgroup.procs"
         poll = f"until [ -s {spec.directory}/console.log ]; do sleep 0.05; done; kill -9 $(cat {processes})"
-        killer = subprocess.Popen(["sh", "-c", poll])
         started = time.monotonic()
-        with pytest.raises(InstanceError, match="QEMU was killed by SIGKILL"):
-            start(runtime, spec)
-        assert time.monotonic() - started < spec.start_timeout / 2
-        assert killer.wait(10) == 0
+        with running(["sh", "-c", poll]) as killer:
+            with pytest.raises(InstanceError, match="QEMU was killed by SIGKILL"):
+                start(runtime, spec)
+            assert time.monotonic() - started < spec.start_timeout / 2
+            assert killer.wait(10) == 0
 
     def test_a_guest_that_powers_off_by_itself_is_gone(self, runtime, new_spec):
         with runtime.start(new_spec()) as instance:
@@ -350,7 +351,7 @@ def test_a_killed_harness_takes_its_guests_along_and_what_limits_them(guest_imag
     run = f"bench-{secrets.token_hex(4)}"
     kernel = guest_image.kernels["image"]
     argv = [sys.executable, "-c", HARNESS, run, accel, guest_image.rootfs, kernel.bzimage, kernel.initramfs, tmp_path]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as harness:
+    with running(argv, stdout=subprocess.PIPE, text=True) as harness:
         fd = os.pidfd_open(int(harness.stdout.readline()))
         harness.send_signal(signal.SIGKILL)
     try:
