@@ -28,7 +28,7 @@ _KEEPALIVE = (5, 5)
 """Seconds between questions to a daemon whether it is there, and how many it may leave without an answer."""
 
 _KNOWLEDGE_PATIENCE = 120.0
-"""Seconds for the driver to find out what a QEMU can do, by starting it: some 4 on two cores, and more where emulated."""
+"""Seconds for the driver to find out what a QEMU can do, by starting it: some 4 on two cores, more where emulated."""
 
 _LOSSES = {
     libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection failed",

@@ -54,11 +54,13 @@ class LimitsConformance:
             run(instance, f"({BUSY}) >/dev/null 2>&1 &")
             # The first periods give up to a tenth more, as the kernel only charges at its ticks.
             timed(instance, "sleep 0.5")
-            # Others on the host can only make it less: what it gets in the best of three times counts.
+            # Others on the host make it less, and where a period begins just after the first look and another just
+            # before the last, it is one in thirty more: what it gets in one of three times counts.
+            quota = pytest.approx(self.cpus, rel=0.03)
             found = cpus_used(instance)
-            while len(found) < 3 and max(found) < 0.97 * self.cpus:
+            while len(found) < 3 and found[-1] != quota:
                 found += cpus_used(instance)
-            assert max(found) == pytest.approx(self.cpus, rel=0.03)
+            assert found[-1] == quota, found
             assert instance.usage().throttled_time > 0
 
     def test_cpu_time_is_split(self, runtime, new_spec):
