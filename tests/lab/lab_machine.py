@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import psutil
 from lab_image import LabImage
@@ -19,6 +20,16 @@ _MEMORY = "5120"
 """MiB, of which one page of 1 GiB is set aside for a guest: later the kernel may no longer find one in one piece."""
 
 _PROCESSORS = "2"
+
+Ending = Literal["by itself", "late", "silent"]
+"""How the machine ended: the latter two are that it was killed, for its time was over or it stood still."""
+
+_SILENCE = 240.0
+"""Seconds without a line on the console after which it stands still; its driver writes one every half minute.
+
+Seen once, with QEMU 7.2: both emulated processors ran on for ten minutes as the first guests in the machine began, and
+its kernel got nowhere, not even to the report of a stall.
+"""
 
 
 def command(image: LabImage, disk: Path, *, shell: bool) -> list[str]:
@@ -64,7 +75,7 @@ def run_console(image: LabImage, disk: Path) -> int:
     return subprocess.run(command(image, disk, shell=True), check=False).returncode
 
 
-def run_tests(image: LabImage, disk: Path, log: Path, limit: float) -> bool:
+def run_tests(image: LabImage, disk: Path, log: Path, limit: float) -> Ending:
     """Boot, print the lines that are for people, and wait for the end.
 
     Args:
@@ -72,9 +83,6 @@ def run_tests(image: LabImage, disk: Path, log: Path, limit: float) -> bool:
         disk: the second disk.
         log: gets all that the console says.
         limit: seconds until the machine is killed.
-
-    Returns:
-        Whether it ended by itself.
     """
     started = time.monotonic()
     with (
@@ -86,17 +94,12 @@ def run_tests(image: LabImage, disk: Path, log: Path, limit: float) -> bool:
             stderr=subprocess.STDOUT,
         ) as machine,
     ):
-        killed = threading.Event()
-
-        def kill() -> None:
-            killed.set()
-            machine.kill()
-
-        timer = threading.Timer(limit, kill)
-        timer.start()
+        watch = _Watch(machine, started + limit)
+        watch.start()
         try:
             assert machine.stdout is not None
             for line in machine.stdout:
+                watch.heard_at = time.monotonic()
                 whole.write(line)
                 whole.flush()
                 _, marked, text = line.decode(errors="replace").rstrip().partition(MARK)
@@ -109,10 +112,45 @@ def run_tests(image: LabImage, disk: Path, log: Path, limit: float) -> bool:
             machine.kill()
             raise
         finally:
-            timer.cancel()
-    if killed.is_set():
+            watch.end()
+    if watch.found == "late":
         print(f"lab: not finished within {limit:g} s: killed", file=sys.stderr)
-    return not killed.is_set()
+    if watch.found == "silent":
+        print(f"lab: the emulated machine has said nothing for {_SILENCE:g} s: killed", file=sys.stderr)
+    return watch.found
+
+
+class _Watch(threading.Thread):
+    """Kills a machine whose time is over, or that stands still.
+
+    Attributes:
+        heard_at: when it last said something (CLOCK_MONOTONIC, s).
+        found: how it ended, as far as that is known here.
+    """
+
+    def __init__(self, machine: subprocess.Popen[bytes], deadline: float) -> None:
+        super().__init__(name="watch the lab", daemon=True)
+        self.heard_at = time.monotonic()
+        self.found: Ending = "by itself"
+        self._machine = machine
+        self._deadline = deadline
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(0.1):
+            now = time.monotonic()
+            if now > self._deadline:
+                self.found = "late"
+            elif now > self.heard_at + _SILENCE:
+                self.found = "silent"
+            if self.found != "by itself":
+                self._machine.kill()
+                return
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._over.set()
+        self.join()
 
 
 def _cpu_time(pid: int) -> float:

@@ -86,7 +86,7 @@ def machine_that_says(monkeypatch, script):
 
 def test_lines_for_people_are_shown_and_all_are_kept(tmp_path, monkeypatch, capsys):
     machine_that_says(monkeypatch, "echo kernel; echo 'noise lab: step one'")
-    assert lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=30)
+    assert lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=30) == "by itself"
     told = capsys.readouterr().out.splitlines()
     assert [line.partition(" s  ")[2] for line in told if line.endswith("one")] == ["step one"]
     assert (tmp_path / "log").read_text() == "kernel\nnoise lab: step one\n"
@@ -94,8 +94,37 @@ def test_lines_for_people_are_shown_and_all_are_kept(tmp_path, monkeypatch, caps
 
 def test_a_machine_that_does_not_end_is_killed(tmp_path, monkeypatch, capsys):
     machine_that_says(monkeypatch, "exec sleep 1000")
-    assert not lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=0.2)
+    assert lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=0.2) == "late"
     assert "not finished within 0.2 s" in capsys.readouterr().err
+
+
+def test_a_machine_that_stands_still_is_killed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lab_machine, "_SILENCE", 1.0)
+    machine_that_says(monkeypatch, "for i in 1 2 3 4 5; do echo $i; sleep 0.4; done; exec sleep 1000")
+    assert lab_machine.run_tests(IMAGE, tmp_path, tmp_path / "log", limit=100) == "silent"
+    assert (tmp_path / "log").read_text() == "1\n2\n3\n4\n5\n", "as long as it says something, it runs"
+    assert "has said nothing for 1 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("endings", "passes"), [(["silent", "by itself"], True), (["silent", "silent"], False)])
+def test_one_that_stood_still_is_started_once_more(tmp_path, monkeypatch, endings, passes):
+    monkeypatch.setattr(lab, "RESULTS", tmp_path)
+    status = {"finished": True, "steps": [{"name": "one", "seconds": 1, "outcome": "passed"}]}
+    (tmp_path / "status.json").write_text(json.dumps(status))
+    monkeypatch.setattr(lab, "ensure_lab_image", lambda _: IMAGE)
+    limits = []
+
+    def machine(_image, _steps, limit):
+        limits.append(limit)
+        return endings.pop(0)
+
+    monkeypatch.setattr(lab, "_tests", machine)
+    monkeypatch.setattr("sys.argv", ["lab.py", "--limit", "100"])
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert (lab.main() == 0) == passes
+    assert endings == []
+    assert limits[0] == 100 > limits[1]
 
 
 @pytest.mark.parametrize(

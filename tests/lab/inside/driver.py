@@ -27,6 +27,9 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 
+PULSE = 30.0
+"""Seconds between two lines by which the lab's host knows that this machine still runs."""
+
 CONSOLE = threading.Lock()
 STATUS = threading.Lock()
 STORED_RUNS = "tests/lab/test_stored_runs.py"
@@ -163,6 +166,7 @@ def stages() -> list[list[list[Step]]]:
 def main() -> int:
     """Run the steps; the machine powers off afterwards, whatever comes of it."""
     (WORK / "scratch").mkdir(exist_ok=True)
+    threading.Thread(target=show_pulse, daemon=True).start()
     say(f"booted; {Path('/proc/uptime').read_text().split()[0]} s since the kernel's start")
     wanted = (WORK / "steps").read_text().split()
     planned = [[[step for step in lane if not wanted or step.name in wanted] for lane in stage] for stage in stages()]
@@ -186,6 +190,14 @@ def say(text: str) -> None:
     """Show a line to the people at the lab's host."""
     with CONSOLE:
         Path("/dev/ttyS0").write_text(f"lab: {text}\r\n")
+
+
+def show_pulse() -> None:
+    """Write to the console again and again, whatever the steps do."""
+    while True:
+        time.sleep(PULSE)
+        with CONSOLE:
+            Path("/dev/ttyS0").write_text("still running\r\n")
 
 
 def run_step(step: Step) -> None:
