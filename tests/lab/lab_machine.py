@@ -53,7 +53,7 @@ def command(image: LabImage, disk: Path, *, shell: bool) -> list[str]:
     return [
         *("setpriv", "--pdeathsig", "KILL", "--"),
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-        *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
+        *("-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max"),
         *("-smp", _PROCESSORS, "-m", _MEMORY),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
         *("-append", " ".join([*words, "lab.shell" if shell else "systemd.getty_auto=no"])),

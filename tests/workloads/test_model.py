@@ -317,6 +317,27 @@ def test_iperf3_measures_either_direction(direction: str, reverse: list[str], tm
     assert said.split() == [*["-c", "10.1.2.3", "-p", "5201", "-P", "1", "-t", "3", "-J"], *reverse]
 
 
+@pytest.mark.parametrize(
+    ("refusal", "status"),
+    [
+        ("unable to connect to server: Connection refused", 1),
+        ("the server is busy running a test. try again later", 0),
+    ],
+)
+def test_iperf3_is_tried_again_where_its_server_is_not_done_with_the_warm_up(
+    refusal: str, status: int, tmp_path: Path
+) -> None:
+    again = f'if mkdir {tmp_path}/tried 2>/dev/null; then echo "{refusal}"; exit {status}; fi; echo measured'
+    (tmp_path / "iperf3").write_text(f"#!/bin/sh\n{again}\n")
+    (tmp_path / "iperf3").chmod(0o755)
+    iperf3 = load_workload("iperf3")
+    run = iperf3.commands(iperf3.resolve({}), server_address="10.1.2.3", **GIVEN).run
+    assert run is not None
+    path = f"{tmp_path}:/usr/bin:/bin"
+    said = subprocess.run(run, capture_output=True, text=True, check=True, timeout=10, env={"PATH": path}).stdout
+    assert said == "measured\n"
+
+
 def test_the_time_allowed_grows_with_the_time_measured() -> None:
     mine = workload()
     assert mine.commands(mine.resolve({"seconds": 3600}), server_address=None, **GIVEN).timeout == 600 + 3600
