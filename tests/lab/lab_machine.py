@@ -27,8 +27,8 @@ Ending = Literal["by itself", "late", "silent"]
 _SILENCE = 240.0
 """Seconds without a line on the console after which it stands still; its driver writes one every half minute.
 
-Seen once, with QEMU 7.2: both emulated processors ran on for ten minutes as the first guests in the machine began, and
-its kernel got nowhere, not even to the report of a stall.
+Seen twice, with QEMU 7.2: both emulated processors ran on for ten minutes while guests ran in the machine, and its
+kernel got nowhere, not even to the report of a stall.
 """
 
 
@@ -53,7 +53,7 @@ def command(image: LabImage, disk: Path, *, shell: bool) -> list[str]:
     return [
         *("setpriv", "--pdeathsig", "KILL", "--"),
         *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
-        *("-machine", "q35", "-accel", "tcg,thread=single", "-cpu", "max"),
+        *("-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max"),
         *("-smp", _PROCESSORS, "-m", _MEMORY),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
         *("-append", " ".join([*words, "lab.shell" if shell else "systemd.getty_auto=no"])),

@@ -1,4 +1,4 @@
-"""What the suites came to in the lab. The driver runs them before the tests, with KVM asked for."""
+"""What the suites and the doctor came to in the lab. The driver runs them before these tests, with KVM asked for."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def rows():
     """The quick suite's rows as the driver had them exported."""
     with (Path(os.environ["BENCH_STORE"]).parent / "quick.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+def test_doctor_says_that_kvm_works():
+    told = (Path(os.environ["BENCH_STORE"]).parent / "doctor.log").read_text()
+    checks = {check["name"]: check for check in json.loads(told)}
+    assert checks["KVM"]["status"] == "ok", checks["KVM"]
+    assert "a guest booted under KVM" in checks["KVM"]["detail"]
+    assert checks["cgroups"]["status"] == "ok", checks["cgroups"]
+    assert [check for check in checks.values() if check["status"] == "missing"] == []
 
 
 def test_guests_are_exported_as_run_by_kvm(rows):
