@@ -72,10 +72,11 @@ def _few_blocks(data: RunData) -> Banner | None:
 
 def _unsettled(data: RunData) -> Banner | None:
     """What would be decided if it were the only comparison."""
-    unsettled = [one for one in data.comparisons if UNSETTLED in one.warnings]
+    controlled = [one for one in data.comparisons if one.q_value is not None]
+    unsettled = [one for one in controlled if UNSETTLED in one.warnings]
     if not unsettled:
         return None
-    tested = Counter(one.family for one in data.comparisons if one.q_value is not None)
+    tested = Counter(one.family for one in controlled)
     enough = max(
         enough_blocks(count, tested[family]) for family, count in Counter(one.family for one in unsettled).items()
     )
