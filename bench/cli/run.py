@@ -125,12 +125,18 @@ def run_and_tell(
     tell: Callable[[Store, RunResult], None],
 ) -> int:
     """Carry out a plan, have ``tell`` say what came of it, and give the exit code."""
+    from bench.interruption import one_interruption
     from bench.measure import measure
     from results.store import Store
 
-    result = measure(suite, plan, store_directory, progress)
-    with Store(store_directory).open(create=False) as store:
-        tell(store, result)
+    with one_interruption() as interruption:
+        result = measure(suite, plan, store_directory, progress)
+        if result.interrupted:
+            # An impatient second signal would meet a report that is being drawn, and some libraries, interrupted while
+            # they are loaded, end the process by an abort.
+            interruption.keep_out()
+        with Store(store_directory).open(create=False) as store:
+            tell(store, result)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if result.failed else 0

@@ -3,10 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import nullcontext
 
 import pytest
 
+from bench.cli.run import run_and_tell
 from bench.interruption import one_interruption
+from bench.runner import RunResult
+from results.store import Store
 
 pytestmark = pytest.mark.usefixtures("heeded_signals")
 
@@ -61,3 +65,22 @@ def test_handlers_are_put_back():
     with one_interruption():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_who_is_impatient_does_not_end_the_report_of_an_interrupted_run(monkeypatch, tmp_path, interrupted):
+    """Where nobody has asked for the end before, it is asked for then."""
+    result = RunResult("a run", 0, interrupted=interrupted)
+    with Store(tmp_path).open(create=True):
+        pass
+    monkeypatch.setattr("bench.measure.measure", lambda *_: result)
+    told = []
+
+    def tell(_store, _result):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        told.append(True)
+
+    with nullcontext() if interrupted else pytest.raises(KeyboardInterrupt):
+        assert run_and_tell(None, None, tmp_path, None, tell) == 130
+    assert told == [True] * interrupted

@@ -104,7 +104,8 @@ def chosen(tests: tuple[str, ...]) -> str:
 
 def pytest_step(name: str, *arguments: str, limit: float) -> Step:
     """Tests by pytest, with a JUnit file."""
-    without = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
+    # What passed leaves nothing on the small root file system.
+    without = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-o", "tmp_path_retention_policy=failed"]
     options = ["-v", "--tb=short", f"--junit-xml={RESULTS}/{name}.xml", *without]
     return Step(name, [sys.executable, "-m", "pytest", *options, *arguments], limit)
 
