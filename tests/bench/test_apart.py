@@ -88,15 +88,20 @@ def test_a_signal_ends_the_run_in_order(
     assert not psutil.pid_exists(_pid(place))
 
 
-def test_a_signal_before_there_is_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    does(monkeypatch, TOO_EARLY)
-    place = tmp_path / "pid"
+def assert_ends_when_told(place: Path) -> None:
+    """Without a run to tell of, and with its process."""
     waiting = threading.Thread(target=lambda: (_pid(place), os.kill(os.getpid(), signal.SIGTERM)))
     waiting.start()
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         measure_apart(Errand(store=str(place), directories=(), quiet=True))
     waiting.join()
     assert not psutil.pid_exists(_pid(place))
+
+
+def test_a_signal_before_there_is_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    does(monkeypatch, TOO_EARLY)
+    place = tmp_path / "pid"
+    assert_ends_when_told(place)
 
 
 def test_one_that_does_not_end_is_killed_in_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -104,12 +109,7 @@ def test_one_that_does_not_end_is_killed_in_the_end(monkeypatch: pytest.MonkeyPa
     does(monkeypatch, SLEEPS.format(does=deaf, then="raise"))
     monkeypatch.setattr("bench.apart._END_PATIENCE", 0.2)
     place = tmp_path / "pid"
-    waiting = threading.Thread(target=lambda: (_pid(place), os.kill(os.getpid(), signal.SIGTERM)))
-    waiting.start()
-    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
-        measure_apart(Errand(store=str(place), directories=(), quiet=True))
-    waiting.join()
-    assert not psutil.pid_exists(_pid(place))
+    assert_ends_when_told(place)
 
 
 def test_nothing_goes_on_after_a_parent_that_was_killed(tmp_path: Path) -> None:
