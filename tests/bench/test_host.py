@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from bench import host
 from bench.host import (
     CHANGING_FACTS,
     STABLE_FACTS,
@@ -109,3 +111,11 @@ def test_what_a_workload_is_told_of_the_host():
         "host_pid": str(os.getpid()),
     }
     assert tuple(told) == HOST_VALUES
+
+
+def test_a_program_that_does_not_answer_holds_nobody_up(monkeypatch):
+    def hang(argv, timeout, **_options):
+        raise subprocess.TimeoutExpired(argv, timeout)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    assert host._output(["true"]) == "no answer"
